@@ -1,0 +1,42 @@
+"""An effect tried as often as the policy grants."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from aioss_resume._core.retry import Attempts
+from aioss_resume._io.clock import Clock
+from aioss_resume._io.fetch import Tally
+from aioss_resume.errors import AiossError, ProtocolError, RequestError, ServiceError
+from aioss_resume.options import RetryPolicy
+
+logger = logging.getLogger("aioss_resume")
+
+T = TypeVar("T")
+
+WORTH_TRYING_AGAIN = (RequestError, ProtocolError, ServiceError)
+"""What an attempt may end with and be followed by another; Attempts decides which of them are."""
+
+
+async def tried(call: Callable[[], Awaitable[T]], policy: RetryPolicy, clock: Clock, tally: Tally) -> T:
+    """What the call returns, after as many attempts as the policy grants; or the last attempt's error."""
+    attempts = Attempts(policy)
+    while True:
+        try:
+            return await call()
+        except WORTH_TRYING_AGAIN as error:
+            await wait_or_raise(error, attempts, clock, tally)
+
+
+async def wait_or_raise(
+    error: AiossError, attempts: Attempts, clock: Clock, tally: Tally, *, progress: int = 0
+) -> None:
+    """Wait until the next attempt, or raise what ended the last one."""
+    wait = attempts.wait_after(error, progress=progress, chance=clock.chance())
+    if wait is None:
+        if attempts.total > 1:
+            error.add_note(f"after {attempts.total} attempts, the last {attempts.failed} of them without progress")
+        raise error
+    tally.failed += 1
+    logger.warning("%s; trying again in %.1f s", error, wait)
+    await clock.sleep(wait)

@@ -1,0 +1,85 @@
+"""What all that runs in one Downloader shares: a session, a signer, threads, and one set of limits."""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+
+from aioss_resume._core.pacing import Pacer
+from aioss_resume._core.slots import Slot, Slots
+from aioss_resume._io.clock import Clock
+from aioss_resume._io.credentials import KeyRing
+from aioss_resume._io.sign import Signer
+from aioss_resume._io.threads import Threads
+from aioss_resume.options import READ_BUFFER
+
+_KEEP_ALIVE_SECONDS = 30.0  # OSS closes idle connections after about a minute: ours go first
+
+
+class Client:
+    """The shared things, open as long as somebody holds a lease.
+
+    A transfer may outlive the Downloader that began it, when another one's caller has joined it.
+
+    Args:
+        bucket: An oss2.Bucket. Any: oss2 has no types.
+        session: The caller's, never closed here; None: one of our own.
+    """
+
+    def __init__(
+        self,
+        bucket: Any,
+        *,
+        concurrency: int,
+        max_bytes_per_second: float | None,
+        session: aiohttp.ClientSession | None,
+    ) -> None:
+        self.bucket = bucket
+        self.clock = Clock()
+        self.threads = Threads()
+        self.signer = Signer(bucket, KeyRing(lambda: bucket.auth, self.threads, self.clock), self.threads)
+        self.slots = Slots(concurrency)
+        self.pacer = Pacer(max_bytes_per_second, self.clock.now()) if max_bytes_per_second else None
+        self._given_session = session
+        self._own_session: aiohttp.ClientSession | None = None
+        self._leases = 0
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        if self._given_session is not None:
+            return self._given_session
+        if self._own_session is None:
+            self._own_session = aiohttp.ClientSession(
+                # The slots limit the connections. No cookies: OSS sets none, and a proxy's are none of ours.
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                read_bufsize=READ_BUFFER,
+            )
+        return self._own_session
+
+    def lease(self) -> None:
+        """Keep all open until end_lease() is called as often."""
+        self._leases += 1
+
+    async def end_lease(self) -> None:
+        """Give a lease back; the last one closes what is ours."""
+        self._leases -= 1
+        if self._leases:
+            return
+        if self._own_session is not None:
+            session, self._own_session = self._own_session, None
+            await session.close()
+        await self.threads.close()
+
+    async def slot(self) -> Slot:
+        """A place among the requests in flight, in turn. Whoever gets it gives it back."""
+        granted = asyncio.Event()
+        slot = self.slots.ask(granted.set)
+        try:
+            if not slot.granted:
+                await granted.wait()
+        except asyncio.CancelledError:
+            slot.give_back()
+            raise
+        return slot

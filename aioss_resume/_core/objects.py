@@ -1,0 +1,108 @@
+"""ObjectMeta: what OSS says of an object; and whether two answers speak of the same object."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectMeta:
+    """An object as OSS describes it.
+
+    Attributes:
+        key: Its name in the bucket.
+        size: Bytes.
+        etag: Without quotes; "" when OSS sent none. Not always a digest of the content.
+        crc64: CRC-64/XZ of the whole object; None for objects older than OSS's use of it.
+        version_id: In a bucket with versions.
+        last_modified: With time zone, in whole seconds.
+        user_metadata: The `x-oss-meta-*` headers, without that prefix, in lower case.
+    """
+
+    key: str
+    size: int
+    etag: str = ""
+    crc64: int | None = None
+    version_id: str | None = None
+    last_modified: datetime | None = None
+    content_type: str | None = None
+    content_encoding: str | None = None
+    storage_class: str | None = None
+    object_type: str | None = None
+    user_metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def if_match(self) -> str | None:
+        """The value of `If-Match` that pins this object; None when its ETag cannot (a weak one never matches)."""
+        return f'"{self.etag}"' if self.etag and not self.etag.startswith("W/") else None
+
+
+def read_meta(key: str, size: int, headers: Mapping[str, str]) -> ObjectMeta:
+    """What the headers of an answer say of the object; raises ValueError when its CRC-64 is not one."""
+    return ObjectMeta(
+        key=key,
+        size=size,
+        etag=unquoted(headers.get("ETag", "")),
+        crc64=read_crc64(headers.get("x-oss-hash-crc64ecma")),
+        version_id=headers.get("x-oss-version-id"),
+        last_modified=read_http_date(headers.get("Last-Modified")),
+        content_type=headers.get("Content-Type"),
+        content_encoding=headers.get("Content-Encoding"),
+        storage_class=headers.get("x-oss-storage-class"),
+        object_type=headers.get("x-oss-object-type"),
+        user_metadata={
+            name.lower()[len("x-oss-meta-") :]: value
+            for name, value in headers.items()
+            if name.lower().startswith("x-oss-meta-")
+        },
+    )
+
+
+def difference(pinned: ObjectMeta, seen: ObjectMeta) -> str | None:
+    """What shows that `seen` is another object than `pinned`, in words; None when nothing does.
+
+    A CRC-64 that only one of them has shows nothing: a proxy may drop it from some answers.
+    """
+    if pinned.etag != seen.etag:
+        return f'ETag "{pinned.etag}" is now "{seen.etag}"'
+    if pinned.size != seen.size:
+        return f"{pinned.size} bytes are now {seen.size}"
+    if None not in (pinned.crc64, seen.crc64) and pinned.crc64 != seen.crc64:
+        return f"CRC-64 {pinned.crc64} is now {seen.crc64}, under the same ETag"
+    if not pinned.etag and pinned.last_modified != seen.last_modified:
+        return f"Last-Modified {pinned.last_modified} is now {seen.last_modified}"
+    return None
+
+
+def unquoted(etag: str) -> str:
+    """An ETag without its quotes; a weak one keeps its `W/`."""
+    etag = etag.strip()
+    if etag.startswith("W/"):
+        return "W/" + unquoted(etag[2:])
+    return etag[1:-1] if len(etag) > 1 and etag[0] == etag[-1] == '"' else etag
+
+
+def read_crc64(header: str | None) -> int | None:
+    """`x-oss-hash-crc64ecma` as a number; ValueError unless it is decimal and below 2**64."""
+    if header is None:
+        return None
+    if not (header.isascii() and header.isdigit() and len(header) <= 20 and int(header) < 1 << 64):
+        raise ValueError(f"{header[:40]!r} is no CRC-64")
+    return int(header)
+
+
+def read_http_date(header: str | None) -> datetime | None:
+    """An HTTP date with its time zone; None when it is absent or none."""
+    if not header:
+        return None
+    try:
+        moment = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def http_date(moment: datetime) -> str:
+    """A moment as HTTP writes it."""
+    return format_datetime(moment.astimezone(UTC), usegmt=True)

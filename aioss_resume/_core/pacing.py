@@ -1,0 +1,24 @@
+"""A token bucket: how long to wait, so that a rate is kept over all that draws from it."""
+
+from typing import Final
+
+_BURST_SECONDS: Final = 0.25
+# How far the bucket fills while nobody draws. A second's worth is the most that users of a limit put up with.
+
+
+class Pacer:
+    """Bytes flow at `rate` a second; what was drawn too early is paid for by waiting.
+
+    Args:
+        rate: Bytes a second, above 0.
+        now: Seconds of a clock that never goes back.
+    """
+
+    def __init__(self, rate: float, now: float) -> None:
+        self._rate = rate
+        self._free_at = now - _BURST_SECONDS  # when all that was drawn is paid for
+
+    def draw(self, length: int, now: float) -> float:
+        """Seconds to wait after drawing `length` bytes at `now`."""
+        self._free_at = max(self._free_at, now - _BURST_SECONDS) + length / self._rate
+        return max(0.0, self._free_at - now)

@@ -1,0 +1,50 @@
+"""Names of part files, checkpoints and locks.
+
+All are hidden files. The part file and the lock lie beside the destination, so that the rename is atomic and the
+lock is where any process would look; the checkpoint lies there too, or in a store.
+"""
+
+import json
+from hashlib import sha256
+from typing import Final
+
+from aioss_resume._core.objects import ObjectMeta, http_date
+from aioss_resume.errors import ObjectName
+
+NAME_MOST: Final = 255
+"""Bytes of a file's name on the file systems of Linux (NAME_MAX)."""
+
+_DIGEST_LENGTH: Final = 24  # hex digits: 96 bits, so that no two names meet by chance
+
+
+def part_name(destination_name: str, name: ObjectName, meta: ObjectMeta) -> str:
+    """The part file's name: another one for another object, version or content.
+
+    So two runs that hold different objects never write to one file, even where locks do nothing.
+    """
+    modified = http_date(meta.last_modified) if meta.last_modified else None
+    digest = _digest(name.bucket, name.key, meta.version_id, meta.size, meta.etag, meta.crc64, modified)
+    return _hidden(destination_name, digest, "part")
+
+
+def checkpoint_name(destination: str, name: ObjectName, version_id: str | None) -> str:
+    """The checkpoint's name, from the object and the absolute path of its destination."""
+    destination_name = destination.rpartition("/")[2]
+    return _hidden(destination_name, _digest(name.bucket, name.key, version_id, destination), "checkpoint")
+
+
+def lock_name(destination_name: str) -> str:
+    """The lock's name: one for all objects that go to that destination."""
+    return _hidden(destination_name, _digest(destination_name), "lock")
+
+
+def _digest(*fields: object) -> str:
+    return sha256(json.dumps(fields).encode()).hexdigest()[:_DIGEST_LENGTH]
+
+
+def _hidden(destination_name: str, digest: str, kind: str) -> str:
+    tail = f".{digest}.{kind}"
+    room = NAME_MOST - len(tail) - 1
+    # Cut between characters, never within one: half a character is a name that some file systems refuse.
+    stem = destination_name.encode("utf-8", "surrogateescape")[:room].decode("utf-8", "ignore")
+    return f".{stem}{tail}"

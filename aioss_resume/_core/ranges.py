@@ -1,0 +1,50 @@
+"""Half-open ranges of bytes; the only place that knows that HTTP counts the last byte in."""
+
+import re
+from typing import NamedTuple
+
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
+_UNSATISFIED = re.compile(r"bytes \*/(\d{1,19})", re.ASCII)
+
+
+class Range(NamedTuple):
+    """The bytes from `start` up to, not including, `stop`; both are offsets from the start of the object."""
+
+    start: int
+    stop: int
+
+    @property
+    def length(self) -> int:
+        return self.stop - self.start
+
+    def header(self) -> str:
+        """The value of a request's `Range` header. The range must not be empty: HTTP cannot say so."""
+        assert 0 <= self.start < self.stop
+        return f"bytes={self.start}-{self.stop - 1}"
+
+
+class ContentRange(NamedTuple):
+    """What a 206 says that its body is: a range, and the size of the whole object."""
+
+    range: Range
+    size: int
+
+
+def parse_content_range(header: str) -> ContentRange | None:
+    """A 206's `Content-Range`, or None when it is not one that makes sense (`*` for the size included).
+
+    Source: RFC 9110, section 14.4.
+    """
+    found = _CONTENT_RANGE.fullmatch(header.strip())
+    if found is None:
+        return None
+    first, last, size = map(int, found.groups())
+    if not first <= last < size:
+        return None
+    return ContentRange(Range(first, last + 1), size)
+
+
+def parse_unsatisfied_range(header: str) -> int | None:
+    """The object's size from a 416's `Content-Range: bytes */size`, or None."""
+    found = _UNSATISFIED.fullmatch(header.strip())
+    return int(found[1]) if found else None

@@ -1,0 +1,100 @@
+"""Again or not, and after how long."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from aioss_resume.errors import (
+    AiossError,
+    ProtocolError,
+    RequestError,
+    ServerFaultError,
+    ServiceError,
+    ThrottledError,
+)
+from aioss_resume.options import KiB, RetryPolicy
+
+PROGRESS_THAT_COUNTS: Final = 64 * KiB
+"""A span that got this much further starts its attempts anew: less may be a server that drips and cuts for ever."""
+
+_PROTOCOL_ATTEMPTS: Final = 3
+# An answer that contradicts the request seldom gets better: a confused proxy is worth two more tries.
+
+_AGAIN_CODES: Final = frozenset({"RequestTimeout"})  # 400 or 409: OSS waited too long for us
+
+STALE_KEYS: Final = frozenset(
+    {
+        "SecurityTokenExpired",
+        "InvalidAccessKeyId",
+        "InvalidSecurityToken",
+        "AccessKeyIdAndSecurityTokenNotMatch",
+        "AccessKeyIdAndSecurityTokenNotMatchException",
+        "SecurityTokenNotSupported",
+    }
+)
+"""Codes that fresh keys may cure. Source: ali-oss #1363: an expired STS key can look unknown."""
+
+SKEWED_CLOCK: Final = "RequestTimeTooSkewed"
+
+
+@dataclass(slots=True)
+class Attempts:
+    """How often one piece of work was tried without getting on.
+
+    `failed` counts the tries since the last progress that counts; it never exceeds the policy's attempts.
+    """
+
+    policy: RetryPolicy
+    failed: int = 0
+    total: int = 0
+
+    def wait_after(self, error: AiossError, *, progress: int, chance: float) -> float | None:
+        """Seconds to wait before the next attempt, or None when `error` is final.
+
+        Args:
+            error: What ended the last attempt.
+            progress: Bytes that this attempt brought.
+            chance: Uniform in [0, 1): full jitter, so that many clients do not come back together.
+                Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+        """
+        if progress >= PROGRESS_THAT_COUNTS:
+            self.failed = 0
+        self.failed += 1
+        self.total += 1
+        if not may_help(error):
+            return None
+        most = (
+            min(self.policy.attempts, _PROTOCOL_ATTEMPTS) if isinstance(error, ProtocolError) else self.policy.attempts
+        )
+        if self.failed >= most:
+            return None
+        wait = chance * min(self.policy.wait_max, self.policy.wait_initial * 2.0 ** min(self.failed - 1, 60))
+        asked = getattr(error, "retry_after", None)
+        return min(max(wait, asked), self.policy.wait_max) if asked is not None else wait
+
+
+def may_help(error: AiossError) -> bool:
+    """Whether trying again may end better than `error`."""
+    if isinstance(error, RequestError):
+        return not error.permanent
+    if isinstance(error, ServiceError):
+        return isinstance(error, ThrottledError | ServerFaultError) or error.code in _AGAIN_CODES
+    return isinstance(error, ProtocolError)
+
+
+def read_retry_after(header: str | None, now: datetime) -> float | None:
+    """Seconds to wait as `Retry-After` says, at least 0; None when it says nothing that makes sense.
+
+    Both forms of RFC 9110, section 10.2.3: seconds, and a date. Whoever uses it clamps it from above.
+    """
+    if not header:
+        return None
+    header = header.strip()
+    if header.isascii() and header.isdigit():
+        return float(header[:9])
+    try:
+        moment = parsedate_to_datetime(header)
+        return max(0.0, (moment - now).total_seconds())
+    except (ValueError, TypeError, OverflowError):  # TypeError: a date without a time zone
+        return None

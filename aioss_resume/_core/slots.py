@@ -1,0 +1,63 @@
+"""Who may send the next request: first come, first served, over all that shares one limit.
+
+Each download asks for one slot at a time, so the slots go round between the downloads, and a large one cannot
+starve a small one.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+
+class Slot:
+    """A place among those that may send; asked for, then granted, then given back.
+
+    `granted` turns True at most once, and `wake` is called when it does.
+    """
+
+    __slots__ = ("_slots", "_wake", "granted")
+
+    def __init__(self, slots: "Slots", wake: Callable[[], None]) -> None:
+        self._slots = slots
+        self._wake = wake
+        self.granted = False
+
+    def give_back(self) -> None:
+        """End it, granted or not. Calling it again does nothing."""
+        self._slots._end(self)
+
+    def _grant(self) -> None:
+        self.granted = True
+        self._wake()
+
+
+class Slots:
+    """At most `limit` slots are granted at any time, in the order in which they were asked for."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._taken: set[Slot] = set()
+        self._queue: deque[Slot] = deque()
+
+    @property
+    def taken(self) -> int:
+        return len(self._taken)
+
+    def ask(self, wake: Callable[[], None]) -> Slot:
+        """A slot, granted at once or later; `wake` is called when it is, possibly before this returns."""
+        slot = Slot(self, wake)
+        self._queue.append(slot)
+        self._grant_what_is_free()
+        return slot
+
+    def _end(self, slot: Slot) -> None:
+        if slot in self._taken:
+            self._taken.remove(slot)
+            self._grant_what_is_free()
+        elif slot in self._queue:
+            self._queue.remove(slot)
+
+    def _grant_what_is_free(self) -> None:
+        while self._queue and len(self._taken) < self.limit:
+            slot = self._queue.popleft()
+            self._taken.add(slot)
+            slot._grant()

@@ -1,0 +1,53 @@
+"""The bodies that OSS sends as XML: an error."""
+
+from typing import Final
+from xml.parsers import expat
+
+MOST_ERROR_BYTES: Final = 64 * 1024
+"""An error's body is read no further than this; OSS's own have a few hundred bytes."""
+
+_SHOWN: Final = frozenset(
+    {"Code", "Message", "RequestId", "HostId", "EC", "Key", "Bucket", "BucketName", "Condition", "ServerTime"}
+)
+# Not shown: StringToSign, SignatureProvided, OSSAccessKeyId and whatever else OSS echoes of the request's secrets.
+
+_MOST_TEXT: Final = 2000  # characters of one element
+
+
+class _Refused(Exception):
+    """The document has what no document of OSS has."""
+
+
+def read_error(body: bytes) -> dict[str, str]:
+    """The elements of an error's XML that may be shown; {} when it is not one.
+
+    A body that was cut off yields what stood before the cut. A DTD is refused, and with it every entity.
+    """
+    found: dict[str, str] = {}
+    path: list[str] = []
+
+    def opened(tag: str, _attributes: dict[str, str]) -> None:
+        path.append(tag)
+        if path[0] != "Error" or len(path) > 16:
+            raise _Refused
+
+    def closed(_tag: str) -> None:
+        path.pop()
+
+    def text(characters: str) -> None:
+        if len(path) == 2 and path[1] in _SHOWN:
+            found[path[1]] = (found.get(path[1], "") + characters)[:_MOST_TEXT]
+
+    def refuse(*_: object) -> None:
+        raise _Refused
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.EndElementHandler = opened, closed
+    parser.CharacterDataHandler, parser.StartDoctypeDeclHandler = text, refuse
+    try:
+        parser.Parse(body[:MOST_ERROR_BYTES], True)
+    except (expat.ExpatError, LookupError, ValueError):  # LookupError: an encoding that Python does not know
+        pass
+    except _Refused:
+        return {}
+    return {tag: value.strip() for tag, value in found.items()}

@@ -1,0 +1,499 @@
+"""One object into one file: locked, resumed, fetched, verified, committed."""
+
+import asyncio
+import errno
+import logging
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from aioss_resume._attempts import tried
+from aioss_resume._client import Client
+from aioss_resume._core.checkpoint import Checkpoint, Unusable
+from aioss_resume._core.crc64 import EMPTY
+from aioss_resume._core.objects import ObjectMeta
+from aioss_resume._core.paths import checkpoint_name, lock_name, part_name
+from aioss_resume._core.ranges import Range
+from aioss_resume._core.transfer import Done, Flight, Transfer, choose_part_size
+from aioss_resume._fill import Fill
+from aioss_resume._io.commit import commit, prepare, remove_made
+from aioss_resume._io.fetch import Answer, Source, Tally
+from aioss_resume._io.flush import CheckpointFile
+from aioss_resume._io.lock import PathLock, wait_for
+from aioss_resume._io.verify import crc64_of_file
+from aioss_resume._io.write import PartFile
+from aioss_resume.errors import (
+    DownloadInProgressError,
+    IntegrityError,
+    ObjectChangedError,
+    ObjectName,
+    ProtocolError,
+    RequestError,
+    ServiceError,
+    local_file_error,
+)
+from aioss_resume.events import DownloadResult
+from aioss_resume.options import RESTARTS_MOST, WRITE_SIZE, DownloadOptions, MiB, Timeouts
+
+logger = logging.getLogger("aioss_resume")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_FIRST_BYTE = Range(0, 1)
+
+
+class _Mismatch(Exception):
+    """The CRC-64 of what was written is not the object's."""
+
+    def __init__(self, pinned: ObjectMeta, crc64: int) -> None:
+        super().__init__()
+        self.pinned, self.crc64 = pinned, crc64
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What one run has when it knows its object: `flight` is the one that `answer` is for, if anything is missing."""
+
+    pinned: ObjectMeta
+    part_file: PartFile
+    transfer: Transfer
+    flight: Flight | None
+    answer: Answer | None
+
+
+class Download:
+    """One object on its way into one file.
+
+    Attributes:
+        consumed: Bytes written, those of an earlier run included; never goes back.
+        total: The object's size, or None while or because it is unknown.
+        begun: Done when `consumed` and `total` mean something.
+    """
+
+    def __init__(
+        self, client: Client, name: ObjectName, destination: Path, options: DownloadOptions, timeouts: Timeouts
+    ) -> None:
+        self.total: int | None = None
+        self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._client = client
+        self._name = name
+        self._destination = destination
+        self._options = options
+        self._tally = Tally()
+        self._most_consumed = 0
+        self._newest_part: PartFile | None = None
+        self._transfer: Transfer | None = None
+        self._started = client.clock.now()
+        assert options.params is not None
+        assert options.headers is not None
+        self._is_processed = "x-oss-process" in options.params
+        self._source = Source(
+            client.session,
+            client.signer,
+            client.bucket,
+            name,
+            version_id=options.version_id,
+            headers=options.headers,
+            params=options.params,
+            timeouts=timeouts,
+            clock=client.clock,
+            tally=self._tally,
+        )
+        directory = options.store.directory if options.store else destination.parent
+        self._checkpoint_file = CheckpointFile(
+            Path(directory) / checkpoint_name(str(destination), name, options.version_id),
+            name,
+            client.threads,
+            fsync=options.fsync,
+        )
+
+    @property
+    def consumed(self) -> int:
+        if self._transfer is not None:
+            self._most_consumed = max(self._most_consumed, self._transfer.consumed)
+        return self._most_consumed
+
+    async def run(self) -> DownloadResult:
+        """Bring the object to its destination.
+
+        Raises:
+            AiossError: As design and docstrings of `download()` say; what was written is kept for the next run.
+        """
+        logger.info("downloading %s to %s", self._name, self._destination)
+        made = await self._on_disk("prepare the destination", prepare, self._destination)
+        lock = PathLock(self._destination.parent / lock_name(self._destination.name))
+        try:
+            has_waited = await self._hold(lock)
+            result = await self._bring(has_waited)
+        finally:
+            await self._client.threads.surely(_let_go, lock, made)
+        logger.info("%s", result)
+        return result
+
+    async def _hold(self, lock: PathLock) -> bool:
+        """Hold the lock; True if another process had it first."""
+        if await self._on_disk("lock the destination", lock.try_hold):
+            return False
+        if self._options.on_busy == "fail":
+            raise DownloadInProgressError(
+                f"{self._name}: another process is downloading to {str(self._destination)!r}",
+                name=self._name,
+                hint='wait for it with on_busy="wait"',
+            )
+        await wait_for(lock, self._client.threads, self._client.clock)
+        return True
+
+    async def _bring(self, has_waited: bool) -> DownloadResult:
+        overwrite = self._options.overwrite
+        if has_waited or overwrite != "always":
+            exists = await self._client.threads.run(os.path.lexists, self._destination)
+            if exists and (has_waited or overwrite == "if_changed") and not self._is_processed:
+                same = await self._same_as_destination()
+                if same is not None:
+                    return self._result(same, resumed=same.size, verified=True, skipped=True)
+            if exists and overwrite == "never":
+                raise local_file_error(
+                    "download to",
+                    errno.EEXIST,
+                    str(self._destination),
+                    name=self._name,
+                    hint='overwrite is "never": remove the file, or choose another path',
+                )
+        if self._is_processed:
+            return await self._bring_processed()
+        return await self._bring_whole()
+
+    async def _same_as_destination(self) -> ObjectMeta | None:
+        """The object, if the destination has its size and CRC-64 already."""
+        meta = await self._with_slot(self._look)
+        if meta.crc64 is None:
+            return None
+        there = await crc64_of_file(self._destination, meta.size, self._client.threads)
+        return meta if there == meta.crc64 else None
+
+    async def _look(self) -> ObjectMeta:
+        """The object's facts, for the price of one byte."""
+        answer, _ = await self._open_first(_FIRST_BYTE)
+        try:
+            await answer.receive()
+            return answer.meta
+        finally:
+            answer.close()
+
+    async def _bring_whole(self) -> DownloadResult:
+        """Try until one run goes through: anew if the object changes, once more if its CRC-64 differs."""
+        checkpoint = await self._usable_checkpoint()
+        restarts, mismatched = 0, None
+        while True:
+            try:
+                return await self._bring_once(checkpoint, mismatched)
+            except ObjectChangedError as error:
+                if error.is_deleted:
+                    raise
+                await self._forget()
+                if self._options.on_change == "fail" or restarts == RESTARTS_MOST:
+                    raise
+                logger.warning("%s; beginning anew", error)
+                restarts, mismatched = restarts + 1, None
+            except _Mismatch as found:
+                await self._forget()
+                if mismatched is not None:
+                    raise IntegrityError(
+                        f"{self._name}: fetched twice, and its CRC-64 is {found.crc64}, not {found.pinned.crc64}",
+                        name=self._name,
+                        hint="the network or the disk changes bytes, or the object's CRC-64 is wrong",
+                    ) from None
+                logger.warning("%s: the CRC-64 differs; fetching all of it once more", self._name)
+                mismatched = found.pinned
+            checkpoint = None
+
+    async def _usable_checkpoint(self) -> Checkpoint | None:
+        """What an earlier run left, if this one can go on from it."""
+        try:
+            checkpoint = await self._checkpoint_file.load()
+            if checkpoint is not None:
+                self._check_fit(checkpoint)
+        except Unusable as reason:
+            logger.warning("%s: the checkpoint %s is ignored: %s", self._name, self._checkpoint_file.path, reason)
+            return None
+        return checkpoint
+
+    def _check_fit(self, checkpoint: Checkpoint) -> None:
+        meta = checkpoint.meta
+        if (checkpoint.name, checkpoint.version_id) != (self._name, self._options.version_id):
+            raise Unusable("it is of another object")
+        if checkpoint.part_file != part_name(self._destination.name, self._name, meta):
+            raise Unusable("it names a part file that is not this object's")
+        if meta.if_match is None and meta.crc64 is None:
+            raise Unusable("the object has neither ETag nor CRC-64 to know it by")
+
+    async def _bring_once(self, checkpoint: Checkpoint | None, mismatched: ObjectMeta | None) -> DownloadResult:
+        """One run over one version of the object.
+
+        Args:
+            checkpoint: What to go on from.
+            mismatched: The object whose CRC-64 differed: it is fetched from zero, and must be the same still.
+        """
+        slot = await self._client.slot()
+        try:
+            if checkpoint is not None:
+                start = await self._resume(checkpoint)
+            else:
+                start = await self._discover(mismatched)
+        except BaseException:
+            slot.give_back()
+            raise
+        if start.flight is None:
+            slot.give_back()
+        fill = self._fill(start)
+        try:
+            await fill.run(start.flight, start.answer, slot)
+            verified = self._verify(start)
+            await self._publish(start.part_file, start.pinned.size)
+        except _Mismatch:
+            raise
+        except BaseException:
+            await self._keep(start)
+            raise
+        return self._result(start.pinned, resumed=fill.proven_bytes, verified=verified)
+
+    async def _resume(self, checkpoint: Checkpoint) -> _Start:
+        """Go on from a checkpoint: the first missing bytes are asked for, of the very object that it is of."""
+        pinned = checkpoint.meta
+        self._require_crc64(pinned)
+        part_file = self._part_file(pinned)
+        was_there = await part_file.create(pinned.size)
+        if not was_there:
+            logger.warning("%s: the part file is gone; beginning anew", self._name)
+        transfer = self._new_transfer(pinned.size, checkpoint.spans if was_there else ())
+        self._begin(transfer)
+        flight = transfer.claim()
+        answer, _ = await self._open_first(Range(flight.start, flight.stop) if flight else _FIRST_BYTE, pinned)
+        if flight is not None:
+            return _Start(pinned, part_file, transfer, flight, answer)
+        try:  # nothing is missing: that the object is the same is all we wanted to know
+            await answer.receive()
+        finally:
+            answer.close()
+        return _Start(pinned, part_file, transfer, None, None)
+
+    async def _discover(self, mismatched: ObjectMeta | None) -> _Start:
+        """Begin from zero: the first answer tells what the object is."""
+        first = max(self._options.part_size or MiB, self._options.multiget_threshold)
+        answer, given = await self._open_first(Range(0, first), mismatched)
+        try:
+            pinned = answer.meta
+            self._require_crc64(pinned)
+            part_file = self._part_file(pinned)
+            await part_file.create(pinned.size)
+        except BaseException:
+            answer.close()
+            raise
+        transfer = self._new_transfer(pinned.size)
+        self._begin(transfer)
+        return _Start(pinned, part_file, transfer, transfer.claim(given.length), answer)
+
+    def _new_transfer(self, size: int, kept: Sequence[Done] = ()) -> Transfer:
+        part_size = self._options.part_size or choose_part_size(size, self._options.concurrency)
+        return Transfer(size, part_size=part_size, kept=kept, tail_is_shared=self._keeps_checkpoint(size))
+
+    def _keeps_checkpoint(self, size: int) -> bool:
+        return size >= self._options.multiget_threshold and size > 0
+
+    def _part_file(self, meta: ObjectMeta) -> PartFile:
+        path = self._destination.with_name(part_name(self._destination.name, self._name, meta))
+        self._newest_part = PartFile(path, self._name, self._client.threads)
+        return self._newest_part
+
+    def _fill(self, start: _Start) -> Fill:
+        return Fill(
+            client=self._client,
+            transfer=start.transfer,
+            source=self._source,
+            pinned=start.pinned,
+            part_file=start.part_file,
+            concurrency=self._options.concurrency,
+            policy=self._options.retry,
+            tally=self._tally,
+            flush=partial(self._flush, start) if self._keeps_checkpoint(start.pinned.size) else None,
+        )
+
+    async def _flush(self, start: _Start) -> None:
+        await self._checkpoint_file.flush(
+            Checkpoint(
+                name=self._name,
+                version_id=self._options.version_id,
+                meta=start.pinned,
+                part_file=start.part_file.path.name,
+                spans=start.transfer.spans(),
+            )
+        )
+
+    def _begin(self, transfer: Transfer) -> None:
+        self._transfer = transfer
+        self._set_total(transfer.size)
+
+    def _set_total(self, total: int | None) -> None:
+        self.total = total
+        if not self.begun.done():
+            self.begun.set_result(None)
+
+    def _require_crc64(self, meta: ObjectMeta | None) -> None:
+        if self._options.integrity == "require" and (meta is None or meta.crc64 is None):
+            raise IntegrityError(
+                f"{self._name}: OSS sends no CRC-64 to compare with",
+                name=self._name,
+                hint='integrity="auto" downloads it all the same, and says verified=False',
+            )
+
+    async def _open_first(self, asked: Range, pinned: ObjectMeta | None = None) -> tuple[Answer, Range]:
+        """The first answer of a run, and the object's bytes that its body is; tried again like any span."""
+
+        async def open_it() -> tuple[Answer, Range]:
+            began = self._client.clock.now()
+            try:
+                answer = await self._source.open_range(asked, pinned)
+            except ServiceError as error:
+                if error.status != 416 or pinned is not None or asked.start > 0:
+                    raise
+            else:
+                self._note_latency(self._client.clock.now() - began)
+                assert answer.range is not None
+                return answer, answer.range
+            answer = await self._source.open_whole()  # it is empty: no range fits
+            if answer.length != 0:
+                answer.close()
+                raise ProtocolError(f"{self._name}: no range fits it, yet it is not empty", name=self._name)
+            return answer, Range(0, 0)
+
+        return await tried(open_it, self._options.retry, self._client.clock, self._tally)
+
+    def _note_latency(self, seconds: float) -> None:
+        if self._transfer is not None:
+            self._transfer.note_latency(seconds)
+
+    async def _with_slot(self, call: Callable[[], Awaitable[T]]) -> T:
+        slot = await self._client.slot()
+        try:
+            return await call()
+        finally:
+            slot.give_back()
+
+    def _verify(self, start: _Start) -> bool:
+        """Whether what was written is proven to be the object; _Mismatch when it is proven not to be."""
+        if start.pinned.crc64 is None or not self._client.bucket.enable_crc:
+            return False
+        if start.transfer.crc64 != start.pinned.crc64:
+            raise _Mismatch(start.pinned, start.transfer.crc64)
+        return True
+
+    async def _publish(self, part_file: PartFile, size: int) -> None:
+        """The file gets its name, and the checkpoint goes last."""
+        checkpoint = self._checkpoint_file.path if self._keeps_checkpoint(size) else None
+        await self._on_disk(
+            "commit the file",
+            commit,
+            part_file.path,
+            part_file.identity,
+            size,
+            self._destination,
+            checkpoint,
+            fsync=self._options.fsync,
+        )
+
+    async def _keep(self, start: _Start) -> None:
+        """Leave what was written to the next run; nothing, where there is nothing or it could not be resumed."""
+        try:
+            is_there = await self._client.threads.surely(os.path.lexists, start.part_file.path)
+            if is_there and start.transfer.spans() and self._keeps_checkpoint(start.pinned.size):
+                await self._flush(start)
+            else:
+                await self._forget()
+        except OSError as error:  # what ended the download counts, not this
+            logger.warning("%s: the last checkpoint could not be flushed: %s", self._name, error)
+
+    async def _forget(self) -> None:
+        """Remove what was written of an object that we do not want any more."""
+        await self._checkpoint_file.remove()
+        if self._newest_part is not None:
+            await self._newest_part.remove()
+
+    async def _bring_processed(self) -> DownloadResult:
+        """What OSS makes of the object on the way: of unknown length, in one stream, from zero at each attempt."""
+        return await self._with_slot(
+            lambda: tried(self._stream_processed, self._options.retry, self._client.clock, self._tally)
+        )
+
+    async def _stream_processed(self) -> DownloadResult:
+        answer = await self._source.open_whole()
+        part_file = None
+        try:
+            self._require_crc64(None)
+            part_file = self._part_file(answer.meta)
+            await part_file.create(None)
+            self._set_total(answer.length)
+            size = await self._pour(answer, part_file)
+            await self._publish(part_file, size)
+        except BaseException:
+            if part_file is not None:
+                await part_file.remove()
+            raise
+        finally:
+            answer.close()
+        return self._result(replace(answer.meta, size=size, crc64=None), resumed=0, verified=False)
+
+    async def _pour(self, answer: Answer, part_file: PartFile) -> int:
+        """All of a body into the part file; its length."""
+        sink = await part_file.open_at(0, EMPTY)
+        try:
+            gathered: list[bytes] = []
+            while chunk := await answer.receive():
+                gathered.append(chunk)
+                if sum(map(len, gathered)) >= WRITE_SIZE:
+                    await sink.write(gathered)
+                    gathered = []
+                    self._most_consumed = max(self._most_consumed, sink.offset)
+            if gathered:
+                await sink.write(gathered)
+            self._most_consumed = max(self._most_consumed, sink.offset)
+        finally:
+            await sink.close()
+        if answer.length is not None and sink.offset != answer.length:
+            raise RequestError(
+                f"{self._name}: the body was cut short at {sink.offset} of {answer.length}", name=self._name
+            )
+        return sink.offset
+
+    async def _on_disk(self, tried: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """A call of the file system, off the loop; its OSError as ours."""
+        try:
+            return await self._client.threads.run(call, *args, **kwargs)
+        except OSError as error:
+            path = error.filename or str(self._destination)
+            raise local_file_error(tried, error, os.fsdecode(path), name=self._name) from None
+
+    def _result(self, meta: ObjectMeta, *, resumed: int, verified: bool, skipped: bool = False) -> DownloadResult:
+        return DownloadResult(
+            path=self._destination,
+            key=self._name.key,
+            version_id=meta.version_id,
+            size=meta.size,
+            etag=meta.etag,
+            crc64=meta.crc64,
+            verified=verified,
+            resumed_bytes=resumed,
+            fetched_bytes=meta.size - resumed,
+            requests=self._tally.sent - self._tally.failed,
+            attempts=self._tally.sent,
+            elapsed=self._client.clock.now() - self._started,
+            skipped=skipped,
+        )
+
+
+def _let_go(lock: PathLock, made: list[Path]) -> None:
+    lock.release()
+    remove_made(made)  # succeeds only where nothing was written

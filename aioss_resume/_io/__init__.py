@@ -1,0 +1,1 @@
+"""Effects, one verb a module, in the order of a download."""

@@ -1,0 +1,26 @@
+"""The only place that reads time, sleeps or draws a random number."""
+
+import random
+import time
+from datetime import UTC, datetime
+
+import anyio
+
+
+class Clock:
+    """The machine's own clock and dice; a test may hand in another."""
+
+    def now(self) -> float:
+        """Seconds of a clock that never goes back; only differences mean anything."""
+        return time.monotonic()
+
+    def utc(self) -> datetime:
+        """The time of day, as signatures need it."""
+        return datetime.now(UTC)
+
+    def chance(self) -> float:
+        """Uniform in [0, 1)."""
+        return random.random()  # noqa: S311  # it spreads retries, it keeps no secret
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)

@@ -1,0 +1,125 @@
+"""Keys, fetched off the loop, one fetch for all who wait.
+
+oss2 calls its provider synchronously for each request, and providers ask the network (the ECS one holds a lock
+meanwhile). Here a snapshot serves all requests for a few seconds, and a new one is fetched in a thread.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import oss2.auth
+from oss2.exceptions import OssError
+
+from aioss_resume._io.clock import Clock
+from aioss_resume._io.threads import Threads
+from aioss_resume.errors import ConfigError, CredentialsError
+
+_FRESH_SECONDS: Final = 10.0
+# Providers keep their own keys until shortly before these expire, so asking them is cheap: the hop is what is saved.
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """A snapshot of what signs a request. Its repr shows none of it."""
+
+    access_key_id: str = field(repr=False)
+    access_key_secret: str = field(repr=False)
+    security_token: str | None = field(repr=False)
+    generation: int = 0
+
+    # oss2's signers ask a provider for credentials, and those for their parts: a snapshot is both.
+    def get_credentials(self) -> "Keys":
+        return self
+
+    def get_access_key_id(self) -> str:
+        return self.access_key_id
+
+    def get_access_key_secret(self) -> str:
+        return self.access_key_secret
+
+    def get_security_token(self) -> str | None:
+        return self.security_token
+
+    def is_same_as(self, other: "Keys") -> bool:
+        return self.secrets == other.secrets
+
+    @property
+    def secrets(self) -> tuple[str, str, str]:
+        return self.access_key_id, self.access_key_secret, self.security_token or ""
+
+
+def provider_of(auth: Any) -> Any | None:
+    """The credentials provider of one of oss2's auths; None when it signs nothing or is not oss2's own.
+
+    Any: oss2 has no types, and any object with a get_credentials() will do.
+    """
+    if isinstance(auth, oss2.auth.StsAuth):
+        auth = getattr(auth, "_StsAuth__auth", None)  # it hides the auth that does its work
+    if not isinstance(auth, oss2.auth.AuthBase) or type(auth)._sign_request.__module__ != oss2.auth.__name__:
+        return None
+    return auth.credentials_provider
+
+
+class KeyRing:
+    """The keys of one bucket's auth. The auth is read anew for each fetch: oss2 lets users replace `bucket.auth`.
+
+    The asyncio lock guards the fetch: one at a time, and who waited for it takes what it brought.
+    """
+
+    def __init__(self, current_auth: Callable[[], Any], threads: Threads, clock: Clock) -> None:
+        self._current_auth = current_auth
+        self._threads = threads
+        self._clock = clock
+        self._fetching = asyncio.Lock()
+        self._keys: Keys | None = None
+        self._fetched_at = 0.0
+
+    async def keys(self) -> Keys:
+        """The snapshot, or a new one when it is old."""
+        if self._keys is None or self._clock.now() - self._fetched_at > _FRESH_SECONDS:
+            async with self._fetching:
+                if self._keys is None or self._clock.now() - self._fetched_at > _FRESH_SECONDS:
+                    await self._fetch()
+        assert self._keys is not None
+        return self._keys
+
+    async def replace(self, refused: Keys) -> bool:
+        """Fetch anew because OSS refused these; False when the provider has nothing but the same.
+
+        One fetch serves all whose requests were refused with the same keys.
+        """
+        async with self._fetching:
+            if self._keys is None or self._keys.is_same_as(refused):
+                await self._fetch()
+        assert self._keys is not None
+        return not self._keys.is_same_as(refused)
+
+    async def _fetch(self) -> None:
+        provider = provider_of(self._current_auth())
+        if provider is None:
+            raise ConfigError("the bucket's auth was replaced by one of another kind while downloading")
+        generation = self._keys.generation + 1 if self._keys else 0
+        self._keys = await self._threads.run(_ask, provider, generation)
+        self._fetched_at = self._clock.now()
+
+
+def _ask(provider: Any, generation: int) -> Keys:
+    """Any: whatever the user's provider is. What it raises may hold anything, so only its type is told."""
+    try:
+        given = provider.get_credentials()
+        found = (given.get_access_key_id(), given.get_access_key_secret(), given.get_security_token())
+    except OssError as error:
+        problem = f"it raised {type(error).__name__}"
+    except Exception as error:  # noqa: BLE001  # a stranger's code: whatever it raises, there are no keys
+        problem = f"it raised {type(error).__name__}"
+    else:
+        access_key_id, access_key_secret, token = found
+        if access_key_id and access_key_secret:
+            return Keys(str(access_key_id), str(access_key_secret), str(token) if token else None, generation)
+        problem = "it returned no access key id or secret"
+    raise CredentialsError(
+        f"asked {type(provider).__name__} for credentials: {problem}",
+        hint="check the provider, or the OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET of the environment",
+    )

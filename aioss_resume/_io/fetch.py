@@ -1,0 +1,376 @@
+"""One range of an object's bytes, or the facts about it; where aiohttp's errors become ours.
+
+aiohttp's exceptions print signed addresses and headers, and so would a traceback that chains them. So ours are raised
+outside the except blocks, where nothing is chained.
+"""
+
+import base64
+import binascii
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from aioss_resume._core.answers import Accepted, accept_range, accept_whole, refuse_redirect
+from aioss_resume._core.objects import ObjectMeta, read_http_date, read_meta
+from aioss_resume._core.ranges import Range
+from aioss_resume._core.retry import SKEWED_CLOCK, STALE_KEYS, read_retry_after
+from aioss_resume._core.xml import MOST_ERROR_BYTES, read_error
+from aioss_resume._io.clock import Clock
+from aioss_resume._io.sign import Signed, Signer
+from aioss_resume.errors import (
+    AiossError,
+    CredentialsError,
+    ObjectName,
+    ProtocolError,
+    RequestError,
+    ServiceError,
+    changed_error,
+    service_error,
+)
+from aioss_resume.options import READ_BUFFER, Timeouts
+
+_PLAIN: Final = {"Accept-Encoding": "identity"}
+# Without it aiohttp asks for gzip, and OSS then sends some objects compressed, without ETag and length.
+_RANGES_AS_HTTP_HAS_THEM: Final = {"x-oss-range-behavior": "standard"}
+# Without it OSS answers a range that is out of bounds with 200 and the whole object.
+
+
+@dataclass(slots=True)
+class Tally:
+    """Requests of one download: how many were sent, and how many of them failed and were tried again."""
+
+    sent: int = 0
+    failed: int = 0
+
+
+class Answer:
+    """An accepted answer whose body is still to come. Whoever has it closes it.
+
+    Attributes:
+        meta: The object as this answer describes it.
+        range: Which of its bytes the body is; None when the body is not the object's own bytes.
+        length: Bytes of the body; None when unknown.
+    """
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        name: ObjectName,
+        meta: ObjectMeta,
+        range_: Range | None,
+        length: int | None,
+        timeouts: Timeouts,
+        clock: Clock,
+    ) -> None:
+        self.meta, self.range, self.length = meta, range_, length
+        self._response = response
+        self._name = name
+        self._timeouts = timeouts
+        self._clock = clock
+        self._waited = 0.0
+        self._came = 0
+        if connection := response.connection:  # None: the whole body came along with the headers
+            assert connection.protocol is not None
+            connection.protocol.read_timeout = timeouts.stall
+            connection.protocol.start_timeout()
+
+    async def receive(self) -> bytes:
+        """The bytes that have come, at least one; b"" at the body's end.
+
+        Raises:
+            RequestError: The body was cut short, stalled, or came too slowly for too long.
+        """
+        before = self._clock.now()
+        try:
+            chunk = await self._response.content.readany()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            problem = _request_error(error, self._name, self._timeouts.stall)
+        else:
+            self._waited += self._clock.now() - before
+            self._came += len(chunk)
+            if not chunk or self._waited < self._timeouts.min_speed_window or not self._is_too_slow():
+                return chunk
+            problem = RequestError(
+                f"{self._name}: less than {self._timeouts.min_speed:g} bytes a second came"
+                f" over {self._timeouts.min_speed_window:g} s",
+                name=self._name,
+            )
+        raise problem
+
+    def close(self) -> None:
+        """Let go of the connection: it is kept for the next request if the body was read to its end."""
+        self._response.close()
+
+    def _is_too_slow(self) -> bool:
+        speed, self._waited, self._came = self._came / self._waited, 0.0, 0
+        return speed < self._timeouts.min_speed
+
+
+class Source:
+    """One object's bytes, by signed GETs over one session.
+
+    Args:
+        session: Its limits and trust are its owner's.
+        signer: Signs for the bucket.
+        bucket: The oss2.Bucket; its proxies are used. Any: oss2 has no types.
+        name: The object.
+        version_id, headers, params, timeouts: As in DownloadOptions.
+        tally: Counts the requests.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        signer: Signer,
+        bucket: Any,
+        name: ObjectName,
+        *,
+        version_id: str | None = None,
+        headers: Mapping[str, str],
+        params: Mapping[str, str],
+        timeouts: Timeouts,
+        clock: Clock,
+        tally: Tally,
+    ) -> None:
+        self.name = name
+        self._session = session
+        self._signer = signer
+        self._proxy = _proxy(bucket)
+        self._headers = {**headers, **_PLAIN}
+        self._params = {**params, "versionId": version_id} if version_id else dict(params)
+        self._timeouts = timeouts
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=timeouts.response)
+        self._clock = clock
+        self._tally = tally
+        self._was_there = False
+
+    async def open_range(self, asked: Range, pinned: ObjectMeta | None) -> Answer:
+        """The answer to a GET of a range, of the pinned object if there is one. No byte of the body is read yet.
+
+        Raises:
+            RequestError, ProtocolError: No answer, or one that does not fit. Trying again may help.
+            ServiceError: OSS said no.
+            ObjectChangedError: The object is not the pinned one any more, or gone.
+            CredentialsError: No usable keys.
+        """
+        headers = {**self._headers, **_RANGES_AS_HTTP_HAS_THEM, "Range": asked.header()}
+        if pinned is not None and pinned.if_match:
+            headers["If-Match"] = pinned.if_match
+        response = await self._send("GET", headers, pinned)
+        try:
+            accepted = accept_range(self.name, asked, pinned, response.status, response.headers)
+            return self._answer(response, accepted)
+        except BaseException:
+            response.close()
+            raise
+
+    async def open_whole(self) -> Answer:
+        """The answer to a GET without a range: of an empty object, or of one that OSS processes on the way.
+
+        Raises:
+            As open_range().
+        """
+        response = await self._send("GET", self._headers)
+        try:
+            meta, length = accept_whole(self.name, response.status, response.headers)
+            return Answer(response, self.name, meta, None, length, self._timeouts, self._clock)
+        except BaseException:
+            response.close()
+            raise
+
+    async def head(self) -> ObjectMeta:
+        """What OSS says of the object, from a HEAD.
+
+        Raises:
+            As open_range().
+        """
+        response = await self._send("HEAD", self._headers)
+        try:
+            size = response.headers.get("Content-Length", "")
+            if not (size.isascii() and size.isdigit()):
+                raise ProtocolError(f"{self.name}: the answer to a HEAD has no Content-Length", name=self.name)
+            try:
+                return read_meta(self.name.key, int(size), response.headers)
+            except ValueError as error:
+                problem = f"{self.name}: x-oss-hash-crc64ecma: {error}"
+            raise ProtocolError(problem, name=self.name)
+        finally:
+            response.close()
+
+    def _answer(self, response: aiohttp.ClientResponse, accepted: Accepted) -> Answer:
+        self._was_there = True
+        length = accepted.range.length
+        return Answer(response, self.name, accepted.meta, accepted.range, length, self._timeouts, self._clock)
+
+    async def _send(
+        self, method: str, headers: Mapping[str, str], pinned: ObjectMeta | None = None
+    ) -> aiohttp.ClientResponse:
+        """A response that is no refusal. If our keys or clock were refused, these are mended first, each once."""
+        cured: set[str] = set()
+        while True:
+            signed = await self._sign(method, headers)
+            self._tally.sent += 1
+            response = await self._request(signed)
+            if response.status in (200, 206):
+                return response
+            try:
+                error = await self._refusal(response)
+                cure = await self._cure(error, response, signed)
+            finally:
+                response.close()
+            if cure is None or cure in cured:
+                raise self._explain(_without_secrets(error, signed), pinned)
+            cured.add(cure)
+            self._tally.failed += 1
+
+    async def _sign(self, method: str, headers: Mapping[str, str]) -> Signed:
+        try:
+            return await self._signer.sign(method, self.name, headers, self._params, self._clock.utc())
+        except CredentialsError as error:
+            error.bucket, error.key = self.name
+            raise
+
+    async def _request(self, signed: Signed) -> aiohttp.ClientResponse:
+        if self._session.closed:
+            closed = RequestError(f"{self.name}: the session was closed", name=self.name, hint="keep it open meanwhile")
+            closed.permanent = True
+            raise closed
+        try:
+            return await self._session.request(
+                signed.method,
+                signed.url,
+                headers=signed.headers,
+                allow_redirects=False,  # aiohttp would hand x-oss-security-token to any host
+                timeout=self._timeout,
+                read_bufsize=READ_BUFFER,
+                auto_decompress=False,
+                proxy=self._proxy,
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            problem = _request_error(error, self.name, self._timeouts.response)
+        raise problem
+
+    async def _refusal(self, response: aiohttp.ClientResponse) -> AiossError:
+        """The error that an answer other than a success is."""
+        if 300 <= response.status < 400 and response.status != 304:
+            return refuse_redirect(self.name, response.status, response.headers)
+        if response.status < 300:
+            return ProtocolError(f"{self.name}: got status {response.status}", name=self.name)
+        details = {
+            "RequestId": response.headers.get("x-oss-request-id", ""),
+            "EC": response.headers.get("x-oss-ec", ""),
+        }
+        details |= read_error(await self._error_body(response))
+        date = response.headers.get("Date")
+        now = read_http_date(date) or self._clock.utc()
+        retry_after = read_retry_after(response.headers.get("Retry-After"), now)
+        return service_error(response.status, details, name=self.name, retry_after=retry_after)
+
+    async def _error_body(self, response: aiohttp.ClientResponse) -> bytes:
+        """What is said of the reason; cut off where it gets too long, or does not come."""
+        if in_header := response.headers.get("x-oss-err"):  # of a HEAD, which has no body
+            try:
+                return base64.b64decode(in_header)
+            except (binascii.Error, ValueError):
+                return b""
+        body = b""
+        try:
+            while len(body) < MOST_ERROR_BYTES and (chunk := await response.content.readany()):
+                body += chunk
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            pass  # the status says enough
+        return body
+
+    def _explain(self, error: AiossError, pinned: ObjectMeta | None) -> AiossError:
+        """What a refusal means for an object that we were in the middle of."""
+        if not isinstance(error, ServiceError):
+            return error
+        if error.status == 412 and pinned is not None and pinned.if_match:
+            hint = "run again to fetch the new version"
+            text = f'{self.name} was replaced while it was downloaded (it is not ETag "{pinned.etag}" any more)'
+            return changed_error(text, name=self.name, hint=hint, answer=error)
+        if error.status == 416 and pinned is not None:
+            text = f"{self.name} got shorter than {pinned.size} bytes while it was downloaded"
+            return changed_error(text, name=self.name, hint="run again to fetch the new version", answer=error)
+        if error.status == 404 and self._was_there:
+            return changed_error(f"{self.name} was deleted while it was downloaded", name=self.name, answer=error)
+        return error
+
+    async def _cure(self, error: AiossError, response: aiohttp.ClientResponse, signed: Signed) -> str | None:
+        """What was done about a refusal so that the same request may pass now; None: nothing can be."""
+        if not isinstance(error, ServiceError) or signed.keys is None:
+            return None
+        if error.code == SKEWED_CLOCK:
+            server = read_http_date(response.headers.get("Date"))
+            if server is None:
+                return None
+            self._signer.offset = server - self._clock.utc().astimezone(UTC)
+            return "clock"
+        if error.code in STALE_KEYS and await self._signer.replace_keys(signed.keys):
+            return "keys"
+        return None
+
+
+def _request_error(error: BaseException, name: ObjectName, seconds: float) -> AiossError:
+    """Ours for one of aiohttp's. Nothing of its text is taken, since that may hold an address and headers."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        reason = getattr(error.certificate_error, "verify_message", "") or type(error.certificate_error).__name__
+        return _permanent(f"{name}: the server's certificate was refused ({reason})", name, "check the endpoint")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        refused = RequestError(
+            f"{name}: the proxy answered {error.status}", name=name, hint="check the bucket's proxies"
+        )
+        refused.permanent = error.status == 407
+        return refused
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return RequestError(f"{name}: could not connect in time", name=name, hint="check the endpoint and the network")
+    if isinstance(error, TimeoutError):
+        return RequestError(f"{name}: nothing came for {seconds:g} s", name=name)
+    if isinstance(error, aiohttp.ClientConnectorError):
+        reason = "no such host" if isinstance(error, aiohttp.ClientConnectorDNSError) else _os_reason(error.os_error)
+        where = f"{error.host}:{error.port}"
+        return RequestError(f"{name}: could not connect to {where} ({reason})", name=name)
+    if isinstance(error, aiohttp.InvalidURL):
+        return _permanent(f"{name}: the bucket's endpoint makes no valid address", name, "check the endpoint")
+    if isinstance(error, aiohttp.ClientResponseError):
+        return ProtocolError(f"{name}: got something that is no HTTP", name=name)
+    reason = _os_reason(error) if isinstance(error, OSError) else type(error).__name__
+    return RequestError(f"{name}: the connection was lost ({reason})", name=name)
+
+
+def _permanent(text: str, name: ObjectName, hint: str) -> RequestError:
+    error = RequestError(text, name=name, hint=hint)
+    error.permanent = True
+    return error
+
+
+def _os_reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return f"TLS: {error.reason or type(error).__name__}"
+    return type(error).__name__ if error.errno is None else f"errno {error.errno}"
+
+
+def _without_secrets(error: AiossError, signed: Signed) -> AiossError:
+    """The error, with whatever an answer echoed of the request's secrets taken out."""
+    if isinstance(error, ServiceError):
+        for secret in signed.secrets:
+            if any(secret in value for value in (str(error), *error.details.values())):
+                details = {key: value.replace(secret, "***") for key, value in error.details.items()}
+                name = ObjectName(error.bucket or "", error.key or "")
+                error = service_error(error.status, details, name=name, retry_after=error.retry_after)
+    return error
+
+
+def _proxy(bucket: Any) -> str | None:
+    """The proxy that requests, and so oss2, would take for the bucket's endpoint. Any: oss2 has no types."""
+    proxies = bucket.proxies or {}
+    endpoint = urlsplit(bucket.endpoint)
+    for key in (f"{endpoint.scheme}://{endpoint.hostname}", endpoint.scheme, f"all://{endpoint.hostname}", "all"):
+        if proxies.get(key):
+            return str(proxies[key])
+    return None

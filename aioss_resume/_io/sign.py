@@ -1,0 +1,190 @@
+"""One signed request; the only import of oss2's signer.
+
+oss2's signers read the machine's clock and log at DEBUG what they sign. So they are taken from a copy of the module
+oss2.auth that nobody else has, in which the clock is ours (it can be set to OSS's time) and the log leads nowhere.
+The module that the rest of the process uses stays as it is.
+"""
+
+import importlib.util
+import logging
+import platform
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from functools import lru_cache
+from types import ModuleType, SimpleNamespace
+from typing import Any, Final
+from urllib.parse import quote
+
+import oss2
+import oss2.auth
+from yarl import URL
+
+from aioss_resume._io.credentials import KeyRing, Keys, provider_of
+from aioss_resume._io.threads import Threads
+from aioss_resume.errors import ConfigError, CredentialsError, ObjectName
+
+USER_AGENT: Final = f"aioss-resume ({platform.system()}/{platform.release()}; {platform.python_version()})"
+
+_signing_at: ContextVar[datetime] = ContextVar("_signing_at")
+
+
+class _SettableClock:
+    """Stands for datetime in our copy of oss2.auth, which calls nothing of it but utcnow()."""
+
+    @staticmethod
+    def utcnow() -> datetime:
+        return _signing_at.get()
+
+
+class _SettableUtils:
+    """Stands for oss2.utils in our copy of oss2.auth: http_date() tells our time, all else is oss2's."""
+
+    @staticmethod
+    def http_date(_timeval: object = None) -> str:
+        return format_datetime(_signing_at.get(), usegmt=True)
+
+    def __getattr__(self, name: str) -> Any:  # Any: oss2 has no types
+        return getattr(oss2.utils, name)
+
+
+@lru_cache(maxsize=1)
+def _signers() -> ModuleType:
+    spec = importlib.util.find_spec("oss2.auth")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    silent = logging.Logger("aioss_resume.silent")  # noqa: LOG001  # no child of the root: nobody hears it
+    silent.disabled = True
+    vars(module).update(datetime=_SettableClock, utils=_SettableUtils(), logger=silent)
+    return module
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A request that is ready to be sent. Its repr shows neither query nor headers: they carry the signature."""
+
+    method: str
+    url: URL = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    keys: Keys | None = field(repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be repeated to anyone."""
+        _, _, signature = self.headers.get("authorization", "").rpartition("Signature=")
+        return tuple(filter(None, (*(self.keys.secrets if self.keys else ()), signature)))
+
+
+class Signer:
+    """Signs requests for one oss2.Bucket as the bucket itself would.
+
+    `offset` is how far OSS's clock is ahead of ours; it is learned from an answer, and signatures follow it.
+    """
+
+    def __init__(self, bucket: Any, ring: KeyRing, threads: Threads) -> None:  # Any: oss2 has no types
+        self._bucket = bucket
+        self._ring = ring
+        self._threads = threads
+        self.offset = timedelta()
+        agent = getattr(bucket, "app_name", "")
+        self._user_agent = f"{USER_AGENT}/{agent}" if agent else USER_AGENT
+
+    async def sign(
+        self, method: str, name: ObjectName, headers: Mapping[str, str], params: Mapping[str, str], now: datetime
+    ) -> Signed:
+        """The request for an object; `now` is this machine's time of day.
+
+        Raises:
+            CredentialsError: The bucket's auth has no usable keys.
+        """
+        bucket = self._bucket
+        request = SimpleNamespace(
+            method=method,
+            url=object_url(bucket, name),
+            headers=dict(headers),
+            params=dict(params),
+            region=bucket.region,
+            product=bucket.product,
+            cloudbox_id=bucket.cloudbox_id,
+        )
+        auth, keys = bucket.auth, None
+        moment = (now + self.offset).astimezone(UTC).replace(tzinfo=None)
+        if provider_of(auth) is not None:
+            keys = await self._ring.keys()
+            _sign_with(keys, auth.auth_version(), request, name, moment.replace(tzinfo=UTC))
+        elif not isinstance(auth, oss2.AnonymousAuth):
+            # A signer of the user's own may ask the network, so it gets a thread; its clock is its own affair.
+            try:
+                await self._threads.run(auth._sign_request, request, name.bucket, name.key)
+            except Exception as error:  # noqa: BLE001  # a stranger's code; what it raises may hold anything
+                problem = f"{type(auth).__name__} did not sign: it raised {type(error).__name__}"
+            else:
+                problem = ""
+            if problem:
+                raise CredentialsError(problem, name=name)
+        sent = {name: value for name, value in request.headers.items() if value is not None}
+        sent.setdefault("User-Agent", self._user_agent)
+        return Signed(method, _with_query(request.url, request.params), sent, keys)
+
+    async def replace_keys(self, refused: Keys) -> bool:
+        """Fetch keys anew because OSS refused these; False when there are no others."""
+        return await self._ring.replace(refused)
+
+
+def check_bucket(bucket: Any) -> None:
+    """ConfigError unless this is a bucket that can be downloaded from. Any: that is the question."""
+    missing = [name for name in ("auth", "endpoint", "bucket_name", "_make_url") if not hasattr(bucket, name)]
+    if missing:
+        raise ConfigError(
+            f"bucket must be an oss2.Bucket, not {type(bucket).__name__} (it has no {', '.join(missing)})",
+            hint="make one with oss2.Bucket(auth, endpoint, name, region=...)",
+        )
+    if isinstance(bucket, oss2.CryptoBucket):
+        raise ConfigError("bucket is an oss2.CryptoBucket: what would be downloaded is still encrypted")
+    if not bucket.bucket_name:
+        raise ConfigError("the bucket has no name")
+    version = getattr(bucket.auth, "auth_version", str)()
+    if version == oss2.AUTH_VERSION_4 and not (bucket.region or bucket.cloudbox_id):
+        raise ConfigError("the bucket signs V4 and has no region", hint='pass region="cn-..." to oss2.Bucket')
+
+
+def object_url(bucket: Any, name: ObjectName) -> str:
+    """The object's address as oss2 makes it: host, path or CNAME style, and the key's bytes as they are.
+
+    The dots of a key or of one of its segments that is "." or ".." are escaped too: whoever normalises addresses on
+    the way would make another object of it. What is signed is the key itself.
+    """
+    key = name.key
+    url: str = bucket._make_url(name.bucket, key)
+    if not any(segment in (".", "..") for segment in key.split("/")):
+        return url
+    quoted = quote(key, safe="")
+    base = url[: -len(quoted)]
+    segments = (s.replace(".", "%2E") if s in (".", "..") else quote(s, safe="") for s in key.split("/"))
+    return base + "%2F".join(segments)
+
+
+def _sign_with(keys: Keys, version: str, request: SimpleNamespace, name: ObjectName, moment: datetime) -> None:
+    signers = _signers()
+    kind = {
+        oss2.AUTH_VERSION_1: signers.ProviderAuth,
+        oss2.AUTH_VERSION_2: signers.ProviderAuthV2,
+        oss2.AUTH_VERSION_4: signers.ProviderAuthV4,
+    }[version]
+    token = _signing_at.set(moment)
+    try:
+        kind(keys)._sign_request(request, name.bucket, name.key)
+    finally:
+        _signing_at.reset(token)
+
+
+def _with_query(url: str, params: Mapping[str, str]) -> URL:
+    # encoded=True: yarl would make another key of "a/../b", and another signature of "%2B".
+    if params:
+        pairs = (f"{quote(k, safe='')}={quote(v, safe='')}" if v else quote(k, safe="") for k, v in params.items())
+        url = f"{url}?{'&'.join(pairs)}"
+    return URL(url, encoded=True)

@@ -1,0 +1,97 @@
+"""Threads of our own, and hops to them that never outlive the task that made them.
+
+The loop's default executor is left to the host program: it resolves names there, and may have filled it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, Final, ParamSpec, TypeVar
+
+from anyio import CancelScope
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_WORKERS: Final = 4
+# Two write as fast as eight (they hand the GIL to each other), and one reads back while the others write; the fourth
+# is for a call that hangs, such as a provider of keys that waits for the network.
+
+
+class Threads:
+    """A small pool. It is made with its first hop, and close() waits for its threads to end."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+
+    def submit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Begin a hop. Whoever does so waits for its end."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="aioss-resume")
+        return self._pool.submit(call, *args, **kwargs)
+
+    async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """call(*args, **kwargs) in a thread. Cancelled, it waits for a call that has begun to end, then raises."""
+        work = self.submit(call, *args, **kwargs)
+        try:
+            return await asyncio.wrap_future(work)
+        except asyncio.CancelledError:
+            work.cancel()  # does nothing once it has begun
+            await _end_of(work)
+            raise
+
+    async def surely(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As run(), but the call is made even when this task is cancelled: for cleaning up."""
+        work = self.submit(call, *args, **kwargs)
+        if cancelled := await _end_of(work):
+            raise cancelled
+        return work.result()
+
+    async def close(self) -> None:
+        """End the threads. All hops have ended by then, so this takes no time worth naming."""
+        if self._pool is None:
+            return
+        pool, self._pool = self._pool, None
+        pool.shutdown(wait=False)
+        threads = list(pool._threads)  # the pool has no other way to wait for them but to block
+        with CancelScope(shield=True):
+            while any(thread.is_alive() for thread in threads):  # noqa: ASYNC110  # a thread's end sets no event
+                await asyncio.sleep(0.0005)
+
+
+class Hops(Executor):
+    """An executor for one file handle: it remembers its last hop, so that this can be waited for."""
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
+        self._last: Future[Any] | None = None  # Any: whatever the call returns
+
+    def submit(self, call: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # Any: Executor's signature
+        work = self._threads.submit(call, *args, **kwargs)
+        self._last = work
+        return work
+
+    async def surely(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As Threads.surely()."""
+        return await self._threads.surely(call, *args, **kwargs)
+
+    async def drain(self) -> None:
+        """Wait until the last hop has ended, however often this task is cancelled meanwhile."""
+        if self._last is not None:
+            await _end_of(self._last)
+
+
+async def _end_of(work: Future[Any]) -> asyncio.CancelledError | None:
+    """Wait until `work` has ended; a cancellation meanwhile does not shorten the wait, and is returned.
+
+    A thread that still writes after its handle was closed writes to whatever file has the descriptor's number then.
+    """
+    cancelled = None
+    # The shield is against anyio's scopes, which cancel again at each turn of the loop; the except against the rest.
+    with CancelScope(shield=True):
+        while not work.done():
+            try:
+                await asyncio.wait([asyncio.wrap_future(work)])
+            except asyncio.CancelledError as error:
+                cancelled = error
+    return cancelled

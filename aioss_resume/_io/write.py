@@ -1,0 +1,207 @@
+"""Bytes at their offset in the part file, through aiofiles.
+
+Each flying span has an unbuffered handle of its own. A handle that is shared has one file position, and parallel
+writes land at each other's offsets.
+"""
+
+import asyncio
+import errno
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from io import FileIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from aiofiles.threadpool.binary import AsyncFileIO
+
+from aioss_resume._core.crc64 import crc64
+from aioss_resume._io.threads import Hops, Threads
+from aioss_resume.errors import LocalFileError, ObjectName, local_file_error
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_MOST_PIECES: Final = 512
+# Of one pwritev(2). IOV_MAX is 1024 on Linux and macOS.
+
+
+class SummingFile(FileIO):
+    """A file that is written from one offset on, and knows the CRC-64 of what it took.
+
+    `offset` and `crc64` are always true of the file: they move when a write has been made, by as much as it took.
+    """
+
+    def __init__(self, path: Path, identity: tuple[int, int], offset: int, crc: int) -> None:
+        super().__init__(path, "r+", opener=_opener)
+        if not _is_the_file(os.fstat(self.fileno()), identity):
+            self.close()
+            raise FileNotFoundError(errno.ENOENT, "the part file was replaced by another", str(path))
+        self.offset = offset
+        self.crc64 = crc
+
+    def writelines(self, chunks: "Iterable[ReadableBuffer]", /) -> None:
+        """Write all chunks, one behind the other.
+
+        Source: POSIX pwritev(2) may take fewer bytes than it is given; then it is called again with the rest.
+        """
+        pieces = [memoryview(chunk).cast("B") for chunk in chunks]
+        while pieces:
+            taken = os.pwritev(self.fileno(), pieces[:_MOST_PIECES], self.offset)
+            if taken == 0:
+                raise OSError(errno.EIO, "the write took no byte", str(self.name))
+            pieces = self._count(pieces, taken)
+
+    def _count(self, pieces: list[memoryview], taken: int) -> list[memoryview]:
+        """Sum what was taken and return the rest."""
+        for at, piece in enumerate(pieces):
+            part = piece[:taken]
+            self.crc64 = crc64(part, self.crc64)
+            self.offset += len(part)
+            taken -= len(part)
+            if taken == 0:
+                return ([piece[len(part) :]] if len(part) < len(piece) else []) + pieces[at + 1 :]
+        return []
+
+
+class PartFile:
+    """The file that a download fills, beside its destination.
+
+    Attributes:
+        path: Where it is.
+        identity: Device and inode: whoever opens it again finds out whether it is still the same file.
+    """
+
+    def __init__(self, path: Path, name: ObjectName, threads: Threads) -> None:
+        self.path = path
+        self._name = name
+        self._threads = threads
+        self.identity = (0, 0)
+
+    async def create(self, size: int | None) -> bool:
+        """Make it, or take the one that is there, with a length of `size` bytes (None: 0); True if it was there.
+
+        Raises:
+            LocalFileError: It cannot be made, is no regular file of ours, or the disk has not enough room.
+        """
+        try:
+            was_there, self.identity = await self._threads.run(_create, self.path, size or 0)
+        except OSError as error:
+            raise local_file_error("make the part file", error, str(self.path), name=self._name) from None
+        return was_there
+
+    async def remove(self) -> None:
+        """Remove it, if it is there."""
+        await self._threads.surely(self.path.unlink, missing_ok=True)
+
+    async def open_at(self, offset: int, crc: int) -> "FileSink":
+        """A handle of its own that writes from `offset` on; `crc` is the CRC-64 of the span before it."""
+        hops = Hops(self._threads)
+        try:
+            file = await self._threads.run(SummingFile, self.path, self.identity, offset, crc)
+        except OSError as error:
+            raise local_file_error("open the part file", error, str(self.path), name=self._name) from None
+        return FileSink(file, hops, self._name)
+
+
+class FileSink:
+    """One span's way into the part file. `offset` and `crc64` tell what is written, whatever happened."""
+
+    def __init__(self, file: SummingFile, hops: Hops, name: ObjectName) -> None:
+        self._file = file
+        self._hops = hops
+        self._name = name
+        self._through: Any = AsyncFileIO(file, loop=asyncio.get_running_loop(), executor=hops)
+        # Any: the stubs of aiofiles know its wrappers only as results of open().
+
+    @property
+    def offset(self) -> int:
+        return self._file.offset
+
+    @property
+    def crc64(self) -> int:
+        return self._file.crc64
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        """Write the chunks behind what is written; one hop for them all, their CRC included.
+
+        Cancelled, it waits until the thread has written: nothing writes once this has returned or raised.
+
+        Raises:
+            LocalFileError: The disk is full, or whatever write(2) says. Never tried again.
+        """
+        try:
+            await self._through.writelines(chunks)
+        except asyncio.CancelledError:
+            await self._hops.drain()
+            raise
+        except OSError as error:
+            raise self._failed("write", error) from None
+
+    async def close(self) -> None:
+        """Close the handle; on some file systems only this tells that a write has failed."""
+        try:
+            await self._through.close()
+        except asyncio.CancelledError:
+            await self._hops.drain()
+            await self._hops.surely(self._file.close)  # the hop may have been cancelled before it began
+            raise
+        except OSError as error:
+            raise self._failed("close", error) from None
+
+    def _failed(self, tried: str, error: OSError) -> LocalFileError:
+        return local_file_error(f"{tried} the part file", error, str(self._file.name), name=self._name)
+
+
+def _opener(path: str, flags: int) -> int:
+    return os.open(path, (flags | os.O_NOFOLLOW | os.O_CLOEXEC) & ~(os.O_CREAT | os.O_TRUNC), 0o600)
+
+
+def _create(path: Path, size: int) -> tuple[bool, tuple[int, int]]:
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # O_NONBLOCK: a planted FIFO must not hang us
+    try:
+        descriptor, was_there = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600), False
+    except FileExistsError:
+        descriptor, was_there = _reopen(path, flags), True
+        if descriptor < 0:
+            path.unlink()
+            descriptor, was_there = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600), False
+    try:
+        found = os.fstat(descriptor)
+        _check_room(descriptor, size, found)
+        if found.st_size != size:
+            os.ftruncate(descriptor, size)
+    except OSError:
+        if not was_there:
+            path.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
+    return was_there, (found.st_dev, found.st_ino)
+
+
+def _reopen(path: Path, flags: int) -> int:
+    """A descriptor of the file that is there; -1 when it is none that we made (a link, a FIFO, another user's)."""
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EACCES, errno.ENOENT):
+            return -1
+        raise
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid():
+        return descriptor
+    os.close(descriptor)
+    return -1
+
+
+def _check_room(descriptor: int, size: int, found: os.stat_result) -> None:
+    """OSError now rather than after half of the bytes were fetched."""
+    disk = os.fstatvfs(descriptor)
+    missing = size - found.st_blocks * 512
+    if disk.f_blocks and missing > disk.f_bavail * disk.f_frsize:  # 0 blocks: a file system that does not tell
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _is_the_file(found: os.stat_result, identity: tuple[int, int]) -> bool:
+    return (found.st_dev, found.st_ino) == identity and stat.S_ISREG(found.st_mode)

@@ -1,0 +1,149 @@
+"""One transfer for all the tasks of a process that want the same object at the same path."""
+
+import asyncio
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from weakref import WeakKeyDictionary
+
+import anyio
+
+from aioss_resume._client import Client
+from aioss_resume._download import Download
+from aioss_resume.errors import AiossError, DownloadInProgressError, ObjectName, RequestError
+from aioss_resume.events import DownloadResult
+from aioss_resume.options import PROGRESS_SECONDS, DownloadOptions, ProgressCallback
+
+
+@dataclass(eq=False, slots=True)
+class _Shared:
+    """A transfer under way, and how many callers wait for it. With the last of them it ends."""
+
+    wanted: tuple[object, ...]
+    download: Download
+    task: asyncio.Task[DownloadResult]
+    callers: int = 0
+    is_leaving: bool = False
+    is_error_taken: bool = False
+
+
+_running: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Path, _Shared]]] = WeakKeyDictionary()
+# By loop, since tasks of other loops cannot be awaited; downloads of other threads meet at the lock, as processes do.
+
+
+async def share(
+    client: Client, name: ObjectName, destination: Path, options: DownloadOptions, make: Callable[[], Download]
+) -> DownloadResult:
+    """The result of the one transfer that brings this object to that path; begun here, or joined.
+
+    Raises:
+        AiossError: What ended the transfer, or kept this caller from it.
+        BaseException: What the caller's own progress_callback raised: the caller leaves the transfer.
+    """
+    deadline = options.retry.deadline
+    with anyio.move_on_after(deadline):
+        shared = await _join_or_begin(client, name, destination, options, make)
+        try:
+            return await _follow(shared, options.progress_callback)
+        finally:
+            await _leave(shared)
+    raise RequestError(
+        f"{name}: not there after the deadline of {deadline:g} s",
+        name=name,
+        hint="run again: what was written is kept",
+    )
+
+
+async def _join_or_begin(
+    client: Client, name: ObjectName, destination: Path, options: DownloadOptions, make: Callable[[], Download]
+) -> _Shared:
+    """The transfer to that path, this caller counted in."""
+    running = _running.setdefault(asyncio.get_running_loop(), {})
+    wanted = (client.bucket.endpoint, name, options.version_id, *map(_frozen, (options.params, options.headers)))
+    while (shared := running.get(destination)) is not None:
+        if shared.wanted == wanted and not shared.is_leaving:
+            shared.callers += 1
+            return shared
+        if options.on_busy == "fail" and not shared.is_leaving:
+            raise DownloadInProgressError(
+                f"{name}: another object is on its way to {str(destination)!r}",
+                name=name,
+                hint='wait for it with on_busy="wait"',
+            )
+        await asyncio.wait([shared.task])
+    # No task group can hold this task: its callers come and go, each with a life of its own. It cannot leak either:
+    # the last caller that leaves cancels it and waits for its end.
+    client.lease()
+    download = make()
+    task = asyncio.create_task(_run(client, download, running, destination), name=f"aioss_resume: {name}")
+    shared = running[destination] = _Shared(wanted, download, task, callers=1)
+    return shared
+
+
+async def _run(client: Client, download: Download, running: dict[Path, _Shared], destination: Path) -> DownloadResult:
+    try:
+        return await download.run()
+    finally:
+        del running[destination]
+        await client.end_lease()
+
+
+async def _follow(shared: _Shared, callback: ProgressCallback | None) -> DownloadResult:
+    """Wait for the transfer's end, and tell the callback meanwhile how far it is."""
+    task, download = shared.task, shared.download
+    if callback is None:
+        await asyncio.wait([task])
+        return _outcome(shared)
+    first: list[asyncio.Future[Any]] = [task, download.begun]  # Any: what they bring does not matter here
+    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+    while not task.done():
+        await _tell(callback, download.consumed, download.total)
+        await asyncio.wait([task], timeout=PROGRESS_SECONDS)
+    result = _outcome(shared)
+    is_known = download.total is not None or result.skipped
+    await _tell(callback, result.size, result.size if is_known else None)
+    return result
+
+
+async def _tell(callback: ProgressCallback, consumed: int, total: int | None) -> None:
+    answer = callback(consumed, total)
+    if inspect.isawaitable(answer):
+        await answer
+
+
+def _outcome(shared: _Shared) -> DownloadResult:
+    """The transfer's result, or its error raised: to each caller one of its own, for its traceback's sake."""
+    error = None if shared.task.cancelled() else shared.task.exception()
+    if error is None:
+        return shared.task.result()
+    if shared.is_error_taken and isinstance(error, AiossError):
+        error = copy.copy(error)
+    shared.is_error_taken = True
+    raise error
+
+
+async def _leave(shared: _Shared) -> None:
+    """This caller waits no more. The last one ends the transfer and waits for its end, however often cancelled."""
+    shared.callers -= 1
+    if shared.callers or shared.task.done():
+        return
+    shared.is_leaving = True
+    shared.task.cancel()
+    cancelled = None
+    with anyio.CancelScope(shield=True):  # against anyio's scopes; the except is against the rest
+        while not shared.task.done():
+            try:
+                await asyncio.wait([shared.task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+    if not shared.task.cancelled():
+        shared.task.exception()  # seen, so that nobody warns of it: it came while we were leaving
+    if cancelled:
+        raise cancelled
+
+
+def _frozen(mapping: Mapping[str, str] | None) -> frozenset[tuple[str, str]]:
+    return frozenset((mapping or {}).items())

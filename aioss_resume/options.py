@@ -1,0 +1,288 @@
+"""Every knob, its default, the reason for it and what the neighbours chose."""
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, TypeAlias, TypedDict, get_args
+
+from aioss_resume.errors import ConfigError
+
+KiB: Final = 1024
+MiB: Final = 1024 * KiB
+GiB: Final = 1024 * MiB
+
+ProgressCallback: TypeAlias = Callable[[int, int | None], Awaitable[None] | None]
+Overwrite: TypeAlias = Literal["always", "if_changed", "never"]
+OnChange: TypeAlias = Literal["restart", "fail"]
+OnBusy: TypeAlias = Literal["wait", "fail"]
+Integrity: TypeAlias = Literal["auto", "require"]
+
+PART_SIZE_LEAST: Final = 100 * KiB  # OSS's own least part size; below it requests cost more than bytes
+PART_SIZE_MOST: Final = 5 * GiB  # OSS's own largest part
+
+RESTARTS_MOST: Final = 3
+"""How often a download begins anew because the object was replaced. An object that is replaced faster than it can be
+read would otherwise be fetched for ever; s3transfer gives up at once."""
+
+# What one span keeps in memory, and what the checkpoint may lag behind.
+WRITE_SIZE: Final = 1 * MiB
+"""Bytes gathered for one write. 1 GiB over loopback took 1.49 s with 256 KiB, 1.23 with 512, 1.06 with 1 or 2 MiB."""
+READ_BUFFER: Final = 512 * KiB
+"""aiohttp's buffer for each connection; it stops reading the socket at twice that. 64 KiB costs 5 % of the speed."""
+FLUSH_BYTES: Final = 32 * MiB
+"""New bytes after which the checkpoint is flushed: half of UNFLUSHED_MOST, so that writing goes on meanwhile."""
+UNFLUSHED_MOST: Final = 64 * MiB
+"""Bytes that a kill may cost, besides what is in memory: writing waits for the flush beyond it."""
+FLUSH_SECONDS: Final = 1.0
+"""Seconds after which new bytes are flushed however few. aria2 flushes every 60 s, rclone every part."""
+
+CONCURRENCY_OF_ALL: Final = 32
+"""Most range requests in flight in one Downloader. OSS grants an account 5 Gbit/s and more; 32 connections of the usual
+25 MB/s each fill that."""
+
+PROGRESS_SECONDS: Final = 0.1
+"""Least seconds between two progress calls. tqdm's mininterval is 0.1 too."""
+
+
+def _whole(name: str, value: object, *, least: int, most: int | None = None) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+        bounds = f"from {least} to {most}" if most is not None else f"of at least {least}"
+        raise ConfigError(f"{name} must be a whole number {bounds}, not {value!r}")
+
+
+def _seconds(name: str, value: object, *, zero: bool = True) -> None:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not (0 <= value < float("inf"))
+        or not (zero or value)
+    ):
+        raise ConfigError(f"{name} must be a number {'of at least' if zero else 'above'} 0, not {value!r}")
+
+
+def _one_of(name: str, value: object, choices: object) -> None:
+    if value not in get_args(choices):
+        raise ConfigError(f"{name} must be one of {', '.join(map(repr, get_args(choices)))}, not {value!r}")
+
+
+def _kind(name: str, value: object, kind: type, words: str) -> None:
+    if not isinstance(value, kind):
+        raise ConfigError(f"{name} must be {words}, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a span is tried, and how long between.
+
+    Args:
+        attempts: Tries of one span without progress, the first included; at least 1. botocore's standard mode has 3,
+            oss2 none at all, object_store 10; six with these waits ride out a fault of about ten seconds.
+        deadline: Seconds for the whole download, waits for locks and retries included; None: no limit.
+        wait_initial: Seconds: the upper bound of the first, jittered, wait; it doubles with each failure.
+        wait_max: Seconds: no wait is longer, whatever `Retry-After` says. botocore has 20 too.
+    """
+
+    attempts: int = 6
+    deadline: float | None = None
+    wait_initial: float = 0.2
+    wait_max: float = 20.0
+
+    def __post_init__(self) -> None:
+        _whole("RetryPolicy.attempts", self.attempts, least=1)
+        if self.deadline is not None:
+            _seconds("RetryPolicy.deadline", self.deadline)
+        _seconds("RetryPolicy.wait_initial", self.wait_initial)
+        _seconds("RetryPolicy.wait_max", self.wait_max)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """When a connection is given up; its span goes on over another.
+
+    Args:
+        connect: Seconds to connect, TLS included. requests and oss2 have 60, curl 300, aiohttp 30.
+        response: Seconds from the request to the answer's headers.
+        stall: Seconds without a byte of the body. object_store has 30 for the whole request, boto3 60 a read.
+        min_speed: Bytes a second below which a connection is given up; 0: never. As curl's --speed-limit.
+        min_speed_window: Seconds over which that is measured. curl's --speed-time has 30.
+    """
+
+    connect: float = 10.0
+    response: float = 30.0
+    stall: float = 30.0
+    min_speed: float = 1024
+    min_speed_window: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("connect", "response", "stall", "min_speed_window"):
+            _seconds(f"Timeouts.{name}", getattr(self, name), zero=False)
+        _seconds("Timeouts.min_speed", self.min_speed)
+
+
+DEFAULT_RETRY: Final = RetryPolicy()
+DEFAULT_TIMEOUTS: Final = Timeouts()
+"""Where a download has this very object, its bucket's own connect_timeout counts, if it has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointStore:
+    """Where checkpoints are kept, instead of beside the destinations. The part files stay beside the destinations.
+
+    Args:
+        directory: Made when it is missing, for this user alone.
+    """
+
+    directory: str | os.PathLike[str]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.directory, str | os.PathLike) or not os.fspath(self.directory):
+            raise ConfigError(f"CheckpointStore's directory must be a path, not {self.directory!r}")
+        object.__setattr__(self, "directory", Path(os.fspath(self.directory)))
+
+
+class DownloadKeywords(TypedDict, total=False):
+    """The keywords of `download()`; DownloadOptions says what each means, and its default."""
+
+    version_id: str | None
+    part_size: int | None
+    multiget_threshold: int
+    concurrency: int
+    store: CheckpointStore | None
+    progress_callback: ProgressCallback | None
+    headers: Mapping[str, str] | None
+    params: Mapping[str, str] | None
+    overwrite: Overwrite
+    on_change: OnChange
+    on_busy: OnBusy
+    integrity: Integrity
+    fsync: bool
+    retry: RetryPolicy
+    timeouts: Timeouts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadOptions:
+    """What `download()` takes besides bucket, key and path.
+
+    Args:
+        version_id: That version of the object; None: the current one.
+        part_size: Bytes asked for by one range request, 100 KiB to 5 GiB; None: chosen from the object's size.
+        multiget_threshold: Bytes. A smaller object is fetched with one request and keeps no checkpoint. oss2 has
+            100 MiB here, boto3 8 MiB.
+        concurrency: Most range requests in flight, at least 1. oss2 has 4 threads, boto3 and aws-c-s3 10.
+        store: Where checkpoints are kept; None: beside the destination.
+        progress_callback: Called as callback(consumed_bytes, total_bytes), plain or async.
+        headers: More request headers, signed.
+        params: More query parameters, signed.
+        overwrite: "always", "if_changed" (skip when the file has the object's size and CRC-64) or "never".
+        on_change: The object was replaced: "restart" from zero (at most 3 times) or "fail".
+        on_busy: Another process downloads to this path: "wait" for it or "fail".
+        integrity: "require": fail when OSS sends no CRC-64; "auto": download, `verified` is False.
+        fsync: The file and its directory are on the disk before `download` returns.
+        retry: How often a span is tried.
+        timeouts: When a connection is given up.
+    """
+
+    version_id: str | None = None
+    part_size: int | None = None
+    multiget_threshold: int = 10 * MiB
+    concurrency: int = 8
+    store: CheckpointStore | None = None
+    progress_callback: ProgressCallback | None = None
+    headers: Mapping[str, str] | None = None
+    params: Mapping[str, str] | None = None
+    overwrite: Overwrite = "always"
+    on_change: OnChange = "restart"
+    on_busy: OnBusy = "wait"
+    integrity: Integrity = "auto"
+    fsync: bool = True
+    retry: RetryPolicy = DEFAULT_RETRY
+    timeouts: Timeouts = DEFAULT_TIMEOUTS
+
+    def __post_init__(self) -> None:
+        if self.version_id is not None and (not isinstance(self.version_id, str) or not self.version_id):
+            raise ConfigError(f"version_id must be a version's id or None, not {self.version_id!r}")
+        if self.part_size is not None:
+            _whole("part_size", self.part_size, least=PART_SIZE_LEAST, most=PART_SIZE_MOST)
+        _whole("multiget_threshold", self.multiget_threshold, least=0)
+        _whole("concurrency", self.concurrency, least=1)
+        _one_of("overwrite", self.overwrite, Overwrite)
+        _one_of("on_change", self.on_change, OnChange)
+        _one_of("on_busy", self.on_busy, OnBusy)
+        _one_of("integrity", self.integrity, Integrity)
+        _kind("fsync", self.fsync, bool, "True or False")
+        _kind("retry", self.retry, RetryPolicy, "a RetryPolicy")
+        if self.store is not None:
+            _kind("store", self.store, CheckpointStore, "a CheckpointStore or None")
+        _kind("timeouts", self.timeouts, Timeouts, "a Timeouts")
+        if self.progress_callback is not None and not callable(self.progress_callback):
+            raise ConfigError(f"progress_callback must be callable, not {self.progress_callback!r}")
+        object.__setattr__(self, "headers", checked_headers(self.headers))
+        params = dict(checked_params(self.params))
+        if "versionId" in params:  # oss2's way of asking for a version
+            version_id = params.pop("versionId")
+            if self.version_id not in (None, version_id):
+                raise ConfigError("version_id and params['versionId'] name different versions: pass one of them")
+            object.__setattr__(self, "version_id", version_id)
+        object.__setattr__(self, "params", params)
+
+
+_OURS: Final = frozenset(
+    {
+        "range", "if-match", "host", "authorization", "accept-encoding", "content-length", "transfer-encoding",
+        "connection", "x-oss-date", "x-oss-content-sha256", "x-oss-security-token", "x-oss-range-behavior", "date",
+    }
+)  # fmt: skip
+_OURS_IN_QUERY: Final = (
+    "x-oss-signature",
+    "x-oss-credential",
+    "x-oss-date",
+    "x-oss-expires",
+    "signature",
+    "ossaccesskeyid",
+)
+
+
+def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """More request headers, or ConfigError: names and values are strings on one line, and none is one of ours."""
+    found = _strings("headers", headers)
+    for name, value in found.items():
+        if name.lower() in _OURS:
+            raise ConfigError(f"headers: {name!r} is set by the download itself: leave it out")
+        if not name or any(c in name + value for c in "\r\n\0"):
+            raise ConfigError(f"headers: {name!r} has a line break or no name")
+    return found
+
+
+def checked_params(params: Mapping[str, str] | None) -> dict[str, str]:
+    """More query parameters, or ConfigError."""
+    found = _strings("params", params)
+    for name in found:
+        if name.lower().startswith(_OURS_IN_QUERY):
+            raise ConfigError(f"params: {name!r} belongs to a signature, which is made here: leave it out")
+    return found
+
+
+def checked_concurrency(concurrency: int) -> int:
+    """Most requests in flight, or ConfigError."""
+    _whole("concurrency", concurrency, least=1)
+    return concurrency
+
+
+def checked_rate(rate: float | None) -> float | None:
+    """Bytes a second, or ConfigError."""
+    if rate is not None:
+        _seconds("max_bytes_per_second", rate, zero=False)
+    return rate
+
+
+def _strings(what: str, given: Mapping[str, str] | None) -> dict[str, str]:
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{what} must be a mapping of strings, not {type(given).__name__}")
+    for name, value in given.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise ConfigError(f"{what}: {name!r} must be a string with a string as its value; '' for a flag")
+    return dict(given)

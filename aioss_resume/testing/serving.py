@@ -1,0 +1,209 @@
+"""The HTTP server: from a request on a connection to its answer on the wire."""
+
+import asyncio
+import contextlib
+import secrets
+import ssl
+import threading
+import weakref
+from collections.abc import Callable
+from email.utils import formatdate
+from types import MappingProxyType
+
+from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from aioss_resume.testing import calls
+from aioss_resume.testing.answers import Answer, RefusedError, error_answer
+from aioss_resume.testing.authority import Authority
+from aioss_resume.testing.calls import Call
+from aioss_resume.testing.fault import World
+from aioss_resume.testing.faults import Faults
+from aioss_resume.testing.handlers import answer_call
+from aioss_resume.testing.ledger import Entry, Ledger, RequestRecord
+from aioss_resume.testing.sending import Sender, Sent
+from aioss_resume.testing.store import Store
+
+_LONGEST_LINE = 64 * 1024
+
+
+class Service:
+    """Everything the server knows, and how it answers with it."""
+
+    def __init__(self, authority: Authority, now: Callable[[], float]) -> None:
+        self.authority = authority
+        self.now = now
+        self.store = Store()
+        self.ledger = Ledger()
+        self.faults = Faults()
+        self.cnames: dict[str, str] = {}
+        self._connections: weakref.WeakKeyDictionary[object, int] = weakref.WeakKeyDictionary()
+        self._connection_count = 0
+
+    async def handle(self, request: web.BaseRequest, world: World, closing: asyncio.Event) -> web.StreamResponse:
+        """Answer one request; the answer that aiohttp gets is already sent."""
+        call = await self._read(request)
+        entry = self._arrive(call, self._connection(request))
+        sender = Sender(
+            request,
+            head_sent=lambda answer: self.ledger.head_sent(entry, answer.status, answer.error),
+            body_sent=lambda count: self.ledger.body_sent(entry, count),
+            finished=lambda: self.ledger.leave(entry),
+            closing=closing,
+        )
+        try:
+            return await sender.send(self._answer(call, entry, world))
+        except ConnectionError:
+            return Sent(keep_alive=False)
+        finally:
+            self.ledger.leave(entry)
+
+    def _answer(self, call: Call, entry: Entry, world: World) -> Answer:
+        def fired(name: str) -> None:
+            self.ledger.fault_fired(entry, name)
+
+        met = self.faults.met_by(call)
+        now = self.now()
+        try:
+            answer = self.faults.act_early(met, call, world, fired)
+            if answer is None:
+                access_key_id = self.authority.check(call, now)
+                answer = answer_call(self.store, call, access_key_id, now)
+        except RefusedError as refused:
+            answer = error_answer(refused, method=call.method, request_id=call.request_id, host=call.host)
+        common = CIMultiDict({"Server": "AliyunOSS", "Date": formatdate(now, usegmt=True)})
+        common["x-oss-request-id"] = call.request_id
+        common["x-oss-server-time"] = "2"
+        answer.headers = CIMultiDict({**common, **answer.headers})
+        self.faults.act_late(met, answer, fired)
+        return answer
+
+    async def _read(self, request: web.BaseRequest) -> Call:
+        raw_path, _, raw_query = request.raw_path.partition("?")
+        host = request.headers.get("Host", "")
+        bucket, key = calls.address(host, raw_path, self.cnames)
+        if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
+            assert isinstance(request.transport, asyncio.Transport)
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return Call(
+            method=request.method,
+            host=host,
+            raw_path=request.raw_path,
+            bucket=bucket,
+            key=key,
+            query=MappingProxyType(calls.parse_query(raw_query)),
+            headers=CIMultiDictProxy(CIMultiDict(request.headers)),
+            body=await request.content.read() if request.body_exists else b"",
+            request_id=secrets.token_hex(12).upper(),
+        )
+
+    def _arrive(self, call: Call, connection: int) -> Entry:
+        return self.ledger.arrive(
+            RequestRecord(
+                method=call.method,
+                bucket=call.bucket,
+                key=call.key,
+                version_id=call.version_id,
+                range=call.range,
+                query=call.query,
+                headers=call.headers,
+                raw_path=call.raw_path,
+                connection=connection,
+                request_id=call.request_id,
+            )
+        )
+
+    def _connection(self, request: web.BaseRequest) -> int:
+        transport = request.transport
+        if transport is None:
+            return 0
+        if transport not in self._connections:
+            self._connection_count += 1
+            self._connections[transport] = self._connection_count
+        return self._connections[transport]
+
+
+class ServerThread:
+    """A thread with an event loop of its own, in which a service serves."""
+
+    def __init__(self, service: Service, world: World, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        self._service = service
+        self._world = world
+        self._where = (host, port)
+        self._tls = tls
+        self._ready = threading.Event()
+        self._failure: OSError | None = None
+        self._thread = threading.Thread(target=self._run, name="LocalOSS", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing: asyncio.Event | None = None
+        self._server: web.Server | None = None
+        self.port = 0
+
+    def start(self) -> None:
+        """Listen; returns when clients may connect.
+
+        Raises:
+            OSError: The port is taken.
+        """
+        self._thread.start()
+        self._ready.wait()
+        if self._failure is not None:
+            self._thread.join()
+            raise self._failure
+
+    def stop(self) -> None:
+        """Close the port and every connection, also those with a request under way; may be called again."""
+        if self._closing is not None:
+            self._tell(self._closing.set)
+        self._thread.join()
+
+    def drop_connections(self) -> None:
+        """Close every connection, as if the network were gone for a moment."""
+        self._tell(self._abort_connections)
+
+    def _tell(self, what: Callable[[], object]) -> None:
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop is closed: stopped before
+            self._loop.call_soon_threadsafe(what)
+
+    def _abort_connections(self) -> None:
+        assert self._server is not None
+        for connection in self._server.connections:
+            if connection.transport is not None:
+                connection.transport.abort()
+
+    def _run(self) -> None:
+        # Not asyncio.run: a uvloop policy of the host program must not reach here.
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+            try:
+                runner.run(self._serve())
+            except OSError as failure:
+                self._failure = failure
+            finally:
+                self._ready.set()
+
+    async def _serve(self) -> None:
+        loop = self._loop = asyncio.get_running_loop()
+        closing = asyncio.Event()
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            return await self._service.handle(request, self._world, closing)
+
+        server = self._server = web.Server(
+            handle,
+            handler_cancellation=True,
+            access_log=None,
+            auto_decompress=False,
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_LINE,
+            lingering_time=0,
+        )
+        listener = await loop.create_server(server, *self._where, ssl=self._tls, backlog=1024)
+        self.port = listener.sockets[0].getsockname()[1]
+
+        self._closing = closing
+        self._ready.set()
+        await closing.wait()
+        listener.close()
+        self._abort_connections()
+        await server.shutdown(timeout=0.2)

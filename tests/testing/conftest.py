@@ -1,0 +1,25 @@
+"""A LocalOSS and a plain client for it."""
+
+from collections.abc import Iterator
+
+import pytest
+from raw_client import Fetch, Got, raw_fetch
+
+from aioss_resume.testing import LocalOSS
+
+
+@pytest.fixture
+def oss() -> Iterator[LocalOSS]:
+    with LocalOSS() as server:
+        server.make_public("open")
+        yield server
+
+
+@pytest.fixture
+def fetch(oss: LocalOSS) -> Fetch:
+    """One request of a client that reads what it gets and checks nothing."""
+
+    def fetch(path: str, method: str = "GET", **headers: str) -> Got:
+        return raw_fetch(oss.port, path, method, {name.replace("_", "-"): value for name, value in headers.items()})
+
+    return fetch
