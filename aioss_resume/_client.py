@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import aiohttp
+import anyio
 
 from aioss_resume._core.pacing import Pacer
 from aioss_resume._core.slots import Slot, Slots
@@ -14,6 +15,7 @@ from aioss_resume._io.threads import Threads
 from aioss_resume.options import READ_BUFFER
 
 _KEEP_ALIVE_SECONDS = 30.0  # OSS closes idle connections after about a minute: ours go first
+_CLOSE_SECONDS = 5.0  # for connections to close; those that do not are left to the loop
 
 
 class Client:
@@ -67,10 +69,13 @@ class Client:
         self._leases -= 1
         if self._leases:
             return
-        if self._own_session is not None:
-            session, self._own_session = self._own_session, None
-            await session.close()
-        await self.threads.close()
+        session, self._own_session = self._own_session, None
+        try:
+            if session is not None:
+                with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+                    await session.close()
+        finally:  # also when this task is cancelled meanwhile
+            await self.threads.close()
 
     async def slot(self) -> Slot:
         """A place among the requests in flight, in turn. Whoever gets it gives it back."""

@@ -17,14 +17,15 @@ from aioss_resume._core.crc64 import EMPTY
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.paths import checkpoint_name, lock_name, part_name
 from aioss_resume._core.ranges import Range
+from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Done, Flight, Transfer, choose_part_size
 from aioss_resume._fill import Fill
-from aioss_resume._io.commit import commit, prepare, remove_made
+from aioss_resume._io.commit import commit, prepare, publish_whole, remove_made
 from aioss_resume._io.fetch import Answer, Source, Tally
 from aioss_resume._io.flush import CheckpointFile
-from aioss_resume._io.lock import PathLock, wait_for
+from aioss_resume._io.lock import POLL_FIRST, POLL_MOST, PathLock
 from aioss_resume._io.verify import crc64_of_file
-from aioss_resume._io.write import PartFile
+from aioss_resume._io.write import MemorySink, PartFile, Sink
 from aioss_resume.errors import (
     DownloadInProgressError,
     IntegrityError,
@@ -52,6 +53,16 @@ class _Mismatch(Exception):
     def __init__(self, pinned: ObjectMeta, crc64: int) -> None:
         super().__init__()
         self.pinned, self.crc64 = pinned, crc64
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What there is at the destination when the lock is held; `reason` is why a checkpoint cannot be read."""
+
+    exists: bool
+    checkpoint: Checkpoint | None = None
+    reason: str | None = None
+    after_another: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,9 @@ class Download:
         self._tally = Tally()
         self._most_consumed = 0
         self._newest_part: PartFile | None = None
+        self._lock = PathLock(destination.with_name(lock_name(destination.name)))
+        self._made: list[Path] = []
+        self._has_checkpoint = False
         self._transfer: Transfer | None = None
         self._started = client.clock.now()
         assert options.params is not None
@@ -124,48 +138,73 @@ class Download:
             AiossError: As design and docstrings of `download()` say; what was written is kept for the next run.
         """
         logger.info("downloading %s to %s", self._name, self._destination)
-        made = await self._on_disk("prepare the destination", prepare, self._destination)
-        lock = PathLock(self._destination.parent / lock_name(self._destination.name))
         try:
-            has_waited = await self._hold(lock)
-            result = await self._bring(has_waited)
+            found = await self._hold()
+            result = await self._bring(found)
         finally:
-            await self._client.threads.surely(_let_go, lock, made)
+            if self._lock.is_held or self._made:
+                await self._client.threads.surely(self._let_go)
         logger.info("%s", result)
         return result
 
-    async def _hold(self, lock: PathLock) -> bool:
-        """Hold the lock; True if another process had it first."""
-        if await self._on_disk("lock the destination", lock.try_hold):
-            return False
+    async def _hold(self) -> _Found:
+        """Hold the lock, and see what is there."""
+        found = await self._on_disk("prepare the destination", self._look_around)
+        if found is not None:
+            return found
         if self._options.on_busy == "fail":
             raise DownloadInProgressError(
                 f"{self._name}: another process is downloading to {str(self._destination)!r}",
                 name=self._name,
                 hint='wait for it with on_busy="wait"',
             )
-        await wait_for(lock, self._client.threads, self._client.clock)
-        return True
+        pause = POLL_FIRST
+        while found is None:
+            await self._client.clock.sleep(pause * (0.5 + self._client.clock.chance()))
+            pause = min(pause * 1.5, POLL_MOST)
+            found = await self._on_disk("prepare the destination", self._look_around)
+        return replace(found, after_another=True)
 
-    async def _bring(self, has_waited: bool) -> DownloadResult:
+    def _look_around(self) -> _Found | None:
+        """In a thread: make the missing parents, try the lock, and see what is there; None if another has the lock."""
+        made, exists = prepare(self._destination)
+        self._made = made or self._made
+        if not self._lock.try_hold():
+            return None
+        try:
+            return _Found(exists, self._checkpoint_file.load())
+        except Unusable as reason:
+            return _Found(exists, reason=str(reason))
+
+    def _let_go(self) -> None:
+        """In a thread: whoever waits for the destination may have it."""
+        self._lock.release()
+        remove_made(self._made)  # succeeds only where nothing was written
+
+    def _finish(self) -> None:
+        """In a thread, when the file has its name: remove what only served to get there."""
+        if self._has_checkpoint:
+            self._checkpoint_file.remove_now()
+        self._lock.release()
+        self._made = []
+
+    async def _bring(self, found: _Found) -> DownloadResult:
         overwrite = self._options.overwrite
-        if has_waited or overwrite != "always":
-            exists = await self._client.threads.run(os.path.lexists, self._destination)
-            if exists and (has_waited or overwrite == "if_changed") and not self._is_processed:
-                same = await self._same_as_destination()
-                if same is not None:
-                    return self._result(same, resumed=same.size, verified=True, skipped=True)
-            if exists and overwrite == "never":
-                raise local_file_error(
-                    "download to",
-                    errno.EEXIST,
-                    str(self._destination),
-                    name=self._name,
-                    hint='overwrite is "never": remove the file, or choose another path',
-                )
+        if found.exists and (found.after_another or overwrite == "if_changed") and not self._is_processed:
+            same = await self._same_as_destination()
+            if same is not None:
+                return self._result(same, resumed=same.size, verified=True, skipped=True)
+        if found.exists and overwrite == "never":
+            raise local_file_error(
+                "download to",
+                errno.EEXIST,
+                str(self._destination),
+                name=self._name,
+                hint='overwrite is "never": remove the file, or choose another path',
+            )
         if self._is_processed:
             return await self._bring_processed()
-        return await self._bring_whole()
+        return await self._bring_whole(self._usable(found))
 
     async def _same_as_destination(self) -> ObjectMeta | None:
         """The object, if the destination has its size and CRC-64 already."""
@@ -184,9 +223,8 @@ class Download:
         finally:
             answer.close()
 
-    async def _bring_whole(self) -> DownloadResult:
+    async def _bring_whole(self, checkpoint: Checkpoint | None) -> DownloadResult:
         """Try until one run goes through: anew if the object changes, once more if its CRC-64 differs."""
-        checkpoint = await self._usable_checkpoint()
         restarts, mismatched = 0, None
         while True:
             try:
@@ -211,16 +249,20 @@ class Download:
                 mismatched = found.pinned
             checkpoint = None
 
-    async def _usable_checkpoint(self) -> Checkpoint | None:
+    def _usable(self, found: _Found) -> Checkpoint | None:
         """What an earlier run left, if this one can go on from it."""
-        try:
-            checkpoint = await self._checkpoint_file.load()
-            if checkpoint is not None:
-                self._check_fit(checkpoint)
-        except Unusable as reason:
+        self._has_checkpoint = found.checkpoint is not None or found.reason is not None
+        reason = found.reason
+        if found.checkpoint is not None:
+            try:
+                self._check_fit(found.checkpoint)
+            except Unusable as error:
+                reason = str(error)
+            else:
+                return found.checkpoint
+        if reason:
             logger.warning("%s: the checkpoint %s is ignored: %s", self._name, self._checkpoint_file.path, reason)
-            return None
-        return checkpoint
+        return None
 
     def _check_fit(self, checkpoint: Checkpoint) -> None:
         meta = checkpoint.meta
@@ -243,16 +285,22 @@ class Download:
             if checkpoint is not None:
                 start = await self._resume(checkpoint)
             else:
-                start = await self._discover(mismatched)
+                answer, given = await self._discover(mismatched)
+                if self._fits_in_memory(answer.meta, given):
+                    return await self._bring_small(answer, slot)
+                start = await self._begin_spans(answer, given)
         except BaseException:
             slot.give_back()
             raise
         if start.flight is None:
             slot.give_back()
-        fill = self._fill(start)
+        fill = self._fill(start.transfer, start.pinned, start.part_file.path, start.part_file.open_at)
+        if self._keeps_checkpoint(start.pinned.size):
+            self._has_checkpoint = True
+            fill.flush = partial(self._flush, start)
         try:
             await fill.run(start.flight, start.answer, slot)
-            verified = self._verify(start)
+            verified = self._verify(start.transfer, start.pinned)
             await self._publish(start.part_file, start.pinned.size)
         except _Mismatch:
             raise
@@ -260,6 +308,29 @@ class Download:
             await self._keep(start)
             raise
         return self._result(start.pinned, resumed=fill.proven_bytes, verified=verified)
+
+    async def _bring_small(self, answer: Answer, slot: Slot) -> DownloadResult:
+        """An object that came with one answer: kept in memory, then written and published in one hop."""
+        pinned, sink = answer.meta, MemorySink()
+        part = self._part_file(pinned).path
+        transfer = self._new_transfer(pinned.size)
+        self._begin(transfer)
+
+        async def open_sink(_offset: int, _crc: int) -> Sink:
+            return sink
+
+        if flight := transfer.claim(pinned.size):
+            await self._fill(transfer, pinned, part, open_sink).run(flight, answer, slot)
+        else:
+            answer.close()
+            slot.give_back()
+        verified = self._verify(transfer, pinned)
+        publish = partial(publish_whole, part, sink.chunks, self._destination, and_then=self._finish)
+        await self._on_disk("write the file", publish, fsync=self._options.fsync)
+        return self._result(pinned, resumed=0, verified=verified)
+
+    def _fits_in_memory(self, meta: ObjectMeta, given: Range) -> bool:
+        return given.length == meta.size <= WRITE_SIZE and not self._keeps_checkpoint(meta.size)
 
     async def _resume(self, checkpoint: Checkpoint) -> _Start:
         """Go on from a checkpoint: the first missing bytes are asked for, of the very object that it is of."""
@@ -281,14 +352,22 @@ class Download:
             answer.close()
         return _Start(pinned, part_file, transfer, None, None)
 
-    async def _discover(self, mismatched: ObjectMeta | None) -> _Start:
-        """Begin from zero: the first answer tells what the object is."""
+    async def _discover(self, mismatched: ObjectMeta | None) -> tuple[Answer, Range]:
+        """Begin from zero: the first answer tells what the object is, and which of its bytes come along."""
         first = max(self._options.part_size or MiB, self._options.multiget_threshold)
         answer, given = await self._open_first(Range(0, first), mismatched)
         try:
-            pinned = answer.meta
-            self._require_crc64(pinned)
-            part_file = self._part_file(pinned)
+            self._require_crc64(answer.meta)
+        except BaseException:
+            answer.close()
+            raise
+        return answer, given
+
+    async def _begin_spans(self, answer: Answer, given: Range) -> _Start:
+        """A part file for the object of that answer."""
+        pinned = answer.meta
+        part_file = self._part_file(pinned)
+        try:
             await part_file.create(pinned.size)
         except BaseException:
             answer.close()
@@ -309,17 +388,23 @@ class Download:
         self._newest_part = PartFile(path, self._name, self._client.threads)
         return self._newest_part
 
-    def _fill(self, start: _Start) -> Fill:
+    def _fill(
+        self,
+        transfer: Transfer,
+        pinned: ObjectMeta,
+        part: Path,
+        open_sink: Callable[[int, int], Awaitable[Sink]],
+    ) -> Fill:
         return Fill(
             client=self._client,
-            transfer=start.transfer,
+            transfer=transfer,
             source=self._source,
-            pinned=start.pinned,
-            part_file=start.part_file,
+            pinned=pinned,
+            part=part,
+            open_sink=open_sink,
             concurrency=self._options.concurrency,
             policy=self._options.retry,
             tally=self._tally,
-            flush=partial(self._flush, start) if self._keeps_checkpoint(start.pinned.size) else None,
         )
 
     async def _flush(self, start: _Start) -> None:
@@ -383,27 +468,18 @@ class Download:
         finally:
             slot.give_back()
 
-    def _verify(self, start: _Start) -> bool:
+    def _verify(self, transfer: Transfer, pinned: ObjectMeta) -> bool:
         """Whether what was written is proven to be the object; _Mismatch when it is proven not to be."""
-        if start.pinned.crc64 is None or not self._client.bucket.enable_crc:
+        if pinned.crc64 is None or not self._client.bucket.enable_crc:
             return False
-        if start.transfer.crc64 != start.pinned.crc64:
-            raise _Mismatch(start.pinned, start.transfer.crc64)
+        if transfer.crc64 != pinned.crc64:
+            raise _Mismatch(pinned, transfer.crc64)
         return True
 
     async def _publish(self, part_file: PartFile, size: int) -> None:
-        """The file gets its name, and the checkpoint goes last."""
-        checkpoint = self._checkpoint_file.path if self._keeps_checkpoint(size) else None
-        await self._on_disk(
-            "commit the file",
-            commit,
-            part_file.path,
-            part_file.identity,
-            size,
-            self._destination,
-            checkpoint,
-            fsync=self._options.fsync,
-        )
+        """The file gets its name; the checkpoint goes last."""
+        publish = partial(commit, part_file.path, part_file.identity, size, self._destination, and_then=self._finish)
+        await self._on_disk("commit the file", publish, fsync=self._options.fsync)
 
     async def _keep(self, start: _Start) -> None:
         """Leave what was written to the next run; nothing, where there is nothing or it could not be resumed."""
@@ -492,8 +568,3 @@ class Download:
             elapsed=self._client.clock.now() - self._started,
             skipped=skipped,
         )
-
-
-def _let_go(lock: PathLock, made: list[Path]) -> None:
-    lock.release()
-    remove_made(made)  # succeeds only where nothing was written

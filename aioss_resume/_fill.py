@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import anyio
 from anyio.abc import TaskGroup
@@ -14,10 +15,17 @@ from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Flight, Transfer
 from aioss_resume._io.fetch import Answer, Source, Tally
 from aioss_resume._io.verify import holds
-from aioss_resume._io.write import PartFile
+from aioss_resume._io.write import Sink
 from aioss_resume._span import Route, SpanFetch
 from aioss_resume.errors import plain
-from aioss_resume.options import FLUSH_BYTES, FLUSH_SECONDS, UNFLUSHED_MOST, RetryPolicy
+from aioss_resume.options import (
+    FLUSH_BYTES,
+    FLUSH_BYTES_AT_ONCE,
+    FLUSH_PAUSE,
+    FLUSH_SECONDS,
+    UNFLUSHED_MOST,
+    RetryPolicy,
+)
 
 logger = logging.getLogger("aioss_resume")
 
@@ -31,21 +39,24 @@ class Fill:
     Attributes:
         proven_bytes: Of the kept spans, those that were found on the disk as they should be.
 
-    `flush` writes the checkpoint; None: this object keeps none.
+    `part` is the part file and `open_sink` opens it, or a place in memory, for one span; `flush` writes the checkpoint,
+    and is None where none is kept.
     """
 
     client: Client
     transfer: Transfer
     source: Source
     pinned: ObjectMeta
-    part_file: PartFile
+    part: Path
+    open_sink: Callable[[int, int], Awaitable[Sink]]
     concurrency: int
     policy: RetryPolicy
     tally: Tally
-    flush: Callable[[], Awaitable[None]] | None
+    flush: Callable[[], Awaitable[None]] | None = None
     proven_bytes: int = 0
     _flying: int = 0
     _unflushed: int = 0
+    _flush_at: int = FLUSH_BYTES
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _flush_due: asyncio.Event = field(default_factory=asyncio.Event)
     _flushed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -127,7 +138,7 @@ class Fill:
         route = Route(
             source=self.source,
             pinned=self.pinned,
-            part_file=self.part_file,
+            open_sink=self.open_sink,
             policy=self.policy,
             clock=self.client.clock,
             pacer=self.client.pacer,
@@ -144,7 +155,7 @@ class Fill:
     async def _prove(self) -> None:
         """Read the kept spans back; what does not hold is fetched again."""
         for span in self.transfer.doubtful:
-            found = await holds(self.part_file.path, span, self.client.threads)
+            found = await holds(self.part, span, self.client.threads)
             if found:
                 self.proven_bytes += span.stop - span.start
             else:
@@ -162,7 +173,7 @@ class Fill:
         if self.flush is None:
             return
         self._unflushed += length
-        if self._unflushed >= FLUSH_BYTES:
+        if self._unflushed >= self._flush_at:
             self._flush_due.set()
         while self._unflushed > UNFLUSHED_MOST:
             self._flushed.clear()
@@ -171,11 +182,20 @@ class Fill:
     async def _flush_now_and_then(self) -> None:
         assert self.flush is not None
         while True:
-            with anyio.move_on_after(FLUSH_SECONDS):
-                await self._flush_due.wait()
+            await self._until_due(FLUSH_BYTES, FLUSH_SECONDS)
+            if not self._unflushed:
+                continue
+            counted, began = self._unflushed, self.client.clock.now()
+            await self.flush()
+            self._unflushed -= counted
+            self._flushed.set()
+            pause = max(FLUSH_PAUSE, 9 * (self.client.clock.now() - began))
+            await self._until_due(FLUSH_BYTES_AT_ONCE, min(pause, FLUSH_SECONDS))
+
+    async def _until_due(self, length: int, seconds: float) -> None:
+        """Wait until so many bytes are written and not flushed, and no longer than so many seconds."""
+        self._flush_at = length
+        if self._unflushed < length:
             self._flush_due.clear()
-            if self._unflushed:
-                counted = self._unflushed
-                await self.flush()
-                self._unflushed -= counted
-                self._flushed.set()
+            with anyio.move_on_after(seconds):
+                await self._flush_due.wait()

@@ -43,13 +43,19 @@ async def share(
         AiossError: What ended the transfer, or kept this caller from it.
         BaseException: What the caller's own progress_callback raised: the caller leaves the transfer.
     """
-    deadline = options.retry.deadline
-    with anyio.move_on_after(deadline):
+
+    async def take_part() -> DownloadResult:
         shared = await _join_or_begin(client, name, destination, options, make)
         try:
             return await _follow(shared, options.progress_callback)
         finally:
             await _leave(shared)
+
+    deadline = options.retry.deadline
+    if deadline is None:
+        return await take_part()
+    with anyio.move_on_after(deadline):
+        return await take_part()
     raise RequestError(
         f"{name}: not there after the deadline of {deadline:g} s",
         name=name,

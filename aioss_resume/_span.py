@@ -14,9 +14,9 @@ from aioss_resume._core.retry import Attempts
 from aioss_resume._core.transfer import Flight
 from aioss_resume._io.clock import Clock
 from aioss_resume._io.fetch import Answer, Source, Tally
-from aioss_resume._io.write import FileSink, PartFile
+from aioss_resume._io.write import Sink
 from aioss_resume.errors import RequestError
-from aioss_resume.options import WRITE_SIZE, RetryPolicy
+from aioss_resume.options import WRITE_SECONDS, WRITE_SIZE, RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Route:
     Attributes:
         source: Where their bytes come from.
         pinned: The object that they are of.
-        part_file: Where they go.
+        open_sink: Where they go: from an offset on, behind bytes of that CRC-64.
         policy: How often each is tried.
         pacer: Keeps the rate; None: no limit.
         tally: Counts the requests.
@@ -36,7 +36,7 @@ class Route:
 
     source: Source
     pinned: ObjectMeta
-    part_file: PartFile
+    open_sink: Callable[[int, int], Awaitable[Sink]]
     policy: RetryPolicy
     clock: Clock
     pacer: Pacer | None
@@ -51,9 +51,10 @@ class SpanFetch:
     def __init__(self, route: Route, flight: Flight) -> None:
         self._route = route
         self._flight = flight
-        self._sink: FileSink | None = None
+        self._sink: Sink | None = None
         self._gathered: list[bytes] = []
         self._gathered_bytes = 0
+        self._gathering_since = 0.0
 
     async def run(self, answer: Answer | None = None) -> None:
         """Fetch until the flight is complete.
@@ -66,7 +67,7 @@ class SpanFetch:
         """
         flight = self._flight
         try:
-            self._sink = await self._route.part_file.open_at(flight.offset, EMPTY)
+            self._sink = await self._route.open_sink(flight.offset, EMPTY)
             with CancelScope() as scope:
                 flight.interrupt = scope.cancel
                 await self._through_retries(answer)
@@ -100,13 +101,15 @@ class SpanFetch:
             route.on_answered(route.clock.now() - began)
         try:
             while flight.remaining:
-                await self._gather(answer)
-                if self._gathered_bytes >= WRITE_SIZE or not flight.remaining:
+                now = await self._gather(answer)
+                is_enough = self._gathered_bytes >= WRITE_SIZE or now - self._gathering_since >= WRITE_SECONDS
+                if is_enough or not flight.remaining:
                     await self._write()
         finally:
             answer.close()  # not read to its end when the flight was shortened: then the connection is closed too
 
-    async def _gather(self, answer: Answer) -> None:
+    async def _gather(self, answer: Answer) -> float:
+        """One more chunk; returns when it came."""
         route, flight = self._route, self._flight
         chunk = await answer.receive()
         if not chunk:
@@ -118,10 +121,13 @@ class SpanFetch:
         if len(chunk) > flight.remaining:
             chunk = chunk[: flight.remaining]
         flight.receive(len(chunk), now)
+        if not self._gathered:
+            self._gathering_since = now
         self._gathered.append(chunk)
         self._gathered_bytes += len(chunk)
         if route.pacer is not None and (wait := route.pacer.draw(len(chunk), now)):
             await route.clock.sleep(wait)
+        return now
 
     async def _write(self) -> None:
         """Write what was gathered; the flight knows of it even when this is cancelled."""

@@ -1,6 +1,7 @@
 """Every knob, its default, the reason for it and what the neighbours chose."""
 
 import os
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +31,14 @@ WRITE_SIZE: Final = 1 * MiB
 """Bytes gathered for one write. 1 GiB over loopback took 1.49 s with 256 KiB, 1.23 with 512, 1.06 with 1 or 2 MiB."""
 READ_BUFFER: Final = 512 * KiB
 """aiohttp's buffer for each connection; it stops reading the socket at twice that. 64 KiB costs 5 % of the speed."""
-FLUSH_BYTES: Final = 32 * MiB
-"""New bytes after which the checkpoint is flushed: half of UNFLUSHED_MOST, so that writing goes on meanwhile."""
+WRITE_SECONDS: Final = 0.25
+"""Seconds after which what was gathered is written however little, so that a slow connection loses little to a kill."""
+FLUSH_BYTES: Final = 8 * MiB
+"""New bytes after which the checkpoint is flushed, unless the last flush was FLUSH_PAUSE ago or less."""
+FLUSH_BYTES_AT_ONCE: Final = 32 * MiB
+"""New bytes after which it is flushed in any case: half of UNFLUSHED_MOST, so that writing goes on meanwhile."""
+FLUSH_PAUSE: Final = 0.05
+"""Least seconds between two flushes, and at least nine times what the last one took: a slow disk has other work too."""
 UNFLUSHED_MOST: Final = 64 * MiB
 """Bytes that a kill may cost, besides what is in memory: writing waits for the flush beyond it."""
 FLUSH_SECONDS: Final = 1.0
@@ -55,7 +62,7 @@ def _seconds(name: str, value: object, *, zero: bool = True) -> None:
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
-        or not (0 <= value < float("inf"))
+        or not (0 <= value <= sys.float_info.max)  # neither NaN nor infinity, nor what overflows when it is added to
         or not (zero or value)
     ):
         raise ConfigError(f"{name} must be a number {'of at least' if zero else 'above'} 0, not {value!r}")
@@ -222,6 +229,8 @@ class DownloadOptions:
         params = dict(checked_params(self.params))
         if "versionId" in params:  # oss2's way of asking for a version
             version_id = params.pop("versionId")
+            if not version_id:
+                raise ConfigError("params['versionId'] must be a version's id: leave it out for the current version")
             if self.version_id not in (None, version_id):
                 raise ConfigError("version_id and params['versionId'] name different versions: pass one of them")
             object.__setattr__(self, "version_id", version_id)

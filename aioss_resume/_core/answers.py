@@ -93,9 +93,9 @@ def refuse_redirect(name: ObjectName, status: int, headers: Mapping[str, str]) -
 
 
 def _meta(name: ObjectName, size: int, headers: Mapping[str, str]) -> ObjectMeta:
-    if not (headers.get("ETag") or headers.get("x-oss-request-id")):
+    if not (headers.get("x-oss-request-id") or (headers.get("ETag") and not _is_page(headers))):
         raise ProtocolError(
-            f"{name}: this is not an answer of OSS (no ETag, no x-oss-request-id; {headers.get('Content-Type')!r})",
+            f"{name}: this is not an answer of OSS (no x-oss-request-id; {headers.get('Content-Type')!r})",
             name=name,
             hint="a proxy or a login page of the network may stand between",
         )
@@ -104,6 +104,15 @@ def _meta(name: ObjectName, size: int, headers: Mapping[str, str]) -> ObjectMeta
     except ValueError as error:
         text = f"{name}: x-oss-hash-crc64ecma: {error}"
     raise ProtocolError(text, name=name)
+
+
+def _is_page(headers: Mapping[str, str]) -> bool:
+    """Whether this may be a login page: those that are files have an ETag too, but nothing of OSS.
+
+    Some CDNs take all of OSS's own headers out, so that these alone cannot be asked for.
+    """
+    says_html = headers.get("Content-Type", "").lower().startswith("text/html")
+    return says_html and not any(name.lower().startswith("x-oss-") for name in headers)
 
 
 def _same(name: ObjectName, pinned: ObjectMeta | None, seen: ObjectMeta) -> None:

@@ -168,6 +168,6 @@ def _header(value: str) -> str:
 
 
 def _hex(value: str) -> int:
-    if len(value) != 16:
+    if len(value) != 16 or not set(value) <= set("0123456789abcdef"):  # int() also takes signs, blanks and underscores
         raise ValueError
     return int(value, 16)

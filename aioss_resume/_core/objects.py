@@ -93,14 +93,14 @@ def read_crc64(header: str | None) -> int | None:
 
 
 def read_http_date(header: str | None) -> datetime | None:
-    """An HTTP date with its time zone; None when it is absent or none."""
+    """An HTTP date, in UTC; None when it is absent or none."""
     if not header:
         return None
     try:
         moment = parsedate_to_datetime(header)
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # OverflowError: a year or a zone that no clock has
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def http_date(moment: datetime) -> str:

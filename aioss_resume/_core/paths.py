@@ -14,6 +14,8 @@ from aioss_resume.errors import ObjectName
 NAME_MOST: Final = 255
 """Bytes of a file's name on the file systems of Linux (NAME_MAX)."""
 
+_SUFFIX_MOST: Final = 5  # ".new", ".mode": what is written beside a hidden file has its name and this
+
 _DIGEST_LENGTH: Final = 24  # hex digits: 96 bits, so that no two names meet by chance
 
 
@@ -23,7 +25,8 @@ def part_name(destination_name: str, name: ObjectName, meta: ObjectMeta) -> str:
     So two runs that hold different objects never write to one file, even where locks do nothing.
     """
     modified = http_date(meta.last_modified) if meta.last_modified else None
-    digest = _digest(name.bucket, name.key, meta.version_id, meta.size, meta.etag, meta.crc64, modified)
+    content = (meta.version_id, meta.size, meta.etag, meta.crc64, modified)
+    digest = _digest(destination_name, name.bucket, name.key, *content)  # a long destination's own name is cut below
     return _hidden(destination_name, digest, "part")
 
 
@@ -44,7 +47,7 @@ def _digest(*fields: object) -> str:
 
 def _hidden(destination_name: str, digest: str, kind: str) -> str:
     tail = f".{digest}.{kind}"
-    room = NAME_MOST - len(tail) - 1
+    room = NAME_MOST - _SUFFIX_MOST - len(tail) - 1
     # Cut between characters, never within one: half a character is a name that some file systems refuse.
     stem = destination_name.encode("utf-8", "surrogateescape")[:room].decode("utf-8", "ignore")
     return f".{stem}{tail}"

@@ -18,9 +18,13 @@ MiB: Final = 1024 * KiB
 
 SHARE_LEAST: Final = 64 * KiB
 """No piece of a shared span is smaller: a request costs more than so few bytes."""
-_SHARE_SECONDS_LEAST: Final = 0.05
-# A span that ends within this is left alone: a new request would hardly be answered sooner.
+_SHARE_SECONDS_LEAST: Final = 0.1
+# A span that ends within this is left alone: a shortened connection is closed, and with it what was under way.
+_SPEED_SECONDS_LEAST: Final = 0.01  # before which a flight has no speed worth naming
 _SPEED_WINDOW: Final = 1.0  # seconds that a flight's speed looks back, so that a stalled one soon counts as slow
+_PATIENCE_LEAST: Final = 0.5
+# Seconds before a flight that got next to nothing counts as slow. Without it, each newcomer was robbed while it waited
+# for its first byte: at 0.25 s of latency and one slow connection, 300 requests a second and no end.
 
 _PART_LEAST: Final = 1 * MiB
 _PART_MOST: Final = 64 * MiB
@@ -54,6 +58,7 @@ class Flight:
         offset: All before it is written; `crc64` is the CRC-64 of [start, offset).
         reach: All before it has been received.
         interrupt: Wakes whoever waits for this flight's bytes, after its `stop` came down to its `reach`.
+        patience: Seconds from its first attempt in which it is not called slow, unless it has got going.
     """
 
     start: int
@@ -62,6 +67,8 @@ class Flight:
     reach: int
     crc64: int = EMPTY
     interrupt: Callable[[], None] | None = None
+    patience: float = 0.0
+    _began: float | None = None
     _since: float | None = None
     _window: int = 0
     _before: float | None = None
@@ -79,7 +86,7 @@ class Flight:
         """An attempt begins at `now`: what was received and not written is lost."""
         self.reach = self.offset
         if self._since is None:
-            self._since = now
+            self._since = self._began = now
 
     def receive(self, length: int, now: float) -> None:
         """`length` more bytes were received."""
@@ -95,6 +102,14 @@ class Flight:
         assert self.offset <= offset <= self.reach
         self.offset, self.crc64 = offset, crc64
 
+    @property
+    def has_got_going(self) -> bool:
+        return self.reach - self.start >= SHARE_LEAST
+
+    def is_young(self, now: float) -> bool:
+        """Whether it is too early to call it slow."""
+        return not self.has_got_going and (self._began is None or now - self._began <= self.patience)
+
     def speed(self, now: float) -> float | None:
         """Bytes a second of late; None when it is too early to say."""
         if self._since is None:
@@ -102,7 +117,7 @@ class Flight:
         elapsed = now - self._since
         if self._before is not None:  # the last window still counts, as half of one
             return (self._window + self._before * _SPEED_WINDOW / 2) / (elapsed + _SPEED_WINDOW / 2)
-        return self._window / elapsed if elapsed > _SHARE_SECONDS_LEAST / 4 else None
+        return self._window / elapsed if elapsed > _SPEED_SECONDS_LEAST else None
 
 
 def share(remaining: int, speed: float, newcomer: float, latency: float) -> int:
@@ -215,13 +230,16 @@ class Transfer:
     def claim_share(self, now: float) -> Flight | None:
         """A new flight for part of the tail of the one that would end last; None when that is not worth it.
 
-        The shortened flight's `interrupt` is called when it has nothing left to receive.
+        The shortened flight's `interrupt` is called when it has nothing left to receive. What a flight left that never
+        got going is not taken away once more: its attempts would begin anew each time, and never come to an end.
         """
         victim, taken = self._victim(now)
         if victim is None:
             return None
         start = victim.stop - taken
         flight = self._take_off(Range(start, victim.stop))
+        if taken == victim.remaining and not victim.has_got_going:
+            flight.patience = float("inf")
         victim.stop = start
         if victim.remaining == 0 and victim.interrupt:
             victim.interrupt()
@@ -258,7 +276,8 @@ class Transfer:
         return Range(first.start, min(first.stop, first.start + most))
 
     def _take_off(self, taken: Range) -> Flight:
-        flight = Flight(taken.start, taken.stop, taken.start, taken.start)
+        patience = max(_PATIENCE_LEAST, 4 * self._latency)
+        flight = Flight(taken.start, taken.stop, taken.start, taken.start, patience=patience)
         self._flying.append(flight)
         return flight
 
@@ -273,7 +292,7 @@ class Transfer:
         usual = median(known)
         latest, latest_end, latest_speed = None, 0.0, 0.0
         for flight, speed in speeds:
-            assumed = usual if speed is None else speed
+            assumed = usual if speed is None else max(speed, usual) if flight.is_young(now) else speed
             end = flight.remaining / assumed if assumed else float("inf")
             if latest is None or end > latest_end:
                 latest, latest_end, latest_speed = flight, end, assumed

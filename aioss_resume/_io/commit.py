@@ -2,33 +2,64 @@
 
 import errno
 import os
+import stat
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from aioss_resume._core.paths import NAME_MOST
+from aioss_resume._io.write import written_parts
 
 
-def prepare(destination: Path) -> list[Path]:
-    """Make the parents that are missing, and return them, the deepest first.
+class Place(NamedTuple):
+    """A destination that can be one: the directories made for it, the deepest first, and whether it exists."""
+
+    made: list[Path]
+    exists: bool
+
+
+def prepare(destination: Path) -> Place:
+    """See that the destination can be a file, and make the parents that are missing.
 
     Raises:
-        OSError: The destination cannot be a file.
+        OSError: It cannot be one.
     """
+    # Strings rather than Paths, and as few calls as will do: with small objects this is what a download costs.
+    path, parent = str(destination), str(destination.parent)
     if len(os.fsencode(destination.name)) > NAME_MOST:
-        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), str(destination))
-    if destination.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(destination))
-    if destination.exists() and not destination.is_file():
-        raise OSError(errno.EINVAL, "it is no regular file", str(destination))
-    parent = destination.parent
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
+    exists = _is_replaceable(path)
+    made = []
+    if not os.access(parent, os.W_OK | os.X_OK):
+        made = _make_missing(destination.parent)
+        if not os.access(parent, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), parent)
+    return Place(made, exists)
+
+
+def _is_replaceable(path: str) -> bool:
+    """Whether there is something that a rename may replace: a file, or a link to one or to nothing."""
+    try:
+        mode = os.lstat(path).st_mode
+        if stat.S_ISLNK(mode):
+            mode = Path(path).stat().st_mode if Path(path).exists() else stat.S_IFREG
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no regular file", path)
+    return True
+
+
+def _make_missing(directory: Path) -> list[Path]:
     missing = []
-    while not parent.exists():
-        missing.append(parent)
-        parent = parent.parent
-    for directory in reversed(missing):
-        directory.mkdir(exist_ok=True)
-    if not os.access(destination.parent, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(destination.parent))
+    while not directory.exists():
+        missing.append(directory)
+        directory = directory.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
     return missing
 
 
@@ -40,15 +71,21 @@ def remove_made(directories: list[Path]) -> None:
 
 
 def commit(
-    part: Path, identity: tuple[int, int], size: int, destination: Path, checkpoint: Path | None, *, fsync: bool
+    part: Path,
+    identity: tuple[int, int],
+    size: int,
+    destination: Path,
+    *,
+    fsync: bool,
+    and_then: Callable[[], None],
 ) -> None:
     """Give the part file its name. The old destination stays until then, and there is always one or the other.
 
     Args:
         identity: Device and inode of the file that was written.
         size: Bytes that it must have.
-        checkpoint: Removed when all is done: until then a crash finds what it needs to go on.
         fsync: The file is on the disk before it gets its name, and the name before this returns.
+        and_then: Called when all is done: a crash until then finds what it needs to go on.
 
     Raises:
         OSError: FileNotFoundError among them, when the part file is gone or another one.
@@ -66,8 +103,39 @@ def commit(
     part.replace(destination)
     if fsync:
         sync_directory(destination.parent)
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
+    and_then()
+
+
+def publish_whole(
+    part: Path, chunks: Sequence[bytes], destination: Path, *, fsync: bool, and_then: Callable[[], None]
+) -> None:
+    """Write a small file and give it its name at once; as commit(), in one go.
+
+    Raises:
+        OSError: Nothing of it is left then, and the old destination is as it was.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    path = str(part)
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except FileExistsError:  # of a run that was killed here
+        part.unlink()
+        descriptor = os.open(path, flags, 0o666)
+    try:
+        try:
+            for _ in written_parts(descriptor, chunks, 0):
+                pass
+            if fsync:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(path, destination)  # noqa: PTH105  # half the price of Path.replace()
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+    if fsync:
+        sync_directory(destination.parent)
+    and_then()
 
 
 def sync_directory(directory: Path) -> None:

@@ -24,14 +24,18 @@ class CheckpointFile:
         self._fsync = fsync
         self._flushing = asyncio.Lock()
 
-    async def load(self) -> Checkpoint | None:
-        """The checkpoint that an earlier run left; None when there is none.
+    def load(self) -> Checkpoint | None:
+        """The checkpoint that an earlier run left; None when there is none. For a thread: it blocks.
 
         Raises:
             Unusable: There is one, and it cannot be used.
         """
-        data = await self._threads.run(_read, self.path)
+        data = _read(self.path)
         return None if data is None else decode(data)
+
+    def remove_now(self) -> None:
+        """Remove it, if it is there. For a thread: it blocks."""
+        _remove(self.path)
 
     async def flush(self, checkpoint: Checkpoint) -> None:
         """Replace the file. It is there as a whole, old or new, at any time.

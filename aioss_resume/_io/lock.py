@@ -5,52 +5,59 @@ published without it is right all the same: part files of different contents hav
 same content at the same offsets change nothing.
 """
 
+import errno
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock, Timeout
+from filelock import lock_descriptor
 
-from aioss_resume._io.clock import Clock
-from aioss_resume._io.threads import Threads
+POLL_FIRST: Final = 0.02
+POLL_MOST: Final = 0.5
+"""Seconds between two tries to hold a lock: flock() cannot be awaited, and half a second is little for a download."""
 
-_POLL_FIRST: Final = 0.02
-_POLL_MOST: Final = 0.5  # seconds: whoever waits for a download does not notice half a second
+_NOT_HERE: Final = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK})
 
 
 class PathLock:
-    """A file that whoever downloads to a destination holds locked, and removes in the end.
+    """A file that whoever downloads to a destination holds locked, and removes in the end. For a thread: it blocks.
 
-    `is_held` says whether this object holds it. All but the waits is synchronous, for a thread.
+    `is_held` says whether this object holds it.
     """
 
     def __init__(self, path: Path) -> None:
-        self._lock = FileLock(path, timeout=0, thread_local=False)
-        self._path = path
+        self._path = str(path)
+        self._descriptor = -1
 
     @property
     def is_held(self) -> bool:
-        return self._lock.is_locked
+        return self._descriptor >= 0
 
     def try_hold(self) -> bool:
         """Take it if it is free; OSError when the directory does not let us."""
-        try:
-            self._lock.acquire()
-        except Timeout:
-            return False
-        return True
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        while True:
+            descriptor = os.open(self._path, flags, 0o600)
+            try:
+                is_ours = lock_descriptor(descriptor, blocking=False)
+            except OSError as error:
+                if error.errno not in _NOT_HERE:
+                    os.close(descriptor)
+                    raise
+                is_ours = True  # a file system without locks: see above
+            if not is_ours:
+                os.close(descriptor)
+                return False
+            if os.fstat(descriptor).st_nlink:
+                self._descriptor = descriptor
+                return True
+            os.close(descriptor)  # its last holder removed it between our open() and lock: that one locks nothing
 
     def release(self) -> None:
-        """Remove the file and let go, in that order: who waits finds it unlinked, and makes a new one."""
-        if self._lock.is_locked:
+        """Remove the file and let go, in that order: whoever waits finds it removed, and makes a new one."""
+        if self.is_held:
+            descriptor, self._descriptor = self._descriptor, -1
             with suppress(OSError):
-                self._path.unlink()
-            self._lock.release(force=True)
-
-
-async def wait_for(lock: PathLock, threads: Threads, clock: Clock) -> None:
-    """Hold the lock as soon as its holder lets go. It is asked for again and again: flock() cannot be awaited."""
-    pause = _POLL_FIRST
-    while not await threads.run(lock.try_hold):
-        await clock.sleep(pause * (0.5 + clock.chance()))
-        pause = min(pause * 1.5, _POLL_MOST)
+                os.unlink(self._path)  # noqa: PTH108  # cheaper than a Path's
+            os.close(descriptor)

@@ -54,9 +54,15 @@ class Threads:
         pool, self._pool = self._pool, None
         pool.shutdown(wait=False)
         threads = list(pool._threads)  # the pool has no other way to wait for them but to block
-        with CancelScope(shield=True):
-            while any(thread.is_alive() for thread in threads):  # noqa: ASYNC110  # a thread's end sets no event
-                await asyncio.sleep(0.0005)
+        cancelled = None
+        with CancelScope(shield=True):  # against anyio's scopes; the except is against the rest
+            while any(thread.is_alive() for thread in threads):  # a thread's end sets no event
+                try:
+                    await asyncio.sleep(0.0005)
+                except asyncio.CancelledError as error:
+                    cancelled = error
+        if cancelled:
+            raise cancelled
 
 
 class Hops(Executor):

@@ -8,14 +8,14 @@ import asyncio
 import errno
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiofiles.threadpool.binary import AsyncFileIO
 
-from aioss_resume._core.crc64 import crc64
+from aioss_resume._core.crc64 import EMPTY, crc64
 from aioss_resume._io.threads import Hops, Threads
 from aioss_resume.errors import LocalFileError, ObjectName, local_file_error
 
@@ -41,27 +41,44 @@ class SummingFile(FileIO):
         self.crc64 = crc
 
     def writelines(self, chunks: "Iterable[ReadableBuffer]", /) -> None:
-        """Write all chunks, one behind the other.
-
-        Source: POSIX pwritev(2) may take fewer bytes than it is given; then it is called again with the rest.
-        """
-        pieces = [memoryview(chunk).cast("B") for chunk in chunks]
-        while pieces:
-            taken = os.pwritev(self.fileno(), pieces[:_MOST_PIECES], self.offset)
-            if taken == 0:
-                raise OSError(errno.EIO, "the write took no byte", str(self.name))
-            pieces = self._count(pieces, taken)
-
-    def _count(self, pieces: list[memoryview], taken: int) -> list[memoryview]:
-        """Sum what was taken and return the rest."""
-        for at, piece in enumerate(pieces):
-            part = piece[:taken]
+        """Write all chunks, one behind the other."""
+        for part in written_parts(self.fileno(), chunks, self.offset):
             self.crc64 = crc64(part, self.crc64)
             self.offset += len(part)
-            taken -= len(part)
-            if taken == 0:
-                return ([piece[len(part) :]] if len(part) < len(piece) else []) + pieces[at + 1 :]
-        return []
+
+
+class Sink(Protocol):
+    """Where one span's chunks go. `offset` and `crc64` tell what it took of [start, ...), whatever happened."""
+
+    @property
+    def offset(self) -> int: ...
+
+    @property
+    def crc64(self) -> int: ...
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        """Take the chunks, behind those that it took."""
+
+    async def close(self) -> None:
+        """Nothing more comes."""
+
+
+class MemorySink:
+    """A small object's only span, kept in memory until it is written and published in one hop."""
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self.crc64 = EMPTY
+        self.chunks: list[bytes] = []
+
+    async def write(self, chunks: Sequence[bytes]) -> None:
+        self.chunks.extend(chunks)
+        for chunk in chunks:
+            self.crc64 = crc64(chunk, self.crc64)
+            self.offset += len(chunk)
+
+    async def close(self) -> None:
+        pass
 
 
 class PartFile:
@@ -84,10 +101,20 @@ class PartFile:
         Raises:
             LocalFileError: It cannot be made, is no regular file of ours, or the disk has not enough room.
         """
+        made: list[tuple[bool, tuple[int, int]]] = []
+
+        def make() -> None:
+            made.append(_create(self.path, size or 0))
+
         try:
-            was_there, self.identity = await self._threads.run(_create, self.path, size or 0)
+            await self._threads.run(make)
         except OSError as error:
             raise local_file_error("make the part file", error, str(self.path), name=self._name) from None
+        except asyncio.CancelledError:
+            if made and not made[0][0]:  # the hop has ended, and nobody knows of the file that it made
+                await self.remove()
+            raise
+        was_there, self.identity = made[0]
         return was_there
 
     async def remove(self) -> None:
@@ -97,11 +124,20 @@ class PartFile:
     async def open_at(self, offset: int, crc: int) -> "FileSink":
         """A handle of its own that writes from `offset` on; `crc` is the CRC-64 of the span before it."""
         hops = Hops(self._threads)
+        opened: list[SummingFile] = []
+
+        def open_it() -> None:
+            opened.append(SummingFile(self.path, self.identity, offset, crc))
+
         try:
-            file = await self._threads.run(SummingFile, self.path, self.identity, offset, crc)
+            await self._threads.run(open_it)
         except OSError as error:
             raise local_file_error("open the part file", error, str(self.path), name=self._name) from None
-        return FileSink(file, hops, self._name)
+        except asyncio.CancelledError:
+            for file in opened:  # the hop has ended, and what it opened is nobody's
+                await self._threads.surely(file.close)
+            raise
+        return FileSink(opened[0], hops, self._name)
 
 
 class FileSink:
@@ -151,6 +187,24 @@ class FileSink:
 
     def _failed(self, tried: str, error: OSError) -> LocalFileError:
         return local_file_error(f"{tried} the part file", error, str(self._file.name), name=self._name)
+
+
+def written_parts(descriptor: int, chunks: "Iterable[ReadableBuffer]", offset: int) -> "Iterator[memoryview]":
+    """Write all chunks one behind the other from `offset` on; yields, after each write, what it took.
+
+    Source: POSIX pwritev(2) may take fewer bytes than it is given; then it is called again with the rest.
+    """
+    pieces = [memoryview(chunk).cast("B") for chunk in chunks]
+    while pieces:
+        taken = os.pwritev(descriptor, pieces[:_MOST_PIECES], offset)
+        if taken == 0:
+            raise OSError(errno.EIO, "the write took no byte")
+        offset += taken
+        while taken:
+            part = pieces[0][:taken]
+            yield part
+            taken -= len(part)
+            pieces[:1] = [pieces[0][len(part) :]] if len(part) < len(pieces[0]) else []
 
 
 def _opener(path: str, flags: int) -> int:

@@ -1,0 +1,98 @@
+"""One download as a process of its own, to be killed: `python -m aioss_resume.cli.child`.
+
+It uses nothing but the public interface. The keys come from OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET in its
+environment: arguments can be seen by every user of the machine. SIGTERM and SIGINT cancel the download, which flushes
+its checkpoint, and the exit code is 143 or 130, as a shell would have it.
+"""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+
+import oss2
+from oss2.credentials import EnvironmentVariableCredentialsProvider
+
+import aioss_resume
+from aioss_resume.cli.reports import Ended, Failed, Progressed, Report, Warned, encode
+
+
+class _WarningsAsReports(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        _tell(Warned(record.getMessage()))
+
+
+def main() -> int:
+    """Download what the arguments say; the exit code."""
+    logging.getLogger("aioss_resume").addHandler(_WarningsAsReports(logging.WARNING))
+    return asyncio.run(_download(_arguments()))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m aioss_resume.cli.child", description="One download.")
+    for name in ("endpoint", "region", "bucket", "key", "path"):
+        parser.add_argument(name)
+    parser.add_argument("--part-size", type=int)
+    parser.add_argument("--multiget-threshold", type=int, required=True)
+    parser.add_argument("--concurrency", type=int, required=True)
+    return parser.parse_args()
+
+
+async def _download(arguments: argparse.Namespace) -> int:
+    received = _cancel_on_signals()
+    auth = oss2.ProviderAuthV4(EnvironmentVariableCredentialsProvider())
+    bucket = oss2.Bucket(auth, arguments.endpoint, arguments.bucket, region=arguments.region)
+    try:
+        result = await aioss_resume.download(
+            bucket,
+            arguments.key,
+            arguments.path,
+            part_size=arguments.part_size,
+            multiget_threshold=arguments.multiget_threshold,
+            concurrency=arguments.concurrency,
+            progress_callback=lambda consumed, total: _tell(Progressed(consumed, total)),
+        )
+    except asyncio.CancelledError:
+        if not received:
+            raise
+        return 128 + received[0]
+    except aioss_resume.AiossError as error:
+        _tell(Failed(f"{type(error).__name__}: {error}"))
+        return 1
+    _tell(
+        Ended(
+            size=result.size,
+            crc64=result.crc64,
+            verified=result.verified,
+            resumed_bytes=result.resumed_bytes,
+            fetched_bytes=result.fetched_bytes,
+            requests=result.requests,
+            attempts=result.attempts,
+            elapsed=result.elapsed,
+        )
+    )
+    return 0
+
+
+def _cancel_on_signals() -> list[int]:
+    """Cancel the running task when a signal asks us to end; the list tells which came."""
+    received: list[int] = []
+    task = asyncio.current_task()
+    assert task is not None
+
+    def end(number: int) -> None:
+        received.append(number)
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end, number)
+    return received
+
+
+def _tell(report: Report) -> None:
+    print(encode(report), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

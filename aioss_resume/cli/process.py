@@ -1,0 +1,84 @@
+"""A process that downloads from a LocalOSS: started, listened to, killed."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aioss_resume.cli.reports import Report, decode
+from aioss_resume.testing import LocalOSS
+
+_END_SECONDS = 10.0  # for a process that was sent SIGKILL; the kernel needs milliseconds
+
+
+class DownloadProcess:
+    """One run of `aioss_resume.cli.child`. Left by `with`, it is no more, whatever happened."""
+
+    def __init__(
+        self,
+        oss: LocalOSS,
+        bucket: str,
+        key: str,
+        path: Path,
+        *,
+        part_size: int | None,
+        multiget_threshold: int,
+        concurrency: int,
+    ) -> None:
+        """Start it."""
+        command = [sys.executable, "-m", "aioss_resume.cli.child", oss.endpoint, oss.region, bucket, key, str(path)]
+        command += [f"--multiget-threshold={multiget_threshold}", f"--concurrency={concurrency}"]
+        if part_size is not None:
+            command.append(f"--part-size={part_size}")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("OSS_")}
+        environment |= {"OSS_ACCESS_KEY_ID": oss.access_key_id, "OSS_ACCESS_KEY_SECRET": oss.access_key_secret}
+        # A line each is read; buffering is the child's affair.
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs; -9 when it was killed."""
+        return self._process.poll()
+
+    def reports(self) -> Iterator[Report]:
+        """What it tells, as it comes; ends with the process."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            yield decode(line)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
+        self._process.send_signal(number)
+
+    def kill(self) -> int:
+        """SIGKILL, unless it has ended; its exit code."""
+        self._process.kill()
+        return self.wait(_END_SECONDS)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit code, once it has ended.
+
+        Raises:
+            subprocess.TimeoutExpired: It has not, `timeout` seconds on.
+        """
+        return self._process.wait(timeout)

@@ -1,0 +1,29 @@
+"""Sizes as people write them."""
+
+import re
+from typing import Final
+
+_UNITS: Final = "kmgt"
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(ib|b)?|b)?", re.IGNORECASE | re.ASCII)
+
+
+def parse_size(text: str) -> int:
+    """Bytes, from "256MiB", "64m", "1.5g" or "1048576".
+
+    Raises:
+        ValueError: It is none of these.
+
+    Source: GNU coreutils: K and KiB are 1024, KB is 1000.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is no size: write bytes, or a unit as in 256MiB, 64m or 1.5g")
+    number, unit, tail = found.groups()
+    base = 1000 if (tail or "").lower() == "b" else 1024
+    power = _UNITS.index(unit.lower()) + 1 if unit else 0
+    return int(float(number) * base**power) if "." in number else int(number) * base**power
+
+
+def in_words(count: int) -> str:
+    """A count of bytes for a person to read."""
+    return f"{count / 2**20:,.1f} MiB" if abs(count) >= 2**20 or not count else f"{count / 2**10:,.1f} KiB"

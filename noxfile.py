@@ -1,0 +1,78 @@
+"""The project's checks: `nox -s lint types tests`, and longer ones with a size knob."""
+
+import shutil
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.error_on_missing_interpreters = False  # every Python from 3.11 on that is there
+nox.options.reuse_existing_virtualenvs = True
+
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, format, and the floors of the house."""
+    session.install("-e", ".[dev]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy, strict."""
+    session.install("-e", ".[dev]")
+    session.run("mypy")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The test suite against the built wheel."""
+    wheel = _built_wheel(session)
+    session.install("--force-reinstall", "--no-deps", str(wheel))
+    session.install(f"{wheel}[test]")
+    # -P keeps the source tree off the path: what is tested is what is shipped.
+    session.run("python", "-P", "-c", "import aioss_resume as a; assert 'site-packages' in a.__file__, a.__file__")
+    session.run("python", "-P", "-m", "pytest", *session.posargs, env={"PYTHONSAFEPATH": "1"})
+
+
+@nox.session
+def oldest(session: nox.Session) -> None:
+    """The test suite with the oldest releases that the dependencies' bounds allow."""
+    wheel = _built_wheel(session)
+    session.install(f"{wheel}[test]", *_OLDEST)
+    session.run("python", "-P", "-m", "pytest", *session.posargs, env={"PYTHONSAFEPATH": "1"})
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job, as the README shows it."""
+    session.install(".[cli]")
+    session.run("aioss-resume", "demo", *session.posargs)
+
+
+@nox.session
+def crash(session: nox.Session) -> None:
+    """SIGKILL at random moments: `nox -s crash -- --kills 200`."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.crash", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Benchmarks against the rivals: `nox -s bench -- large --runs 3`."""
+    session.install("-e", ".[bench]")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+_OLDEST = ["oss2==2.18.4", "aiohttp==3.10.0", "aiofiles==23.2.1", "anyio==4.4.0", "fastcrc==0.3.5", "filelock==3.30.0"]
+
+
+def _built_wheel(session: nox.Session) -> Path:
+    directory = Path(session.create_tmp()) / "wheel"
+    shutil.rmtree(directory, ignore_errors=True)
+    session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(directory), ".", silent=True)
+    return next(directory.glob("*.whl")).absolute()
