@@ -1,0 +1,1 @@
+"""How fast, how big and how late: this library and its rivals, measured side by side."""

@@ -1,0 +1,79 @@
+"""This library, under asyncio and uvloop, with fsync and without (no rival calls it)."""
+
+import asyncio
+import importlib.metadata
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contestants import LOOP, MANY, ONE, RESUME, PythonContestant, Transfer
+from benchmarks.job import ACCESS_KEY, ACCESS_SECRET, BUCKET, REGION, Job
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class AiossResume(PythonContestant):
+    package = "aioss-resume"
+    module = "aioss_resume"
+
+    def __init__(self, name: str, loop: str, *, fsync: bool) -> None:
+        super().__init__(name, {ONE, MANY, RESUME, LOOP}, loop=loop)
+        self.fsync = fsync
+
+    def missing(self) -> str | None:
+        if reason := super().missing():
+            return reason
+        # In a process of its own: a tree that is being worked on must not take the parent down.
+        wanted = "from aioss_resume import Downloader, download"
+        tried = subprocess.run([self.python(), "-c", wanted], capture_output=True, text=True, cwd=ROOT, check=False)
+        return f"cannot be imported: {tried.stderr.splitlines()[-1]}" if tried.returncode else None
+
+    def version(self) -> str:
+        try:
+            return super().version()
+        except importlib.metadata.PackageNotFoundError:
+            return "source tree"
+
+    def prepare(self, job: Job) -> Transfer:
+        import oss2
+
+        import aioss_resume
+
+        if self.loop == "uvloop":
+            import uvloop  # noqa: F401
+
+        def bucket() -> Any:  # oss2 ships no types
+            auth = oss2.AuthV4(ACCESS_KEY, ACCESS_SECRET)
+            return oss2.Bucket(auth, job.endpoint, BUCKET, region=REGION)
+
+        async def one() -> dict[str, float]:
+            result = await aioss_resume.download(
+                bucket(),
+                job.prefix,
+                job.path(job.prefix),
+                concurrency=job.concurrency,
+                part_size=job.part_size,
+                fsync=self.fsync,
+            )
+            return {"resumed_bytes": result.resumed_bytes, "library_elapsed": result.elapsed}
+
+        async def many() -> None:
+            keys = iter(job.every_key())
+            async with aioss_resume.Downloader(bucket(), concurrency=job.concurrency) as downloader:
+
+                async def work() -> None:
+                    for key in keys:
+                        await downloader.download(key, job.path(key), fsync=self.fsync)
+
+                async with asyncio.TaskGroup() as workers:
+                    for _ in range(job.concurrency):
+                        workers.create_task(work())
+
+        return one if job.count == 1 else many
+
+
+CONTESTANTS = [
+    AiossResume("aioss-resume", "asyncio", fsync=False),
+    AiossResume("aioss-resume/uvloop", "uvloop", fsync=False),
+    AiossResume("aioss-resume/fsync", "asyncio", fsync=True),
+]

@@ -1,0 +1,28 @@
+"""curl: one connection, and the measure of what one connection can bring. Resumes from the file's length."""
+
+from pathlib import Path
+
+from benchmarks.contestants import MANY, ONE, RESUME
+from benchmarks.contestants.command import CommandContestant
+from benchmarks.job import Job
+
+
+class Curl(CommandContestant):
+    program = "curl"
+
+    def command(self, job: Job) -> list[str]:
+        argv = ["curl", "-q", "--silent", "--show-error", "--fail"]
+        if job.authority:
+            argv += ["--cacert", job.authority]
+        if job.count > 1:
+            urls = Path(job.directory, "urls.curl")
+            urls.write_text("".join(f'url="{job.url(k)}"\noutput="{job.path(k)}"\n' for k in job.every_key()))
+            # Without --parallel-immediate it waits, to see whether one connection could carry them all.
+            argv += ["--parallel", "--parallel-immediate", "--parallel-max", str(job.concurrency)]
+            return [*argv, "--config", str(urls)]
+        if job.keeps_checkpoint:
+            argv += ["--continue-at", "-"]
+        return [*argv, "--output", job.path(job.prefix), job.url(job.prefix)]
+
+
+CONTESTANTS = [Curl("curl", {ONE, MANY, RESUME})]

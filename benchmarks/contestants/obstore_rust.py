@@ -1,0 +1,78 @@
+"""obstore: object_store, written in Rust; the bytes come to Python, which writes them. No CRC, no resume."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contestants import LOOP, MANY, ONE, PythonContestant, Transfer
+from benchmarks.job import BUCKET, Job, MiB
+
+
+def _store(job: Job) -> Any:  # obstore's HTTPStore, which only the child may import
+    from obstore.store import HTTPStore
+
+    options: Any = {"allow_http": True}  # its ClientConfig exists for type checkers only
+    if job.authority:
+        options["root_certificate"] = Path(job.authority).read_bytes()
+    return HTTPStore.from_url(f"{job.endpoint}/{BUCKET}", client_options=options)
+
+
+class Ranges(PythonContestant):
+    """As many ranges in flight as asked for; a whole part is in memory before it is written."""
+
+    package = "obstore"
+    module = "obstore"
+
+    def prepare(self, job: Job) -> Transfer:
+        import obstore
+
+        async def one() -> None:
+            store, parts = _store(job), iter(job.parts())
+            file = os.open(job.path(job.prefix), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+
+            async def work() -> None:
+                for start, stop in parts:
+                    body = await obstore.get_range_async(store, job.prefix, start=start, end=stop)
+                    written = await asyncio.to_thread(os.pwrite, file, memoryview(body), start)
+                    assert written == stop - start
+
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(job.concurrency):
+                    workers.create_task(work())
+            os.close(file)
+
+        async def many() -> None:
+            store, keys = _store(job), iter(job.every_key())
+
+            async def work() -> None:
+                for key in keys:
+                    answer = await obstore.get_async(store, key)
+                    Path(job.path(key)).write_bytes(memoryview(await answer.bytes_async()))
+
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(job.concurrency):
+                    workers.create_task(work())
+
+        return one if job.count == 1 else many
+
+
+class Stream(Ranges):
+    """One request, written as it comes."""
+
+    def prepare(self, job: Job) -> Transfer:
+        import obstore
+
+        async def one() -> None:
+            answer = await obstore.get_async(_store(job), job.prefix)
+            with open(job.path(job.prefix), "wb", buffering=0) as file:
+                async for chunk in answer.stream(min_chunk_size=MiB):
+                    await asyncio.to_thread(file.write, memoryview(chunk))
+
+        return one
+
+
+CONTESTANTS = [
+    Ranges("obstore", {ONE, MANY, LOOP}, loop="asyncio"),
+    Stream("obstore/one-stream", {ONE, LOOP}, loop="asyncio"),
+]

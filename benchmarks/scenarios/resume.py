@@ -1,0 +1,90 @@
+"""resume: killed (SIGKILL) halfway and run again; killed near the end and run again."""
+
+import random
+import time
+
+from benchmarks.arena import Arena, Case, Sample, verify
+from benchmarks.contestants import Contestant
+from benchmarks.job import GiB, Job, MiB
+from benchmarks.measure import Figures, RunFailedError, measure
+from benchmarks.proxy import Proxy, Settings
+from benchmarks.scenarios import CPU, Benchmark, Column
+from benchmarks.server import Nginx
+
+EVERYONE = ("aioss-resume", "aioss-resume/uvloop", "oss2", "oss-v2", "aiooss2", "aria2c", "curl")
+SPEED = 12.5e6
+"""Bytes per second and connection until the kill: oss2 can keep up, so what was sent has also arrived."""
+CASES = {"killed at 50 %": (0.47, 0.53), "killed at 98 %": (0.97, 0.99)}
+"""The share of the object after which it is killed is drawn from these bounds, per run, the same for everyone:
+equally paced parts end together, and a kill at exactly half of 1 GiB would hit such an end and cost nothing.
+
+The second case is for the proving: little is left to fetch, so nearly all the time goes into what is kept."""
+
+
+def run(arena: Arena) -> list[Sample]:
+    options, server = arena.options, Nginx(arena.folder / "server")
+    stored = server.put("resume", options.size or GiB)
+    concurrency = options.concurrency or 8
+    with server, Proxy(Settings(server.port)) as proxy:
+        job = Job(
+            proxy.endpoint,
+            "",
+            stored.prefix,
+            stored.size,
+            concurrency=concurrency,
+            part_size=8 * MiB,
+            keeps_checkpoint=True,
+        )
+        cases = [Case(name, job, EVERYONE) for name in CASES]
+
+        def play(case: Case, who: Contestant, job: Job, run: int) -> Figures:
+            share = random.Random(f"{options.seed}-{run}").uniform(*CASES[case.name])
+            before = _kill(proxy, who, job, share)
+            again = _again(proxy, who, job)
+            verify(job, stored)
+            twice = max(0.0, before + again["wire"] - stored.size)
+            return {**again, "twice": twice, "twice_share": twice / stored.size}
+
+        return arena.compete(cases, 3, play)
+
+
+def _kill(proxy: Proxy, who: Contestant, job: Job, share: float) -> float:
+    """Start it, kill it when that share of the object has gone over the wire; the bytes that had."""
+    proxy.reset(0)
+    proxy.pace(SPEED)
+    figures = measure(who, job, stop=lambda _: proxy.stats()["bytes"] >= share * job.size)
+    if not figures.get("killed"):
+        raise RunFailedError("it was done before it could be killed: make the object larger")
+    time.sleep(0.2)  # the proxy notices the closed connections
+    return proxy.stats()["bytes"]
+
+
+def _again(proxy: Proxy, who: Contestant, job: Job) -> Figures:
+    """Run it to its end, at full speed."""
+    proxy.reset(0)
+    proxy.pace(0)
+    figures = measure(who, job)
+    stats = proxy.stats()
+    figures |= {"wire": stats["bytes"]}
+    if stats["first"]:
+        figures["first_byte"] = stats["first"] - figures["started"]
+    if kept := figures.get("resumed_bytes"):
+        # A lower bound: fetching the rest, joining and renaming are in the same seconds.
+        figures["proving"] = kept / figures["seconds"]
+    return figures
+
+
+BENCHMARK = Benchmark(
+    "resume",
+    "8 ranges of 8 MiB at 12.5 MB/s each until the kill, at full speed after it",
+    (
+        Column("twice", "fetched twice MiB", MiB, 1),
+        Column("twice_share", "% of object", 0.01),
+        Column("first_byte", "s to first new byte", digits=3),
+        Column("seconds", "s of second run", digits=3),
+        Column("proving", "kept GiB per s of it", GiB),
+        CPU,
+    ),
+    ("oss2",),
+    run,
+)
