@@ -19,6 +19,7 @@ from aioss_resume._core.paths import checkpoint_name, lock_name, part_name
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Done, Flight, Transfer, choose_part_size
+from aioss_resume._core.window import Window
 from aioss_resume._fill import Fill
 from aioss_resume._io.commit import commit, prepare, publish_whole, remove_made
 from aioss_resume._io.fetch import Answer, Source, Tally
@@ -104,6 +105,9 @@ class Download:
         self._started = client.clock.now()
         assert options.params is not None
         assert options.headers is not None
+        is_sought = options.concurrency == "auto"
+        self._most = client.slots.limit if options.concurrency == "auto" else options.concurrency
+        self._window = Window(self._most, is_sought=is_sought)
         self._is_processed = "x-oss-process" in options.params
         self._source = Source(
             client.session,
@@ -377,7 +381,7 @@ class Download:
         return _Start(pinned, part_file, transfer, transfer.claim(given.length), answer)
 
     def _new_transfer(self, size: int, kept: Sequence[Done] = ()) -> Transfer:
-        part_size = self._options.part_size or choose_part_size(size, self._options.concurrency)
+        part_size = self._options.part_size or choose_part_size(size, self._most)
         return Transfer(size, part_size=part_size, kept=kept, tail_is_shared=self._keeps_checkpoint(size))
 
     def _keeps_checkpoint(self, size: int) -> bool:
@@ -402,7 +406,7 @@ class Download:
             pinned=pinned,
             part=part,
             open_sink=open_sink,
-            concurrency=self._options.concurrency,
+            window=self._window,
             policy=self._options.retry,
             tally=self._tally,
         )

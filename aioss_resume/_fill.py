@@ -13,6 +13,7 @@ from aioss_resume._client import Client
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Flight, Transfer
+from aioss_resume._core.window import Window
 from aioss_resume._io.fetch import Answer, Source, Tally
 from aioss_resume._io.verify import holds
 from aioss_resume._io.write import Sink
@@ -29,7 +30,8 @@ from aioss_resume.options import (
 
 logger = logging.getLogger("aioss_resume")
 
-_LOOK_AGAIN_SECONDS = 0.2  # how often a free slot looks whether a flight has become slow enough to be helped
+_LOOK_AGAIN_SECONDS = 0.1
+# How often a free slot looks whether a flight has become slow enough to be helped, and the window is measured.
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ class Fill:
     pinned: ObjectMeta
     part: Path
     open_sink: Callable[[int, int], Awaitable[Sink]]
-    concurrency: int
+    window: Window
     policy: RetryPolicy
     tally: Tally
     flush: Callable[[], Awaitable[None]] | None = None
@@ -100,7 +102,8 @@ class Fill:
         try:
             while not self.transfer.is_complete:
                 self._changed.clear()
-                if asked is None and self._flying < self.concurrency and self._has_work():
+                self._tick()
+                if asked is None and self._flying < self.window.limit and self._has_work():
                     asked = self.client.slots.ask(self._changed.set)
                 if asked is not None and asked.granted:
                     slot, asked = asked, None
@@ -119,9 +122,21 @@ class Fill:
         return self.transfer.has_waiting or self.transfer.can_share(self.client.clock.now())
 
     async def _wait_for_change(self) -> None:
-        # The time limit is for free slots: a flight that gets slow changes nothing that would wake us.
-        with anyio.move_on_after(_LOOK_AGAIN_SECONDS if self._flying < self.concurrency else None):
+        looks_again = self._flying < self.window.limit or self.window.needs_ticks
+        with anyio.move_on_after(_LOOK_AGAIN_SECONDS if looks_again else None):
             await self._changed.wait()
+
+    def _tick(self) -> None:
+        if self.window.needs_ticks:
+            self.window.tick(
+                self.client.clock.now(),
+                self.transfer.received,
+                is_busy=self._flying >= self.window.limit,
+                latency=self.transfer.latency,
+            )
+
+    def _note_trouble(self) -> None:
+        self.window.trouble(self.client.clock.now())
 
     def _start(self, group: TaskGroup, flight: Flight, slot: Slot, answer: Answer | None = None) -> None:
         self._flying += 1
@@ -145,6 +160,7 @@ class Fill:
             tally=self.tally,
             on_written=self._count,
             on_answered=self.transfer.note_latency,
+            on_trouble=self._note_trouble,
         )
         try:
             await SpanFetch(route, flight).run(answer)

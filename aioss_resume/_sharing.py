@@ -134,10 +134,10 @@ def _outcome(shared: _Shared) -> DownloadResult:
 async def _leave(shared: _Shared) -> None:
     """This caller waits no more. The last one ends the transfer and waits for its end, however often cancelled."""
     shared.callers -= 1
-    if shared.callers or shared.task.done():
+    if shared.callers:
         return
     shared.is_leaving = True
-    shared.task.cancel()
+    shared.task.cancel()  # does nothing once it has ended
     cancelled = None
     with anyio.CancelScope(shield=True):  # against anyio's scopes; the except is against the rest
         while not shared.task.done():
@@ -146,7 +146,7 @@ async def _leave(shared: _Shared) -> None:
             except asyncio.CancelledError as error:
                 cancelled = error
     if not shared.task.cancelled():
-        shared.task.exception()  # seen, so that nobody warns of it: it came while we were leaving
+        shared.task.exception()  # seen, so that nobody warns of it: it may have come while we were leaving
     if cancelled:
         raise cancelled
 

@@ -15,7 +15,7 @@ from aioss_resume._core.transfer import Flight
 from aioss_resume._io.clock import Clock
 from aioss_resume._io.fetch import Answer, Source, Tally
 from aioss_resume._io.write import Sink
-from aioss_resume.errors import RequestError
+from aioss_resume.errors import RequestError, ServerFaultError, ThrottledError
 from aioss_resume.options import WRITE_SECONDS, WRITE_SIZE, RetryPolicy
 
 
@@ -32,6 +32,7 @@ class Route:
         tally: Counts the requests.
         on_written: Awaited after each write, with its length in bytes; it may make the span wait.
         on_answered: Called with the seconds until a request was answered.
+        on_trouble: Called when OSS throttles, or fails.
     """
 
     source: Source
@@ -43,6 +44,7 @@ class Route:
     tally: Tally
     on_written: Callable[[int], Awaitable[None]]
     on_answered: Callable[[float], None]
+    on_trouble: Callable[[], None]
 
 
 class SpanFetch:
@@ -88,6 +90,8 @@ class SpanFetch:
             try:
                 await self._attempt(answer)
             except WORTH_TRYING_AGAIN as error:
+                if isinstance(error, ThrottledError | ServerFaultError):
+                    route.on_trouble()
                 await self._write()  # what came before the cut
                 await wait_or_raise(error, attempts, route.clock, route.tally, progress=flight.offset - before)
             answer = None

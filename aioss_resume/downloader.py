@@ -214,7 +214,8 @@ async def download(
         BaseException: Whatever `progress_callback` raised, as it is.
     """
     concurrency = DownloadOptions(**keywords).concurrency  # checked before anything else
-    async with Downloader(bucket, concurrency=concurrency) as downloader:
+    most = CONCURRENCY_OF_ALL if concurrency == "auto" else concurrency
+    async with Downloader(bucket, concurrency=most) as downloader:
         return await downloader.download(key, path, **keywords)
 
 

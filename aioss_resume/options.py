@@ -17,6 +17,7 @@ ProgressCallback: TypeAlias = Callable[[int, int | None], Awaitable[None] | None
 Overwrite: TypeAlias = Literal["always", "if_changed", "never"]
 OnChange: TypeAlias = Literal["restart", "fail"]
 OnBusy: TypeAlias = Literal["wait", "fail"]
+Concurrency: TypeAlias = int | Literal["auto"]
 Integrity: TypeAlias = Literal["auto", "require"]
 
 PART_SIZE_LEAST: Final = 100 * KiB  # OSS's own least part size; below it requests cost more than bytes
@@ -154,7 +155,7 @@ class DownloadKeywords(TypedDict, total=False):
     version_id: str | None
     part_size: int | None
     multiget_threshold: int
-    concurrency: int
+    concurrency: Concurrency
     store: CheckpointStore | None
     progress_callback: ProgressCallback | None
     headers: Mapping[str, str] | None
@@ -177,7 +178,8 @@ class DownloadOptions:
         part_size: Bytes asked for by one range request, 100 KiB to 5 GiB; None: chosen from the object's size.
         multiget_threshold: Bytes. A smaller object is fetched with one request and keeps no checkpoint. oss2 has
             100 MiB here, boto3 8 MiB.
-        concurrency: Most range requests in flight, at least 1. oss2 has 4 threads, boto3 and aws-c-s3 10.
+        concurrency: Most range requests in flight, at least 1. oss2 has 4 threads, boto3 and aws-c-s3 10. "auto": as
+            many as make it faster, from 4 up to those of the Downloader (32 in `download()`).
         store: Where checkpoints are kept; None: beside the destination.
         progress_callback: Called as callback(consumed_bytes, total_bytes), plain or async.
         headers: More request headers, signed.
@@ -194,7 +196,7 @@ class DownloadOptions:
     version_id: str | None = None
     part_size: int | None = None
     multiget_threshold: int = 10 * MiB
-    concurrency: int = 8
+    concurrency: Concurrency = 8
     store: CheckpointStore | None = None
     progress_callback: ProgressCallback | None = None
     headers: Mapping[str, str] | None = None
@@ -213,7 +215,8 @@ class DownloadOptions:
         if self.part_size is not None:
             _whole("part_size", self.part_size, least=PART_SIZE_LEAST, most=PART_SIZE_MOST)
         _whole("multiget_threshold", self.multiget_threshold, least=0)
-        _whole("concurrency", self.concurrency, least=1)
+        if self.concurrency != "auto":
+            _whole("concurrency", self.concurrency, least=1)
         _one_of("overwrite", self.overwrite, Overwrite)
         _one_of("on_change", self.on_change, OnChange)
         _one_of("on_busy", self.on_busy, OnBusy)

@@ -192,6 +192,16 @@ class Transfer:
         return done + self.kept_bytes + sum(flight.offset - flight.start for flight in self._flying)
 
     @property
+    def received(self) -> int:
+        """Bytes received and not lost again, those of an earlier run included."""
+        return self.consumed + sum(flight.reach - flight.offset for flight in self._flying)
+
+    @property
+    def latency(self) -> float:
+        """Seconds until a request is answered, of late; 0 while none was."""
+        return self._latency
+
+    @property
     def has_waiting(self) -> bool:
         return bool(self._waiting)
 

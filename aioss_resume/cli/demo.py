@@ -27,6 +27,9 @@ _RUN_SECONDS: Final = 1.8
 # For the share of the object that one run fetches. Checkpoints are flushed once a second, or after 32 MiB: a run
 # that is killed sooner has kept nothing.
 _DEMO_SECONDS: Final = 4.0  # for all runs together, at least: time to watch
+_SPEED_MOST: Final = 128 * MiB
+# Bytes a second. What is sent faster than it is read fills the kernel's buffers, up to 36 MiB a connection, and a kill
+# throws that away too.
 
 
 @dataclass(slots=True)
@@ -75,7 +78,7 @@ class Demo:
             return self._account(oss.requests, runs, stored, destination)
 
     def _set_faults(self, oss: LocalOSS) -> None:
-        seconds = max(_DEMO_SECONDS, _RUN_SECONDS * (self._kills + 1))
+        seconds = max(_DEMO_SECONDS, _RUN_SECONDS * (self._kills + 1), self._size / _SPEED_MOST)
         oss.faults.slow(self._size / seconds / CONCURRENCY, times=None)
         for spared in _RESETS:
             oss.faults.reset_after(self._part_size // 2, after_requests=spared)
