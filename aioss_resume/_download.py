@@ -15,7 +15,7 @@ from aioss_resume._client import Client
 from aioss_resume._core.checkpoint import Checkpoint, Unusable
 from aioss_resume._core.crc64 import EMPTY
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume._core.paths import checkpoint_name, lock_name, part_name
+from aioss_resume._core.paths import checkpoint_name, lock_name, part_name, passing_name
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Done, Flight, Transfer, choose_part_size
@@ -30,6 +30,7 @@ from aioss_resume._io.write import MemorySink, PartFile, Sink
 from aioss_resume.errors import (
     DownloadInProgressError,
     IntegrityError,
+    LocalFileError,
     ObjectChangedError,
     ObjectName,
     ProtocolError,
@@ -241,6 +242,12 @@ class Download:
                     raise
                 logger.warning("%s; beginning anew", error)
                 restarts, mismatched = restarts + 1, None
+            except LocalFileError as error:
+                # Where locks do nothing, another process may have taken the part file and brought the same object.
+                same = await self._same_as_destination() if error.errno == errno.ENOENT else None
+                if same is None:
+                    raise
+                return self._result(same, resumed=same.size, verified=True, skipped=True)
             except _Mismatch as found:
                 await self._forget()
                 if mismatched is not None:
@@ -316,7 +323,7 @@ class Download:
     async def _bring_small(self, answer: Answer, slot: Slot) -> DownloadResult:
         """An object that came with one answer: kept in memory, then written and published in one hop."""
         pinned, sink = answer.meta, MemorySink()
-        part = self._part_file(pinned).path
+        part = self._destination.with_name(passing_name(self._destination.name, self._client.clock.token()))
         transfer = self._new_transfer(pinned.size)
         self._begin(transfer)
 

@@ -13,7 +13,7 @@ import anyio
 
 from aioss_resume._client import Client
 from aioss_resume._download import Download
-from aioss_resume.errors import AiossError, DownloadInProgressError, ObjectName, RequestError
+from aioss_resume.errors import AiossError, DownloadInProgressError, IntegrityError, ObjectName, RequestError
 from aioss_resume.events import DownloadResult
 from aioss_resume.options import PROGRESS_SECONDS, DownloadOptions, ProgressCallback
 
@@ -47,9 +47,12 @@ async def share(
     async def take_part() -> DownloadResult:
         shared = await _join_or_begin(client, name, destination, options, make)
         try:
-            return await _follow(shared, options.progress_callback)
+            result = await _follow(shared, options.progress_callback)
         finally:
             await _leave(shared)
+        if options.integrity == "require" and not result.verified:  # whoever began the transfer did not ask for it
+            raise IntegrityError(f"{name}: OSS sends no CRC-64 to compare with, or it was not compared", name=name)
+        return result
 
     deadline = options.retry.deadline
     if deadline is None:

@@ -30,6 +30,11 @@ def part_name(destination_name: str, name: ObjectName, meta: ObjectMeta) -> str:
     return _hidden(destination_name, digest, "part")
 
 
+def passing_name(destination_name: str, token: str) -> str:
+    """The name that a small file has until it has its own: nobody else's, since it is never resumed."""
+    return _hidden(destination_name, token, "part")
+
+
 def checkpoint_name(destination: str, name: ObjectName, version_id: str | None) -> str:
     """The checkpoint's name, from the object and the absolute path of its destination."""
     destination_name = destination.rpartition("/")[2]

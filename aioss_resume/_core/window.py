@@ -1,8 +1,9 @@
 """How many requests to keep in flight.
 
 A fixed number is kept unless OSS throttles. With "auto" the number is sought: doubled as long as that brings a fair
-share of what it could bring, taken back when it does not, tried again now and then. Whenever OSS throttles or fails,
-the number is halved at once and comes back by small steps: a server in trouble gets fewer requests, not more.
+share of what it could bring, then taken back to where it stopped paying, and tried again now and then. Whenever OSS
+throttles or fails, the number is halved at once and comes back by small steps: a server in trouble gets fewer
+requests, not more.
 """
 
 from typing import Final
@@ -10,13 +11,18 @@ from typing import Final
 AUTO_FIRST: Final = 4
 """Where "auto" begins: oss2's number of threads, which no server minds."""
 
-_MEASURE_SECONDS: Final = 0.2
-_SETTLE_SECONDS: Final = 0.1
-# A new connection needs a round trip or two until it runs: what comes meanwhile says nothing of the new number.
-_FAIR_SHARE: Final = 0.3
-# Of the growth of the number that must show up as growth of the speed. Doubling that brings less than 30 % more costs
-# memory and other people's bandwidth for little.
-_HOLD_SECONDS: Final = 5.0  # after a growth that brought nothing: then the link may have changed
+_QUICK_SECONDS: Final = 0.09  # a look each 0.1 s may come a little early
+_THOROUGH_SECONDS: Final = 0.4
+_CLEAR_SHARE: Final = 0.7
+# Of what a growth could bring, after which there is no need to look longer. Each look costs at the beginning: from 4 to
+# 32 by looks of 0.3 s a download of 3 s would have 0.7 of the link, by such of 0.1 s it has 0.91.
+_FAIR_SHARE: Final = 0.4  # after a thorough look. Less costs memory and other people's bandwidth for little.
+_GETTING_GOING: Final = 1.3
+# A connection's speed rises for its first round trips. Who brings more than it could is not yet what it will be.
+_HOLD_SECONDS: Final = 5.0
+_FIRST_HOLD_SECONDS: Final = 0.5
+# After a growth that brought little, doubled each time that happens: the look may have been wrong, or the link changed.
+_IDLE_SECONDS: Final = 0.15  # between a landing and the next take-off a slot is free for a moment, which is no idleness
 _HALVING_PAUSE: Final = 1.0  # a storm of refusals at the same time is one sign of trouble, not many
 _RECOVERY_SECONDS: Final = 1.0  # for each step back up
 
@@ -33,11 +39,17 @@ class Window:
         self.limit = min(AUTO_FIRST, most) if is_sought else most
         self._most = most
         self._is_sought = is_sought
-        self._before = 0  # the number before the last growth, and the speed that it had
+        self._before = 0  # the number before the last growth, and the speed that it had; 0: not measured yet
         self._speed_before = 0.0
         self._mark: tuple[float, int] | None = None  # since when, and from how many bytes on, is being measured
-        self._hold_until = 0.0
+        self._is_quick = True  # nothing has spoken against growing yet
+        self._busy_at = float("-inf")
+        self._hold_until = float("-inf")
+        self._hold = _FIRST_HOLD_SECONDS
         self._trouble_at: float | None = None
+        self._halved_at = float("-inf")
+        self._goal = most  # where coming back ends
+        self._was_throttled = False
 
     def tick(self, now: float, received: int, *, is_busy: bool, latency: float = 0.0) -> None:
         """Time has passed.
@@ -48,21 +60,20 @@ class Window:
             is_busy: Whether `limit` requests are flying: the speed of fewer says nothing of the number.
             latency: Seconds until a request is answered.
         """
-        if self._recovers(now) or not self._is_sought:
+        if is_busy:
+            self._busy_at = now
+        if self._comes_back(now) or not self._is_sought:
             return
-        if not is_busy or now < self._hold_until:
-            self._mark = None
-            return
-        if self._mark is None:
-            self._mark = now + max(_SETTLE_SECONDS, 2 * latency), -1
-            return
-        since, from_byte = self._mark
-        if now < since:
-            return
-        if from_byte < 0:
-            self._mark = now, received
-        elif now - since >= max(_MEASURE_SECONDS, 2 * latency):
-            self._judge(now, (received - from_byte) / (now - since))
+        if now < self._hold_until or now - self._busy_at > _IDLE_SECONDS:
+            self._mark, self._before = None, 0
+        elif self._mark is None:
+            if received:
+                self._mark = now, received
+        else:
+            elapsed = now - self._mark[0]
+            least = _QUICK_SECONDS if self._is_quick else _THOROUGH_SECONDS
+            if elapsed >= max(least, 2 * latency) and received > self._mark[1]:
+                self._judge(now, elapsed, received, latency=latency)
 
     @property
     def needs_ticks(self) -> bool:
@@ -70,31 +81,67 @@ class Window:
 
     def trouble(self, now: float) -> None:
         """OSS throttled a request, or failed."""
-        if self._trouble_at is None or now - self._trouble_at >= _HALVING_PAUSE:
-            self.limit = max(1, self.limit // 2)
-            self._mark, self._before = None, 0
         self._trouble_at = now
+        self._mark, self._before, self._is_quick = None, 0, False
+        if now - self._halved_at >= _HALVING_PAUSE:
+            if self._is_sought and not self._goes_on_falling(now):
+                self._goal = max(1, self.limit * 3 // 4)
+            self.limit = max(1, self.limit // 2)
+            self._halved_at, self._was_throttled = now, True
 
-    def _recovers(self, now: float) -> bool:
+    def _goes_on_falling(self, now: float) -> bool:
+        """Whether the last halving was just now: the refused requests of the larger number are still about."""
+        return now - self._halved_at < 2 * _HALVING_PAUSE
+
+    def _comes_back(self, now: float) -> bool:
         """Whether the number is still coming back after trouble."""
         if self._trouble_at is None:
             return False
         if now - self._trouble_at >= _RECOVERY_SECONDS:
-            if self.limit >= self._most or self._is_sought:
-                self._trouble_at = None
-                self._hold_until = now + _HOLD_SECONDS
+            if self.limit >= self._goal:
+                self._trouble_at, self._hold_until = None, now + _HOLD_SECONDS
                 return False
             self._trouble_at = now
-            self.limit += max(1, self.limit // 8)
-            self.limit = min(self.limit, self._most)
+            self.limit = min(self.limit + max(1, self.limit // 8), self._goal)
         return True
 
-    def _judge(self, now: float, speed: float) -> None:
-        """The speed of this number was measured: grow, or go back to the number before."""
-        self._mark = None
-        if self._before and speed < self._speed_before * (1 + _FAIR_SHARE * (self.limit / self._before - 1)):
-            self.limit, self._before = self._before, 0
+    def _judge(self, now: float, elapsed: float, received: int, *, latency: float) -> None:
+        """Something was measured since the mark: grow, look longer, or go back to where growing stopped paying."""
+        assert self._mark is not None
+        brought = received - self._mark[1]
+        if self._before in (0, self.limit):  # this number's own speed is looked for
+            speed = brought / elapsed
+            if self._before and speed > self._speed_before * _GETTING_GOING:
+                self._measure_again(now, received, speed)
+            else:
+                self._grow(now, received, speed)
+            return
+        # The new requests brought nothing until they were answered.
+        gain = (brought - self._speed_before * elapsed) / (elapsed - latency)
+        share = gain / (self._speed_before * (self.limit / self._before - 1))
+        speed = self._speed_before + gain
+        is_thorough = elapsed >= max(_THOROUGH_SECONDS, 4 * latency)
+        if share > _GETTING_GOING and self._is_quick:
+            self._measure_again(now, received, speed)
+        elif share >= (_FAIR_SHARE if is_thorough else _CLEAR_SHARE):
+            self._hold = _FIRST_HOLD_SECONDS
+            self._grow(now, received, speed)
+        elif is_thorough:
+            self._take_back(now, share)
+
+    def _grow(self, now: float, received: int, speed: float) -> None:
+        self._before, self._speed_before, self._mark = self.limit, speed, (now, received)
+        step = max(1, self.limit // 8) if self._was_throttled else self.limit
+        self.limit = min(self.limit + step, self._most)
+        if self.limit == self._before:  # it is the most
             self._hold_until = now + _HOLD_SECONDS
-        elif self.limit < self._most:
-            self._before, self._speed_before = self.limit, speed
-            self.limit = min(self._most, self.limit * 2)
+
+    def _measure_again(self, now: float, received: int, speed: float) -> None:
+        self._before, self._speed_before, self._mark = self.limit, speed, (now, received)
+
+    def _take_back(self, now: float, share: float) -> None:
+        """Speed grows with the number up to some number, and no further: keep to that one."""
+        self.limit = self._before + int(max(0.0, share) * (self.limit - self._before))
+        self._is_quick = False
+        self._hold_until = now + self._hold
+        self._hold = min(2 * self._hold, _HOLD_SECONDS)

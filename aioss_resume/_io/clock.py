@@ -1,6 +1,7 @@
 """The only place that reads time, sleeps or draws a random number."""
 
 import random
+import secrets
 import time
 from datetime import UTC, datetime
 
@@ -21,6 +22,10 @@ class Clock:
     def chance(self) -> float:
         """Uniform in [0, 1)."""
         return random.random()  # noqa: S311  # it spreads retries, it keeps no secret
+
+    def token(self) -> str:
+        """24 hex digits that nobody else has."""
+        return secrets.token_hex(12)
 
     async def sleep(self, seconds: float) -> None:
         await anyio.sleep(seconds)

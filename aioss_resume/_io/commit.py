@@ -92,18 +92,22 @@ def commit(
     """
     descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        found = os.fstat(descriptor)
-        if (found.st_dev, found.st_ino) != identity or found.st_size != size:
-            raise FileNotFoundError(errno.ENOENT, "the part file was changed by someone else", str(part))
+        _check_is(os.fstat(descriptor), identity, size, part)
         os.fchmod(descriptor, _mode_of_new_files(part))
         if fsync:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    _check_is(part.lstat(), identity, size, part)  # once more: the fsync may have taken its time
     part.replace(destination)
     if fsync:
         sync_directory(destination.parent)
     and_then()
+
+
+def _check_is(found: os.stat_result, identity: tuple[int, int], size: int, part: Path) -> None:
+    if (found.st_dev, found.st_ino) != identity or found.st_size != size:
+        raise FileNotFoundError(errno.ENOENT, "the part file was changed by someone else", str(part))
 
 
 def publish_whole(
@@ -111,16 +115,15 @@ def publish_whole(
 ) -> None:
     """Write a small file and give it its name at once; as commit(), in one go.
 
+    Args:
+        part: A name that nobody else has: where locks do nothing, another's file of that name might be published.
+
     Raises:
         OSError: Nothing of it is left then, and the old destination is as it was.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     path = str(part)
-    try:
-        descriptor = os.open(path, flags, 0o666)
-    except FileExistsError:  # of a run that was killed here
-        part.unlink()
-        descriptor = os.open(path, flags, 0o666)
+    descriptor = os.open(path, flags, 0o666)
     try:
         try:
             for _ in written_parts(descriptor, chunks, 0):

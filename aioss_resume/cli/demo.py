@@ -64,17 +64,18 @@ class Demo:
         Raises:
             OSError: The directory cannot be used.
         """
-        with LocalOSS() as oss, _directory(self._directory) as directory, progress_on_stderr() as progress:
+        with LocalOSS() as oss, _directory(self._directory) as directory:
             stored = oss.put(BUCKET, KEY, size=self._size, seed=secrets.randbits(32))
             self._set_faults(oss)
             destination = directory / "demo.bin"
             _say(f"{in_words(self._size)} in oss://{BUCKET}/{KEY} on {oss.endpoint}")
             _say(f"parts of {in_words(self._part_size)}, {CONCURRENCY} at once, signed with OSS4-HMAC-SHA256")
             runs = _Runs()
-            for number in range(1, self._kills + 2):
-                self._run_once(oss, destination, number, runs, progress)
-                if runs.failure is not None or runs.result is not None:
-                    break
+            with progress_on_stderr() as progress:
+                for number in range(1, self._kills + 2):
+                    self._run_once(oss, destination, number, runs, progress)
+                    if runs.failure is not None or runs.result is not None:
+                        break
             return self._account(oss.requests, runs, stored, destination)
 
     def _set_faults(self, oss: LocalOSS) -> None:

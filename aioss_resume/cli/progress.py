@@ -61,7 +61,9 @@ def _bar() -> Iterator[Progress]:
         rich.DownloadColumn(binary_units=True),
         rich.TransferSpeedColumn(),
     )
-    with rich.Progress(*columns, console=Console(stderr=True), redirect_stdout=False, redirect_stderr=False) as shown:
+    console = Console(stderr=True)
+    # What is printed meanwhile goes above the bar, but where standard output leads elsewhere it stays out of this.
+    with rich.Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty(), redirect_stderr=False) as shown:
         yield _Bar(shown)
 
 

@@ -1,0 +1,260 @@
+"""A checkpoint comes back as it was or not at all."""
+
+import json
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aioss_resume._core.checkpoint import MOST_BYTES, Checkpoint, Unusable, _dumped, decode, encode
+from aioss_resume._core.crc64 import crc64
+from aioss_resume._core.objects import ObjectMeta
+from aioss_resume._core.paths import part_name
+from aioss_resume._core.transfer import Done
+from aioss_resume.errors import ObjectName
+
+NAME = ObjectName("b", "k")
+META = ObjectMeta("k", 1000, "A1", 7, "v1", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), content_encoding="gzip")
+SMALL = Checkpoint(NAME, "v1", META, ".k.part", [Done(0, 10, 1), Done(20, 1000, (1 << 64) - 1)])
+
+texts = st.text(st.characters(exclude_categories=()), max_size=20)  # lone surrogates too: they stand for other bytes
+header_texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E, exclude_characters='"'), max_size=40)
+crcs = st.integers(0, (1 << 64) - 1)
+
+
+@st.composite
+def checkpoints(draw):
+    edges = sorted(draw(st.lists(st.integers(0, 1 << 50), max_size=20, unique=True)))
+    spans = [Done(a, b, draw(crcs)) for a, b in zip(edges[::2], edges[1::2], strict=False)]
+    meta = ObjectMeta(
+        key=draw(texts),
+        size=draw(st.integers(edges[-1] if edges else 0, 1 << 50)),
+        etag=draw(header_texts),
+        crc64=draw(st.none() | crcs),
+        version_id=draw(st.none() | texts),
+        last_modified=draw(st.none() | st.integers(0, 1 << 37).map(lambda s: datetime.fromtimestamp(s, UTC))),
+        content_encoding=draw(st.none() | texts),
+    )
+    return Checkpoint(ObjectName(draw(texts), meta.key), draw(st.none() | texts), meta, draw(texts), spans)
+
+
+def forged(**changes):
+    """SMALL with its content changed by someone who knows how to sum it."""
+    content = json.loads(encode(SMALL))["checkpoint"]
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        target = content
+        for parent in parents:
+            target = target[parent]
+        target[last] = value
+    return summed(content)
+
+
+def summed(content):
+    text = json.dumps(content, separators=(",", ":"), sort_keys=True)
+    return f'{{"check":"{crc64(text.encode()):016x}","checkpoint":{text}}}'.encode()
+
+
+@given(checkpoints())
+def test_checkpoint_comes_back(checkpoint):
+    assert decode(encode(checkpoint)) == checkpoint
+
+
+def test_checkpoint_is_one_line_of_json():
+    data = encode(SMALL)
+    assert data.endswith(b"\n")
+    assert data.count(b"\n") == 1
+    assert data.isascii()
+    assert json.loads(data)["checkpoint"]["spans"] == [[0, 10, f"{1:016x}"], [20, 1000, "f" * 16]]
+
+
+@pytest.mark.parametrize("length", range(len(encode(SMALL))))
+def test_cut_checkpoint_is_unusable_or_the_same(length):
+    with suppress(Unusable):
+        assert decode(encode(SMALL)[:length]) == SMALL
+
+
+@pytest.mark.parametrize("at", range(len(encode(SMALL))))
+def test_flipped_checkpoint_is_unusable_or_the_same(at):
+    for bit in range(8):
+        data = bytearray(encode(SMALL))
+        data[at] ^= 1 << bit
+        with suppress(Unusable):
+            assert decode(bytes(data)) == SMALL
+
+
+@given(st.data())
+def test_torn_checkpoint_of_two_is_never_a_third(data):
+    one, two = encode(SMALL), encode(replace(SMALL, spans=[Done(0, 1000, 5)]))
+    at = data.draw(st.integers(0, len(one)))
+    with suppress(Unusable):
+        assert decode(two[:at] + one[at:]).spans in (SMALL.spans, [Done(0, 1000, 5)])
+
+
+def test_forging_without_a_change_is_the_same():
+    assert decode(forged()) == SMALL
+
+
+@pytest.mark.parametrize("version", [2, 0, -1, "1", None, 1e400, [1], 10**30])
+def test_other_version_is_refused_by_name(version):
+    with pytest.raises(Unusable, match=r"version|torn"):
+        decode(forged(version=version))
+
+
+@pytest.mark.parametrize("format_", ["", "other", None, 1, {}])
+def test_foreign_document_is_refused(format_):
+    with pytest.raises(Unusable):
+        decode(forged(format=format_))
+
+
+@pytest.mark.parametrize("number", [-1, 1.0, 10.0, True, None, "10", 1e400, float("nan"), 1 << 51, 10**4000, [10], {}])
+@pytest.mark.parametrize("where", ["start", "stop", "size"])
+def test_number_that_cannot_be_is_refused(where, number):
+    spans = {"start": [[number, 1000, "0" * 16]], "stop": [[0, number, "0" * 16]], "size": []}[where]
+    size = number if where == "size" else 1000
+    if where == "stop" and number is True:
+        size = 1
+    with pytest.raises(Unusable):
+        decode(forged(spans=spans, object__size=size))
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        [[0, 10, "0" * 16], [5, 20, "0" * 16]],  # overlap
+        [[20, 30, "0" * 16], [0, 10, "0" * 16]],  # out of order
+        [[5, 5, "0" * 16]],
+        [[6, 5, "0" * 16]],
+        [[0, 1001, "0" * 16]],  # beyond the object
+        [[0, 10]],
+        [[0, 10, "0" * 16, 1]],
+        [[]],
+        [None],
+        ["abc"],
+        {"0": 1},
+        None,
+        7,
+        [[n, n + 1, "0" * 16] for n in range(0, 60_000, 3)] + [[60_001, 60_002, "0" * 16]],  # too many
+    ],
+)
+def test_spans_that_cannot_be_are_refused(spans):
+    with pytest.raises(Unusable):
+        decode(forged(spans=spans, object__size=100_000 if isinstance(spans, list) and len(spans) > 20 else 1000))
+
+
+@pytest.mark.parametrize(
+    "crc",
+    ["", "0", "0" * 15, "0" * 17, "g" * 16, "-" + "0" * 15, "+" + "0" * 15, "0x" + "0" * 14, " " + "1" * 15,
+     "1_" * 8, "١" * 16, "F" * 16 + "\n", 7, -1, 1.5, None, True, ["0" * 16]],
+)  # fmt: skip
+def test_crc64_that_cannot_be_is_refused(crc):
+    with pytest.raises(Unusable):
+        decode(forged(spans=[[0, 10, crc]]))
+    if crc is not None:
+        with pytest.raises(Unusable):
+            decode(forged(object__crc64=crc))
+
+
+@pytest.mark.parametrize(
+    "etag", ["A\r\nX-Evil: 1", "A\nB", "A\rB", "A\0", 'A", "*', "Ä", "\x7f", "\x1b[31m", None, 7, ["A"]]
+)
+def test_etag_that_is_no_header_is_refused(etag):
+    with pytest.raises(Unusable):
+        decode(forged(object__etag=etag))
+
+
+@pytest.mark.parametrize("field", ["bucket", "key", "part_file"])
+@pytest.mark.parametrize("value", [None, 7, 1.5, True, [], {}])
+def test_name_that_is_no_text_is_refused(field, value):
+    with pytest.raises(Unusable):
+        decode(forged(**{field: value}))
+
+
+@pytest.mark.parametrize("field", ["version_id", "object__version_id", "object__last_modified"])
+@pytest.mark.parametrize("value", [7, 1.5, True, [], {}])
+def test_optional_text_that_is_no_text_is_refused(field, value):
+    with pytest.raises(Unusable):
+        decode(forged(**{field: value}))
+
+
+def test_date_of_no_calendar_is_none():
+    assert (
+        decode(forged(object__last_modified="Fri, 02 Jan 99999999999999999999 03:04:05 GMT")).meta.last_modified is None
+    )
+
+
+@pytest.mark.parametrize("field", ["bucket", "key", "version_id", "object", "part_file", "spans", "format", "version"])
+def test_missing_field_is_refused(field):
+    content = json.loads(encode(SMALL))["checkpoint"]
+    del content[field]
+    with pytest.raises(Unusable):
+        decode(summed(content))
+
+
+@pytest.mark.parametrize("trick", ["../../etc/passwd", "/etc/passwd", "..", "", ".k.part\0", "a/b", "~/.ssh/id"])
+def test_path_trick_is_not_the_part_file_of_any_object(trick):
+    # A run goes on from a checkpoint only if its part_file is the name that it computes itself.
+    assert decode(forged(part_file=trick)).part_file != part_name("k", NAME, META)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b" ", b"\0" * 100, b"null", b"[]", b"7", b'"x"', b"{}", b'{"check":1}', b'{"checkpoint":{}}',
+        b'{"check":null,"checkpoint":null}', b"\xff\xfe", b"\xef\xbb\xbf{}", b"[" * 100_000, b'{"a":' * 50_000,
+        b'{"check":' + b"[" * 100_000, b'{"check":"0","checkpoint":' + b"9" * 100_000 + b"}",
+        b'{"check":"0","checkpoint":NaN}', b'{"check":"0","checkpoint":1e400}', b'{"op_type":"ResumableDownload"}',
+    ],
+    ids=lambda data: repr(data[:20]),
+)  # fmt: skip
+def test_what_is_no_checkpoint_is_unusable(data):
+    with pytest.raises(Unusable):
+        decode(data)
+
+
+@pytest.mark.parametrize("content", [None, 7, [], "x", {}, {"format": []}, [["format", 1]]])
+def test_summed_content_that_is_no_checkpoint_is_unusable(content):
+    with pytest.raises(Unusable):
+        decode(summed(content))
+
+
+def test_duplicate_fields_do_not_bring_two_contents_under_one_sum():
+    other = encode(replace(SMALL, spans=[])).decode().rstrip()[1:-1].partition(",")[2]
+    data = encode(SMALL).decode().rstrip()
+    with pytest.raises(Unusable):
+        decode(f"{data[:-1]},{other}}}".encode())
+
+
+def test_too_large_a_file_is_not_even_read():
+    with pytest.raises(Unusable, match="larger"):
+        decode(encode(SMALL) + b" " * MOST_BYTES)
+
+
+@given(st.binary(max_size=300) | st.recursive(st.none() | st.integers() | texts, st.lists).map(lambda x: summed(x)))
+def test_no_file_breaks_the_reader(data):
+    with pytest.raises(Unusable):
+        decode(data)
+
+
+def test_checkpoint_holds_the_identity_and_nothing_more():
+    content = json.loads(encode(SMALL))["checkpoint"]
+    assert set(content) == {"format", "version", "bucket", "key", "version_id", "object", "part_file", "spans"}
+    assert set(content["object"]) == {
+        "size", "etag", "crc64", "version_id", "last_modified", "content_encoding"
+    }  # fmt: skip
+
+
+def test_user_metadata_and_addresses_are_not_kept():
+    meta = replace(META, user_metadata={"token": "SECRET"}, content_type="SECRET")
+    data = encode(replace(SMALL, meta=meta))
+    assert b"SECRET" not in data
+    assert b"http" not in data
+    assert decode(data).meta.user_metadata == {}
+
+
+def test_numbers_that_are_none_are_never_written():
+    with pytest.raises(ValueError):
+        _dumped({"a": float("nan")})

@@ -1,0 +1,92 @@
+"""Names of part files, checkpoints and locks, for any destination."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aioss_resume._core.objects import ObjectMeta
+from aioss_resume._core.paths import NAME_MOST, checkpoint_name, lock_name, part_name
+from aioss_resume.errors import ObjectName
+
+NAME = ObjectName("b", "k")
+META = ObjectMeta("k", 1000, "A1", 7, "v1", datetime(2026, 1, 2, tzinfo=UTC))
+
+characters = st.characters(exclude_characters="/\0\ufffd", exclude_categories=["Cs"]) | st.sampled_from(
+    "文é😀\udc80\udcff."
+)
+names = st.text(characters, min_size=1, max_size=300)
+
+
+def all_names(destination_name):
+    return [
+        part_name(destination_name, NAME, META),
+        checkpoint_name(f"/data/{destination_name}", NAME, None),
+        lock_name(destination_name),
+    ]
+
+
+@given(names | st.integers(1, 255).map(lambda n: "文" * n) | st.integers(1, 255).map(lambda n: "a" * n + "😀" * 60))
+def test_names_are_hidden_short_and_utf8_for_any_destination(destination_name):
+    for name in all_names(destination_name):
+        assert len(name.encode("utf-8")) + len(".mode") <= NAME_MOST  # what is written beside it has its name and more
+        assert "\ufffd" not in name
+        assert name.startswith(".")
+        assert "/" not in name
+        assert "\0" not in name
+        assert PurePosixPath(name).name == name
+
+
+@given(names, names)
+def test_destinations_never_share_a_name(one, two):
+    assert (set(all_names(one)) & set(all_names(two)) == set()) == (one != two)
+    assert len(set(all_names(one))) == 3
+
+
+def test_long_destinations_that_differ_at_the_end_never_share_a_name():
+    assert not set(all_names("a" * 254 + "b")) & set(all_names("a" * 254 + "c"))
+
+
+def test_name_tells_a_person_what_it_is_of():
+    assert [name.split(".")[1] for name in all_names("report")] == ["report"] * 3
+    assert [name.rpartition(".")[2] for name in all_names("report")] == ["part", "checkpoint", "lock"]
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        (ObjectName("c", "k"), {}),
+        (ObjectName("b", "l"), {}),
+        (ObjectName("bk", ""), {}),
+        (NAME, {"size": 1001}),
+        (NAME, {"etag": "B2"}),
+        (NAME, {"crc64": 8}),
+        (NAME, {"crc64": None}),
+        (NAME, {"version_id": "v2"}),
+        (NAME, {"version_id": None}),
+        (NAME, {"last_modified": datetime(2026, 1, 3, tzinfo=UTC)}),
+    ],
+)
+def test_other_content_goes_to_another_part_file(name, change):
+    assert part_name("f", name, replace(META, **change)) != part_name("f", NAME, META)
+
+
+def test_part_file_is_the_same_for_the_same_content():
+    assert part_name("f", NAME, replace(META, content_type="x", user_metadata={"a": "b"})) == part_name("f", NAME, META)
+
+
+def test_checkpoint_is_of_one_object_version_and_destination():
+    found = {
+        checkpoint_name(destination, name, version_id)
+        for destination in ("/a/f", "/b/f", "/a/g")
+        for name in (NAME, ObjectName("b", "l"), ObjectName("c", "k"))
+        for version_id in (None, "", "v1")
+    }
+    assert len(found) == 27
+
+
+def test_lock_is_one_for_all_objects_of_a_destination():
+    assert lock_name("f") == lock_name("f")
