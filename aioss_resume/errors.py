@@ -53,6 +53,11 @@ __all__ = [
 ]
 
 
+def printable(text: str) -> str:
+    """A stranger's text with its control characters escaped: they must not reach a terminal through a message."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class ObjectName(NamedTuple):
     """An object's bucket and key: what every message names."""
 
@@ -60,8 +65,7 @@ class ObjectName(NamedTuple):
     key: str
 
     def __str__(self) -> str:
-        # Control characters of a key must not reach a terminal through a message.
-        return "oss://" + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in f"{self.bucket}/{self.key}")
+        return f"oss://{printable(f'{self.bucket}/{self.key}')}"
 
 
 class AiossError(Exception):
@@ -202,6 +206,7 @@ def service_error(
         name: The object that was asked for.
         retry_after: Seconds, already clamped.
     """
+    details = {tag: printable(text) for tag, text in details.items()}
     code, message = details.get("Code", ""), details.get("Message", "")
     said = " ".join(filter(None, (code, message and f"({message})"))) or "an answer without a reason"
     text = f"{name}: OSS answered {status} {said}, request id {details.get('RequestId') or 'unknown'}"

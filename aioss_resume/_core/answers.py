@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from aioss_resume._core.objects import ObjectMeta, difference, read_meta
 from aioss_resume._core.ranges import Range, parse_content_range
-from aioss_resume.errors import ObjectName, ProtocolError, changed_error
+from aioss_resume.errors import ObjectName, ProtocolError, changed_error, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +82,11 @@ def refuse_redirect(name: ObjectName, status: int, headers: Mapping[str, str]) -
     """The error for a 3xx. Its target is named without path and query, which may carry a signature."""
     try:
         target = urlsplit(headers.get("Location", ""))
-        where = f"{target.scheme}://{target.hostname}" if target.hostname else "nowhere"
+        where = printable(f"{target.scheme}://{target.hostname}"[:200]) if target.hostname else "nowhere"
     except ValueError:
         where = "nowhere"
     return ProtocolError(
-        f"{name}: redirected ({status}) to {where[:200]}, which is not followed: our credentials stay with OSS",
+        f"{name}: redirected ({status}) to {where}, which is not followed: our credentials stay with OSS",
         name=name,
         hint="check the bucket's endpoint and region",
     )

@@ -15,7 +15,7 @@ _QUICK_SECONDS: Final = 0.09  # a look each 0.1 s may come a little early
 _THOROUGH_SECONDS: Final = 0.4
 _CLEAR_SHARE: Final = 0.7
 # Of what a growth could bring, after which there is no need to look longer. Each look costs at the beginning: from 4 to
-# 32 by looks of 0.3 s a download of 3 s would have 0.7 of the link, by such of 0.1 s it has 0.91.
+# 32 by looks of 0.3 s a download of 3 s would have 0.7 of the link, by such of 0.1 s it has 0.9.
 _FAIR_SHARE: Final = 0.4  # after a thorough look. Less costs memory and other people's bandwidth for little.
 _GETTING_GOING: Final = 1.3
 # A connection's speed rises for its first round trips. Who brings more than it could is not yet what it will be.
@@ -72,7 +72,7 @@ class Window:
         else:
             elapsed = now - self._mark[0]
             least = _QUICK_SECONDS if self._is_quick else _THOROUGH_SECONDS
-            if elapsed >= max(least, 2 * latency) and received > self._mark[1]:
+            if elapsed >= max(least, 1.5 * latency) and received > self._mark[1]:
                 self._judge(now, elapsed, received, latency=latency)
 
     @property

@@ -34,7 +34,9 @@ def prepare(destination: Path) -> Place:
     if not os.access(parent, os.W_OK | os.X_OK):
         made = _make_missing(destination.parent)
         if not os.access(parent, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), parent)
+            remove_made(made)
+            number = errno.EACCES if destination.parent.is_dir() else errno.ENOTDIR
+            raise OSError(number, os.strerror(number), parent)
     return Place(made, exists)
 
 
@@ -58,8 +60,12 @@ def _make_missing(directory: Path) -> list[Path]:
     while not directory.exists():
         missing.append(directory)
         directory = directory.parent
-    for each in reversed(missing):
-        each.mkdir(exist_ok=True)
+    try:
+        for each in reversed(missing):
+            each.mkdir(exist_ok=True)
+    except OSError:
+        remove_made(missing)
+        raise
     return missing
 
 
@@ -156,7 +162,9 @@ def sync_directory(directory: Path) -> None:
 def _mode_of_new_files(beside: Path) -> int:
     """0666 less the umask. Reading the umask means setting it, for all threads: so a file is made and looked at."""
     probe = beside.with_name(beside.name + ".mode")
-    descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    with suppress(FileNotFoundError):
+        probe.unlink()  # of a run that was killed here, or planted: a FIFO would hang us, a file lend us its mode
+    descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     try:
         return os.fstat(descriptor).st_mode & 0o777
     finally:

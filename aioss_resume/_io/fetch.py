@@ -6,7 +6,6 @@ outside the except blocks, where nothing is chained.
 
 import base64
 import binascii
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
@@ -14,14 +13,16 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohttp
+from multidict import CIMultiDict
 
-from aioss_resume._core.answers import Accepted, accept_range, accept_whole, refuse_redirect
+from aioss_resume._core.answers import accept_range, accept_whole, refuse_redirect
 from aioss_resume._core.objects import ObjectMeta, read_http_date, read_meta
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.retry import SKEWED_CLOCK, STALE_KEYS, read_retry_after
 from aioss_resume._core.xml import MOST_ERROR_BYTES, read_error
 from aioss_resume._io.clock import Clock
 from aioss_resume._io.sign import Signed, Signer
+from aioss_resume._io.translate import permanent, proxy_error, request_error
 from aioss_resume.errors import (
     AiossError,
     CredentialsError,
@@ -89,7 +90,7 @@ class Answer:
         try:
             chunk = await self._response.content.readany()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            problem = _request_error(error, self._name, self._timeouts.stall)
+            problem = request_error(error, self._name, self._timeouts.stall)
         else:
             self._waited += self._clock.now() - before
             self._came += len(chunk)
@@ -109,6 +110,28 @@ class Answer:
     def _is_too_slow(self) -> bool:
         speed, self._waited, self._came = self._came / self._waited, 0.0, 0
         return speed < self._timeouts.min_speed
+
+
+class _Reply:
+    """A response whose headers and texts are free of the secrets of its request, should they have been echoed."""
+
+    def __init__(self, response: aiohttp.ClientResponse, signed: Signed) -> None:
+        self.response = response
+        self.status = response.status
+        self.keys = signed.keys
+        self._secrets = signed.secrets
+        self.headers: Mapping[str, str] = response.headers
+        every = "\0".join(response.headers.values())
+        if any(secret in every for secret in self._secrets):
+            self.headers = CIMultiDict((key, self.masked(value)) for key, value in response.headers.items())
+
+    def masked(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+    def close(self) -> None:
+        self.response.close()
 
 
 class Source:
@@ -161,12 +184,13 @@ class Source:
         headers = {**self._headers, **_RANGES_AS_HTTP_HAS_THEM, "Range": asked.header()}
         if pinned is not None and pinned.if_match:
             headers["If-Match"] = pinned.if_match
-        response = await self._send("GET", headers, pinned)
+        reply = await self._send("GET", headers, pinned)
         try:
-            accepted = accept_range(self.name, asked, pinned, response.status, response.headers)
-            return self._answer(response, accepted)
+            accepted = accept_range(self.name, asked, pinned, reply.status, reply.headers)
+            self._was_there = True
+            return self._answer(reply, accepted.meta, accepted.range, accepted.range.length)
         except BaseException:
-            response.close()
+            reply.close()
             raise
 
     async def open_whole(self) -> Answer:
@@ -175,12 +199,12 @@ class Source:
         Raises:
             As open_range().
         """
-        response = await self._send("GET", self._headers)
+        reply = await self._send("GET", self._headers)
         try:
-            meta, length = accept_whole(self.name, response.status, response.headers)
-            return Answer(response, self.name, meta, None, length, self._timeouts, self._clock)
+            meta, length = accept_whole(self.name, reply.status, reply.headers)
+            return self._answer(reply, meta, None, length)
         except BaseException:
-            response.close()
+            reply.close()
             raise
 
     async def head(self) -> ObjectMeta:
@@ -189,42 +213,38 @@ class Source:
         Raises:
             As open_range().
         """
-        response = await self._send("HEAD", self._headers)
+        reply = await self._send("HEAD", self._headers)
         try:
-            size = response.headers.get("Content-Length", "")
+            size = reply.headers.get("Content-Length", "")
             if not (size.isascii() and size.isdigit()):
                 raise ProtocolError(f"{self.name}: the answer to a HEAD has no Content-Length", name=self.name)
             try:
-                return read_meta(self.name.key, int(size), response.headers)
+                return read_meta(self.name.key, int(size), reply.headers)
             except ValueError as error:
                 problem = f"{self.name}: x-oss-hash-crc64ecma: {error}"
             raise ProtocolError(problem, name=self.name)
         finally:
-            response.close()
+            reply.close()
 
-    def _answer(self, response: aiohttp.ClientResponse, accepted: Accepted) -> Answer:
-        self._was_there = True
-        length = accepted.range.length
-        return Answer(response, self.name, accepted.meta, accepted.range, length, self._timeouts, self._clock)
+    def _answer(self, reply: _Reply, meta: ObjectMeta, range_: Range | None, length: int | None) -> Answer:
+        return Answer(reply.response, self.name, meta, range_, length, self._timeouts, self._clock)
 
-    async def _send(
-        self, method: str, headers: Mapping[str, str], pinned: ObjectMeta | None = None
-    ) -> aiohttp.ClientResponse:
-        """A response that is no refusal. If our keys or clock were refused, these are mended first, each once."""
+    async def _send(self, method: str, headers: Mapping[str, str], pinned: ObjectMeta | None = None) -> _Reply:
+        """A reply that is no refusal. If our keys or clock were refused, these are mended first, each once."""
         cured: set[str] = set()
         while True:
             signed = await self._sign(method, headers)
             self._tally.sent += 1
-            response = await self._request(signed)
-            if response.status in (200, 206):
-                return response
+            reply = _Reply(await self._request(signed), signed)
+            if reply.status in (200, 206):
+                return reply
             try:
-                error = await self._refusal(response)
-                cure = await self._cure(error, response, signed)
+                error = await self._refusal(reply)
+                cure = await self._cure(error, reply)
             finally:
-                response.close()
+                reply.close()
             if cure is None or cure in cured:
-                raise self._explain(_without_secrets(error, signed), pinned)
+                raise self._explain(error, pinned)
             cured.add(cure)
             self._tally.failed += 1
 
@@ -237,9 +257,7 @@ class Source:
 
     async def _request(self, signed: Signed) -> aiohttp.ClientResponse:
         if self._session.closed:
-            closed = RequestError(f"{self.name}: the session was closed", name=self.name, hint="keep it open meanwhile")
-            closed.permanent = True
-            raise closed
+            raise permanent(f"{self.name}: the session was closed", self.name, "keep it open meanwhile")
         try:
             return await self._session.request(
                 signed.method,
@@ -252,24 +270,23 @@ class Source:
                 proxy=self._proxy,
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            problem = _request_error(error, self.name, self._timeouts.response)
+            problem = request_error(error, self.name, self._timeouts.response)
         raise problem
 
-    async def _refusal(self, response: aiohttp.ClientResponse) -> AiossError:
+    async def _refusal(self, reply: _Reply) -> AiossError:
         """The error that an answer other than a success is."""
-        if 300 <= response.status < 400 and response.status != 304:
-            return refuse_redirect(self.name, response.status, response.headers)
-        if response.status < 300:
-            return ProtocolError(f"{self.name}: got status {response.status}", name=self.name)
-        details = {
-            "RequestId": response.headers.get("x-oss-request-id", ""),
-            "EC": response.headers.get("x-oss-ec", ""),
-        }
-        details |= read_error(await self._error_body(response))
-        date = response.headers.get("Date")
-        now = read_http_date(date) or self._clock.utc()
-        retry_after = read_retry_after(response.headers.get("Retry-After"), now)
-        return service_error(response.status, details, name=self.name, retry_after=retry_after)
+        if 300 <= reply.status < 400 and reply.status != 304:
+            return refuse_redirect(self.name, reply.status, reply.headers)
+        if reply.status < 300:
+            return ProtocolError(f"{self.name}: got status {reply.status}", name=self.name)
+        if reply.status == 407:
+            return proxy_error(reply.status, self.name)
+        details = {"RequestId": reply.headers.get("x-oss-request-id", ""), "EC": reply.headers.get("x-oss-ec", "")}
+        for tag, text in read_error(await self._error_body(reply.response)).items():
+            details[tag] = reply.masked(text)
+        now = read_http_date(reply.headers.get("Date")) or self._clock.utc()
+        retry_after = read_retry_after(reply.headers.get("Retry-After"), now)
+        return service_error(reply.status, details, name=self.name, retry_after=retry_after)
 
     async def _error_body(self, response: aiohttp.ClientResponse) -> bytes:
         """What is said of the reason; cut off where it gets too long, or does not come."""
@@ -301,69 +318,19 @@ class Source:
             return changed_error(f"{self.name} was deleted while it was downloaded", name=self.name, answer=error)
         return error
 
-    async def _cure(self, error: AiossError, response: aiohttp.ClientResponse, signed: Signed) -> str | None:
+    async def _cure(self, error: AiossError, reply: _Reply) -> str | None:
         """What was done about a refusal so that the same request may pass now; None: nothing can be."""
-        if not isinstance(error, ServiceError) or signed.keys is None:
+        if not isinstance(error, ServiceError) or reply.keys is None:
             return None
         if error.code == SKEWED_CLOCK:
-            server = read_http_date(response.headers.get("Date"))
+            server = read_http_date(reply.headers.get("Date"))
             if server is None:
                 return None
             self._signer.offset = server - self._clock.utc().astimezone(UTC)
             return "clock"
-        if error.code in STALE_KEYS and await self._signer.replace_keys(signed.keys):
+        if error.code in STALE_KEYS and await self._signer.replace_keys(reply.keys):
             return "keys"
         return None
-
-
-def _request_error(error: BaseException, name: ObjectName, seconds: float) -> AiossError:
-    """Ours for one of aiohttp's. Nothing of its text is taken, since that may hold an address and headers."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        reason = getattr(error.certificate_error, "verify_message", "") or type(error.certificate_error).__name__
-        return _permanent(f"{name}: the server's certificate was refused ({reason})", name, "check the endpoint")
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        refused = RequestError(
-            f"{name}: the proxy answered {error.status}", name=name, hint="check the bucket's proxies"
-        )
-        refused.permanent = error.status == 407
-        return refused
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return RequestError(f"{name}: could not connect in time", name=name, hint="check the endpoint and the network")
-    if isinstance(error, TimeoutError):
-        return RequestError(f"{name}: nothing came for {seconds:g} s", name=name)
-    if isinstance(error, aiohttp.ClientConnectorError):
-        reason = "no such host" if isinstance(error, aiohttp.ClientConnectorDNSError) else _os_reason(error.os_error)
-        where = f"{error.host}:{error.port}"
-        return RequestError(f"{name}: could not connect to {where} ({reason})", name=name)
-    if isinstance(error, aiohttp.InvalidURL):
-        return _permanent(f"{name}: the bucket's endpoint makes no valid address", name, "check the endpoint")
-    if isinstance(error, aiohttp.ClientResponseError):
-        return ProtocolError(f"{name}: got something that is no HTTP", name=name)
-    reason = _os_reason(error) if isinstance(error, OSError) else type(error).__name__
-    return RequestError(f"{name}: the connection was lost ({reason})", name=name)
-
-
-def _permanent(text: str, name: ObjectName, hint: str) -> RequestError:
-    error = RequestError(text, name=name, hint=hint)
-    error.permanent = True
-    return error
-
-
-def _os_reason(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return f"TLS: {error.reason or type(error).__name__}"
-    return type(error).__name__ if error.errno is None else f"errno {error.errno}"
-
-
-def _without_secrets(error: AiossError, signed: Signed) -> AiossError:
-    """The error, with whatever an answer echoed of the request's secrets taken out."""
-    if isinstance(error, ServiceError):
-        for secret in signed.secrets:
-            if any(secret in value for value in (str(error), *error.details.values())):
-                details = {key: value.replace(secret, "***") for key, value in error.details.items()}
-                name = ObjectName(error.bucket or "", error.key or "")
-                error = service_error(error.status, details, name=name, retry_after=error.retry_after)
-    return error
 
 
 def _proxy(bucket: Any) -> str | None:

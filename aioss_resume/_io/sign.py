@@ -28,6 +28,8 @@ from aioss_resume.errors import ConfigError, CredentialsError, ObjectName
 
 USER_AGENT: Final = f"aioss-resume ({platform.system()}/{platform.release()}; {platform.python_version()})"
 
+_SECRET_LEAST: Final = 8  # shorter ones would take half the alphabet out of a message; OSS's own have 16 and more
+
 _signing_at: ContextVar[datetime] = ContextVar("_signing_at")
 
 
@@ -74,9 +76,14 @@ class Signed:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be repeated to anyone."""
-        _, _, signature = self.headers.get("authorization", "").rpartition("Signature=")
-        return tuple(filter(None, (*(self.keys.secrets if self.keys else ()), signature)))
+        """What must not be repeated to anyone, the longest first."""
+        found = set(self.keys.secrets if self.keys else ())
+        for name, value in self.headers.items():
+            if name.lower() == "x-oss-security-token":
+                found.add(value)
+            elif name.lower() == "authorization":  # "...Signature=s" (V4), "...Signature:s" (V2), "OSS id:s" (V1)
+                found |= {value, value.split()[-1], value.rpartition("Signature=")[2], value.rpartition(":")[2]}
+        return tuple(sorted((each for each in found if len(each) >= _SECRET_LEAST), key=len, reverse=True))
 
 
 class Signer:
