@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 from aioss_resume._attempts import tried
 from aioss_resume._client import Client
 from aioss_resume._core.checkpoint import Checkpoint, Unusable
-from aioss_resume._core.crc64 import EMPTY
+from aioss_resume._core.crc64 import EMPTY, crc64
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.paths import checkpoint_name, lock_name, part_name, passing_name
 from aioss_resume._core.ranges import Range
@@ -26,7 +26,8 @@ from aioss_resume._io.fetch import Answer, Source, Tally
 from aioss_resume._io.flush import CheckpointFile
 from aioss_resume._io.lock import POLL_FIRST, POLL_MOST, PathLock
 from aioss_resume._io.verify import crc64_of_file
-from aioss_resume._io.write import MemorySink, PartFile, Sink
+from aioss_resume._io.write import PartFile
+from aioss_resume._small import fetch_small
 from aioss_resume.errors import (
     DownloadInProgressError,
     IntegrityError,
@@ -305,13 +306,11 @@ class Download:
             raise
         if start.flight is None:
             slot.give_back()
-        fill = self._fill(start.transfer, start.pinned, start.part_file.path, start.part_file.open_at)
-        if self._keeps_checkpoint(start.pinned.size):
-            self._has_checkpoint = True
-            fill.flush = partial(self._flush, start)
+        fill = self._fill(start)
+        self._has_checkpoint = self._has_checkpoint or fill.flush is not None
         try:
             await fill.run(start.flight, start.answer, slot)
-            verified = self._verify(start.transfer, start.pinned)
+            verified = self._verify(start.transfer.crc64, start.pinned)
             await self._publish(start.part_file, start.pinned.size)
         except _Mismatch:
             raise
@@ -322,21 +321,19 @@ class Download:
 
     async def _bring_small(self, answer: Answer, slot: Slot) -> DownloadResult:
         """An object that came with one answer: kept in memory, then written and published in one hop."""
-        pinned, sink = answer.meta, MemorySink()
-        part = self._destination.with_name(passing_name(self._destination.name, self._client.clock.token()))
-        transfer = self._new_transfer(pinned.size)
-        self._begin(transfer)
-
-        async def open_sink(_offset: int, _crc: int) -> Sink:
-            return sink
-
-        if flight := transfer.claim(pinned.size):
-            await self._fill(transfer, pinned, part, open_sink).run(flight, answer, slot)
-        else:
-            answer.close()
+        pinned = answer.meta
+        self._set_total(pinned.size)
+        try:
+            chunks = await fetch_small(answer, self._source, self._options.retry, self._client, self._tally)
+        finally:
             slot.give_back()
-        verified = self._verify(transfer, pinned)
-        publish = partial(publish_whole, part, sink.chunks, self._destination, and_then=self._finish)
+        found = EMPTY
+        for chunk in chunks:
+            found = crc64(chunk, found)
+        verified = self._verify(found, pinned)
+        self._most_consumed = max(self._most_consumed, pinned.size)
+        passing = self._destination.with_name(passing_name(self._destination.name, self._client.clock.token()))
+        publish = partial(publish_whole, passing, chunks, self._destination, and_then=self._finish)
         await self._on_disk("write the file", publish, fsync=self._options.fsync)
         return self._result(pinned, resumed=0, verified=verified)
 
@@ -399,23 +396,18 @@ class Download:
         self._newest_part = PartFile(path, self._name, self._client.threads)
         return self._newest_part
 
-    def _fill(
-        self,
-        transfer: Transfer,
-        pinned: ObjectMeta,
-        part: Path,
-        open_sink: Callable[[int, int], Awaitable[Sink]],
-    ) -> Fill:
+    def _fill(self, start: _Start) -> Fill:
+        keeps_checkpoint = self._keeps_checkpoint(start.pinned.size)
         return Fill(
             client=self._client,
-            transfer=transfer,
+            transfer=start.transfer,
             source=self._source,
-            pinned=pinned,
-            part=part,
-            open_sink=open_sink,
+            pinned=start.pinned,
+            part_file=start.part_file,
             window=self._window,
             policy=self._options.retry,
             tally=self._tally,
+            flush=partial(self._flush, start) if keeps_checkpoint else None,
         )
 
     async def _flush(self, start: _Start) -> None:
@@ -479,12 +471,12 @@ class Download:
         finally:
             slot.give_back()
 
-    def _verify(self, transfer: Transfer, pinned: ObjectMeta) -> bool:
+    def _verify(self, found: int, pinned: ObjectMeta) -> bool:
         """Whether what was written is proven to be the object; _Mismatch when it is proven not to be."""
         if pinned.crc64 is None or not self._client.bucket.enable_crc:
             return False
-        if transfer.crc64 != pinned.crc64:
-            raise _Mismatch(pinned, transfer.crc64)
+        if found != pinned.crc64:
+            raise _Mismatch(pinned, found)
         return True
 
     async def _publish(self, part_file: PartFile, size: int) -> None:

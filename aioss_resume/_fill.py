@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import anyio
 from anyio.abc import TaskGroup
@@ -16,7 +15,7 @@ from aioss_resume._core.transfer import Flight, Transfer
 from aioss_resume._core.window import Window
 from aioss_resume._io.fetch import Answer, Source, Tally
 from aioss_resume._io.verify import holds
-from aioss_resume._io.write import Sink
+from aioss_resume._io.write import PartFile
 from aioss_resume._span import Route, SpanFetch
 from aioss_resume.errors import plain
 from aioss_resume.options import (
@@ -41,16 +40,14 @@ class Fill:
     Attributes:
         proven_bytes: Of the kept spans, those that were found on the disk as they should be.
 
-    `part` is the part file and `open_sink` opens it, or a place in memory, for one span; `flush` writes the checkpoint,
-    and is None where none is kept.
+    `flush` writes the checkpoint, and is None where none is kept.
     """
 
     client: Client
     transfer: Transfer
     source: Source
     pinned: ObjectMeta
-    part: Path
-    open_sink: Callable[[int, int], Awaitable[Sink]]
+    part_file: PartFile
     window: Window
     policy: RetryPolicy
     tally: Tally
@@ -153,7 +150,7 @@ class Fill:
         route = Route(
             source=self.source,
             pinned=self.pinned,
-            open_sink=self.open_sink,
+            open_sink=self.part_file.open_at,
             policy=self.policy,
             clock=self.client.clock,
             pacer=self.client.pacer,
@@ -171,7 +168,7 @@ class Fill:
     async def _prove(self) -> None:
         """Read the kept spans back; what does not hold is fetched again."""
         for span in self.transfer.doubtful:
-            found = await holds(self.part, span, self.client.threads)
+            found = await holds(self.part_file.path, span, self.client.threads)
             if found:
                 self.proven_bytes += span.stop - span.start
             else:
