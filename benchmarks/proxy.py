@@ -28,6 +28,8 @@ class Settings:
     """Seconds, half of it in each direction. Connecting itself is not delayed."""
     speed: float = 0.0
     """Bytes per second and connection towards the client; 0: as fast as it goes."""
+    total_speed: float = 0.0
+    """Bytes per second towards the client of all connections together; 0: no such limit."""
     slow_speed: float = 0.0
     """Bytes per second of a slow connection; 0: there is none."""
     slow_every: int = 10
@@ -78,12 +80,28 @@ class Proxy:
         return answer
 
 
+class _Pace:
+    """Bytes let through at a speed: by one connection, or by all that share it."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed = speed
+        self._ready = 0.0
+
+    def draw(self, length: int, now: float) -> float:
+        """When so many bytes have passed, if they come now."""
+        if not self.speed:
+            return now
+        self._ready = max(self._ready, now - CREDIT) + length / self.speed
+        return self._ready
+
+
 class _Server:
     """The child side. Connections are numbered from the last reset."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.speed = settings.speed
+        self.all = _Pace(settings.total_speed)
         self.reset(0)
 
     def reset(self, seed: int) -> None:
@@ -107,8 +125,8 @@ class _Server:
         server_reader, server_writer = await asyncio.open_connection("127.0.0.1", self.settings.port)
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(_pump(reader, server_writer, delay, 0, lambda _: None))
-                both.create_task(_pump(server_reader, writer, delay, speed, self.count))
+                both.create_task(_pump(reader, server_writer, delay, (), lambda _: None))
+                both.create_task(_pump(server_reader, writer, delay, (_Pace(speed), self.all), self.count))
         except* (OSError, EOFError):
             pass
         finally:
@@ -128,20 +146,22 @@ async def _pump(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     delay: float,
-    speed: float,
+    paces: tuple[_Pace, ...],
     count: Callable[[int], None],
 ) -> None:
-    """Bytes one way until the end of the stream; EOFError then, so that the other way ends as well."""
+    """Bytes one way until the end of the stream; EOFError then, so that the other way ends as well.
+
+    Connections that share a pace come to it in turn, a chunk each, so each gets the same of it.
+    """
     # Bounded: a client that does not read must slow the server down, not fill this process.
     queue: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(1024)
 
     async def take() -> None:
-        ready = 0.0
         while True:
             chunk = await reader.read(CHUNK)
             now = time.monotonic()
-            ready = max(ready, now - CREDIT) + (len(chunk) / speed if speed else 0)
-            await queue.put((max(ready, now) + delay, chunk))
+            ready = max([now, *(pace.draw(len(chunk), now) for pace in paces)])
+            await queue.put((ready + delay, chunk))
             if not chunk:
                 return
             if ready > now:

@@ -1,4 +1,4 @@
-"""This library, under asyncio and uvloop, with fsync and without (no rival calls it)."""
+"""This library: on asyncio and uvloop, with fsync and without (no rival calls it), told how many ranges and not."""
 
 import asyncio
 import importlib.metadata
@@ -16,9 +16,10 @@ class AiossResume(PythonContestant):
     package = "aioss-resume"
     module = "aioss_resume"
 
-    def __init__(self, name: str, loop: str, *, fsync: bool) -> None:
+    def __init__(self, name: str, loop: str, *, fsync: bool, is_auto: bool = False) -> None:
         super().__init__(name, {ONE, MANY, RESUME, LOOP}, loop=loop)
         self.fsync = fsync
+        self.is_auto = is_auto
 
     def missing(self) -> str | None:
         if reason := super().missing():
@@ -51,8 +52,8 @@ class AiossResume(PythonContestant):
                 bucket(),
                 job.prefix,
                 job.path(job.prefix),
-                concurrency=job.concurrency,
-                part_size=job.part_size,
+                concurrency="auto" if self.is_auto else job.concurrency,
+                part_size=None if self.is_auto else job.part_size,
                 fsync=self.fsync,
             )
             return {"resumed_bytes": result.resumed_bytes, "library_elapsed": result.elapsed}
@@ -76,4 +77,5 @@ CONTESTANTS = [
     AiossResume("aioss-resume", "asyncio", fsync=False),
     AiossResume("aioss-resume/uvloop", "uvloop", fsync=False),
     AiossResume("aioss-resume/fsync", "asyncio", fsync=True),
+    AiossResume("aioss-resume/auto", "asyncio", fsync=False, is_auto=True),
 ]

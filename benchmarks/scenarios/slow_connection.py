@@ -10,6 +10,7 @@ from benchmarks.server import Nginx
 EVERYONE = (
     "aioss-resume",
     "aioss-resume/uvloop",
+    "aioss-resume/auto",
     "oss2",
     "oss-v2",
     "aiooss2",
