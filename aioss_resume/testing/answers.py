@@ -1,7 +1,7 @@
 """What the server answers: a status, headers and a stretch of some content, or an error as OSS words it."""
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 from xml.sax.saxutils import escape
@@ -29,8 +29,13 @@ class Cut:
     """Where an answer's body is left, and how."""
 
     after: int
-    how: Literal["reset", "truncate", "stall"]
+    how: Literal["reset", "truncate", "stall", "unsaid"]
+    """unsaid: the TCP connection ends in good order, TLS is not told."""
     seconds: float | None = None
+
+
+Then = Literal["close", "reset", "hang"]
+"""What becomes of a connection: FIN, RST, or nothing until the client leaves."""
 
 
 @dataclass(slots=True)
@@ -53,6 +58,18 @@ class Answer:
     cut: Cut | None = None
     delay: float = 0.0
     rate: float | None = None
+    head_rate: float | None = None
+    """Bytes of the headers per second."""
+    before: Callable[[], Iterable[bytes]] | None = None
+    """What is sent ahead of the answer; may never end."""
+    rewrite_head: Callable[[bytes], bytes] | None = None
+    """Changes the headers as they go on the wire."""
+    raw: bytes | None = None
+    """Sent instead of headers and body."""
+    then: Then | None = None
+    """What becomes of the connection after the answer, whatever the headers say; None: as they say."""
+    is_foreign: bool = False
+    """It is not OSS who answers: no header of OSS is added."""
 
     @property
     def length(self) -> int:

@@ -36,15 +36,23 @@ class Scope(TypedDict, total=False):
 class World(Protocol):
     """What faults may do to the server besides changing an answer."""
 
-    def replace_content(self, call: Call, content: Content | None, *, same_etag: bool, stale_crc: bool) -> None: ...
+    def replace_content(
+        self, call: Call, content: Content | None, *, same_etag: bool, stale_crc: bool, same_date: bool = False
+    ) -> None: ...
 
     def delete_object(self, call: Call) -> None: ...
 
     def expire_credentials(self, call: Call) -> None: ...
 
+    def shift_clock(self, seconds: float) -> None: ...
 
-Early = Callable[[Call, World], Answer | None]
-"""Runs before the request is answered; an answer ends it there."""
+    def is_under_way(self, call: Call) -> bool: ...
+
+
+When = Callable[[Call, World], bool]
+"""Whether an early fault takes a request that is in its scope."""
+Early = Callable[[Call, World], Answer | Call | None]
+"""Runs before the request is answered; an answer ends it there, a call is answered in place of the one that came."""
 Late = Callable[[Answer], bool]
 """Changes an answer, or says False when the answer is not one that this fault can befall."""
 
@@ -60,10 +68,12 @@ class Fault:
         *,
         early: Early | None = None,
         late: Late | None = None,
+        when: When | None = None,
     ) -> None:
         self.name = name
         self.early = early
         self.late = late
+        self.when = when
         self._lock = lock  # the one of all faults
         self._scope = scope
         self._dice = random.Random(scope.get("seed", 0))  # noqa: S311 - repeatable, not secret

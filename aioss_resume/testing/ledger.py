@@ -72,6 +72,7 @@ class Ledger:
     def __init__(self) -> None:
         self._changed = threading.Condition()  # guards everything below, entries included
         self._entries: list[Entry] = []
+        self._under_way: set[str] = set()  # request ids
         self._gets = 0
         self._peak = 0
 
@@ -79,6 +80,7 @@ class Ledger:
         entry = Entry(record)
         with self._changed:
             self._entries.append(entry)
+            self._under_way.add(record.request_id)
             if record.method == "GET":
                 self._gets += 1
                 self._peak = max(self._peak, self._gets)
@@ -106,9 +108,15 @@ class Ledger:
             if entry.finished:
                 return
             entry.finished = True
+            self._under_way.discard(entry.record.request_id)
             if entry.record.method == "GET":
                 self._gets -= 1
             self._changed.notify_all()
+
+    def is_under_way(self, request_id: str) -> bool:
+        """Whether that request has arrived and is not yet answered in full."""
+        with self._changed:
+            return request_id in self._under_way
 
     def snapshot(self) -> list[RequestRecord]:
         with self._changed:

@@ -2,20 +2,16 @@
 
 import asyncio
 import contextlib
-import fcntl
 import socket
-import struct
-import sys
-import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from aioss_resume.testing.answers import Answer, Cut
+from aioss_resume.testing.answers import Answer, Cut, Then
+from aioss_resume.testing.resetting import flush, reset
 
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 seconds: closing sends RST
 _SLICES_PER_SECOND = 20
 _NO_BODY = (204, 304)
 
@@ -83,13 +79,21 @@ class Sender:
             self._finished()
             self._abort()
             return Sent(keep_alive=False)
+        if answer.before is not None:
+            await self._flood(answer.before())
+        if answer.raw is not None:
+            return await self._raw(answer.raw, answer.then or "close")
+        sent = await self._send(answer)
+        return sent if answer.then is None else await self._end(answer.then)
+
+    async def _send(self, answer: Answer) -> Sent:
         has_body = self._request.method != "HEAD" and answer.status not in _NO_BODY
         keep_alive = self._request.keep_alive and answer.framing != "close" and answer.announced is None
         self._left = answer.length if has_body else 0
         self._head_sent(answer)
         if not self._left and answer.cut is None:
             self._finished()
-        self._write(_head(answer, has_body=has_body, keep_alive=keep_alive))
+        await self._head(_head(answer, has_body=has_body, keep_alive=keep_alive), answer.head_rate)
         if not has_body:
             return Sent(keep_alive=keep_alive)
         left = None if answer.cut is None else answer.cut.after
@@ -111,6 +115,38 @@ class Sender:
             self._write(b"0\r\n\r\n")
         await self._request.writer.drain()
         return Sent(keep_alive=keep_alive)
+
+    async def _flood(self, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            self._write(piece)
+            await self._request.writer.drain()
+            await asyncio.sleep(0)  # a client that reads fast enough must not keep the loop from all others
+
+    async def _raw(self, data: bytes, then: Then) -> Sent:
+        self._body_sent(len(data))
+        if then != "hang":
+            self._finished()
+        self._write(data)
+        await self._request.writer.drain()
+        return await self._end(then)
+
+    async def _end(self, then: Then) -> Sent:
+        if then == "hang":
+            await self._idle(None)
+        elif then == "close":
+            self._transport().close()
+        else:
+            await self._flush()
+            self._abort()
+        return Sent(keep_alive=False)
+
+    async def _head(self, head: bytes, rate: float | None) -> None:
+        if rate is None:
+            self._write(head)
+            return
+        for position in range(len(head)):
+            self._write(head[position : position + 1])
+            await self._idle(1 / rate)
 
     async def _body(self, view: memoryview, answer: Answer) -> None:
         if answer.rate is None:
@@ -142,6 +178,13 @@ class Sender:
         if cut.how == "stall":
             await self._idle(cut.seconds)
             return cut.seconds is not None
+        if cut.how == "unsaid":
+            await self._flush()
+            self._finished()
+            with contextlib.suppress(OSError):
+                self._transport().get_extra_info("socket").shutdown(socket.SHUT_WR)
+            self._transport().abort()
+            return False
         if cut.how == "truncate":
             self._finished()
             self._transport().close()
@@ -160,20 +203,10 @@ class Sender:
             raise ConnectionAbortedError
 
     async def _flush(self) -> None:
-        """Let the bytes written reach the client, for a reset discards what is still on its way."""
-        transport = self._transport()
-        sock = transport.get_extra_info("socket")
-        for _ in range(2000):
-            if transport.is_closing() or not (transport.get_write_buffer_size() or _unsent(sock)):
-                return
-            await asyncio.sleep(0.0005)
+        await flush(self._transport())
 
     def _abort(self) -> None:
-        transport = self._transport()
-        sock = transport.get_extra_info("socket")
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        transport.abort()
+        reset(self._transport())
 
     def _write(self, data: bytes | memoryview) -> None:
         transport = self._transport()
@@ -187,17 +220,6 @@ class Sender:
             raise ConnectionResetError
         assert isinstance(transport, asyncio.Transport)
         return transport
-
-
-def _unsent(sock: socket.socket) -> int:
-    """Bytes in the socket that the peer has not acknowledged; 0 where the system does not tell."""
-    if sys.platform != "linux":
-        return 0
-    try:
-        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
-    except OSError:
-        return 0
-    return int.from_bytes(answer, sys.byteorder)
 
 
 def _head(answer: Answer, *, has_body: bool, keep_alive: bool) -> bytes:
@@ -214,4 +236,5 @@ def _head(answer: Answer, *, has_body: bool, keep_alive: bool) -> bytes:
         elif answer.framing == "chunked" and has_body:
             lines.append("Transfer-Encoding: chunked")
     lines.append(f"Connection: {'keep-alive' if keep_alive else 'close'}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+    head = ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape")
+    return head if answer.rewrite_head is None else answer.rewrite_head(head)

@@ -41,6 +41,7 @@ class LocalOSS:
         tls: ssl.SSLContext | tuple[str, str] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        strict_faults: bool = False,
     ) -> None:
         """Set up, without listening yet.
 
@@ -51,6 +52,7 @@ class LocalOSS:
             tls: Serve https with this context, or with a certificate chain and its key, both PEM files.
             host: The address to listen on.
             port: The port to listen on; 0: one that is free.
+            strict_faults: Leaving `with` calls `faults.check()`, unless an exception is under way.
         """
         self.region = region
         self.access_key_id = access_key_id
@@ -63,6 +65,7 @@ class LocalOSS:
         authority.add(access_key_id, access_key_secret, None, None)
         self._service = Service(authority, self._now)
         self._port = port
+        self._strict_faults = strict_faults
         self._thread: ServerThread | None = None
         self._session: oss2.Session | None = None
 
@@ -76,6 +79,8 @@ class LocalOSS:
         self.stop()
         if self._session is not None:
             self._session.session.close()
+        if self._strict_faults and kind is None:
+            self.faults.check()
 
     async def __aenter__(self) -> Self:
         return await anyio.to_thread.run_sync(self.__enter__)
@@ -309,14 +314,16 @@ class _World:
     def __init__(self, oss: LocalOSS) -> None:
         self._oss = oss
 
-    def replace_content(self, call: Call, content: Content | None, *, same_etag: bool, stale_crc: bool) -> None:
+    def replace_content(
+        self, call: Call, content: Content | None, *, same_etag: bool, stale_crc: bool, same_date: bool = False
+    ) -> None:
         old = self._oss.find(call.bucket, call.key)
         new = content or GeneratedContent(old.content.size, seed=-1 - getattr(old.content, "seed", 0))
         stored = replace(
             old,
             content=new,
             etag=old.etag if same_etag else new.etag,
-            last_modified=int(self._oss._now()),
+            last_modified=old.last_modified if same_date else int(self._oss._now()),
             object_type="Normal" if new.md5 is not None else "Multipart",
             crc64=old.told_crc64 if stale_crc else None,
         )
@@ -327,6 +334,12 @@ class _World:
 
     def expire_credentials(self, call: Call) -> None:
         self._oss._service.authority.expire_signer(call)
+
+    def shift_clock(self, seconds: float) -> None:
+        self._oss.clock_offset += seconds
+
+    def is_under_way(self, call: Call) -> bool:
+        return self._oss._service.ledger.is_under_way(call.request_id)
 
 
 def _context(tls: ssl.SSLContext | tuple[str, str] | None) -> ssl.SSLContext | None:

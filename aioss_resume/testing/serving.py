@@ -63,15 +63,19 @@ class Service:
             self.ledger.fault_fired(entry, name)
 
         met = self.faults.met_by(call)
-        now = self.now()
         try:
             answer = self.faults.act_early(met, call, world, fired)
-            if answer is None:
+            if not isinstance(answer, Answer):
+                # Signed is what came, answered is what a fault made of it.
+                now = self.now()  # after the early faults, which may change the clock
                 access_key_id = self.authority.check(call, now)
-                answer = answer_call(self.store, call, access_key_id, now)
+                answer = answer_call(self.store, answer, access_key_id, now)
         except RefusedError as refused:
             answer = error_answer(refused, method=call.method, request_id=call.request_id, host=call.host)
-        common = CIMultiDict({"Server": "AliyunOSS", "Date": formatdate(now, usegmt=True)})
+        if answer.is_foreign:
+            self.faults.act_late(met, answer, fired)
+            return answer
+        common = CIMultiDict({"Server": "AliyunOSS", "Date": formatdate(self.now(), usegmt=True)})
         common["x-oss-request-id"] = call.request_id
         common["x-oss-server-time"] = "2"
         answer.headers = CIMultiDict({**common, **answer.headers})

@@ -268,7 +268,7 @@ async def test_a_downloader_belongs_to_its_event_loop(oss: LocalOSS, bucket: Any
 
 
 async def test_downloads_of_two_loops_meet_at_the_lock(oss: LocalOSS, bucket: Any, path: Path) -> None:
-    oss.put("examplebucket", "key", size=5 * PART)
+    oss.put("examplebucket", "key", size=PART // 2)
     oss.faults.stall(0)
     async with anyio.create_task_group() as group:
 

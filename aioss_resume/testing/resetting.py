@@ -1,0 +1,39 @@
+"""The end of a TCP connection by RST, which discards what the peer has not been sent."""
+
+import asyncio
+import contextlib
+import fcntl
+import socket
+import struct
+import sys
+import termios
+
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 seconds: closing sends RST
+
+
+def reset(transport: asyncio.WriteTransport) -> None:
+    """End the connection with RST, now."""
+    sock = transport.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    transport.abort()
+
+
+async def flush(transport: asyncio.WriteTransport) -> None:
+    """Let the bytes written reach the peer, for a reset discards what is still on its way."""
+    sock = transport.get_extra_info("socket")
+    for _ in range(2000):
+        if transport.is_closing() or not (transport.get_write_buffer_size() or _unsent(sock)):
+            return
+        await asyncio.sleep(0.0005)
+
+
+def _unsent(sock: socket.socket) -> int:
+    """Bytes in the socket that the peer has not acknowledged; 0 where the system does not tell."""
+    if sys.platform != "linux":
+        return 0
+    try:
+        answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    return int.from_bytes(answer, sys.byteorder)

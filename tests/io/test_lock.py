@@ -1,0 +1,160 @@
+"""One holder of a path, over processes; and none that is kept out by a dead one."""
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from told_storage import ToldStorage
+
+from aioss_resume._io.lock import PathLock
+from aioss_resume._io.storage import Storage
+
+CHILD = """
+import sys
+from pathlib import Path
+from aioss_resume._io.lock import PathLock
+lock = PathLock(Path(sys.argv[1]))
+print(lock.try_hold(), flush=True)
+sys.stdin.readline()
+lock.release()
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / ".file.lock"
+
+
+class FailingLocks(Storage):
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def lock(self, descriptor: int) -> bool:  # noqa: ARG002
+        raise OSError(self._number, os.strerror(self._number))
+
+
+class Meanwhile(Storage):
+    """Something happens between the opening of a lock file and its locking, once."""
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        self._happens: list[Callable[[], object]] = [happens]
+
+    def lock(self, descriptor: int) -> bool:
+        while self._happens:
+            self._happens.pop()()
+        return super().lock(descriptor)
+
+
+def test_one_holds_and_the_other_does_not_until_it_is_released(path: Path) -> None:
+    one, other = PathLock(path), PathLock(path)
+    assert one.try_hold()
+    assert not other.try_hold()
+    assert (one.is_held, other.is_held) == (True, False)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    one.release()
+    assert not path.exists()
+    assert other.try_hold()
+    other.release()
+    assert not one.is_held
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("end", ["released", "killed"])
+def test_another_process_holds_it_until_it_lets_go_or_dies(path: Path, end: str) -> None:
+    command = [sys.executable, "-c", CHILD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stdout.readline() == "True\n"
+        lock = PathLock(path)
+        assert not lock.try_hold()
+        assert path.exists()
+        if end == "killed":
+            child.kill()
+        else:
+            child.stdin.write("\n")
+            child.stdin.flush()
+        child.wait()
+    assert path.exists() == (end == "killed")
+    assert lock.try_hold()
+    lock.release()
+
+
+def test_a_lock_file_removed_by_its_last_holder_locks_nothing(path: Path) -> None:
+    last = PathLock(path)
+    assert last.try_hold()
+    late, third = PathLock(path, Meanwhile(last.release)), PathLock(path)
+    assert late.try_hold()
+    assert path.exists()
+    assert not third.try_hold()
+    late.release()
+    assert third.try_hold()
+    third.release()
+
+
+def test_a_lock_file_that_another_has_made_anew_meanwhile_is_the_others(path: Path) -> None:
+    last, quick = PathLock(path), PathLock(path)
+    assert last.try_hold()
+
+    def passes_on() -> None:
+        last.release()
+        assert quick.try_hold()
+
+    late = PathLock(path, Meanwhile(passes_on))
+    assert not late.try_hold()
+    assert quick.is_held
+    quick.release()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_where_locks_do_not_exist_everyone_holds(path: Path, number: int) -> None:
+    locks = [PathLock(path, FailingLocks(number)) for _ in range(2)]
+    assert [lock.try_hold() for lock in locks] == [True, True]
+    for lock in locks:
+        lock.release()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EINVAL, errno.EBADF])
+def test_another_error_of_locking_is_raised_and_nothing_stays_open(path: Path, number: int) -> None:
+    before = os.listdir("/proc/self/fd")
+    lock = PathLock(path, FailingLocks(number))
+    with pytest.raises(OSError) as caught:
+        lock.try_hold()
+    assert caught.value.errno == number
+    assert not lock.is_held
+    assert os.listdir("/proc/self/fd") == before
+
+
+def test_a_link_that_was_planted_is_not_followed(path: Path, tmp_path: Path) -> None:
+    path.symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError) as caught:
+        PathLock(path).try_hold()
+    assert caught.value.errno == errno.ELOOP
+    assert not (tmp_path / "victim").exists()
+
+
+def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        PathLock(tmp_path / "missing" / "lock").try_hold()
+
+
+def test_releasing_what_is_not_held_touches_nothing(path: Path) -> None:
+    storage = ToldStorage()
+    path.write_bytes(b"")
+    PathLock(path, storage).release()
+    assert storage.calls == []
+    assert path.exists()
+
+
+def test_a_lock_file_that_somebody_removed_can_be_released(path: Path) -> None:
+    lock = PathLock(path)
+    assert lock.try_hold()
+    path.unlink()
+    lock.release()
+    assert not lock.is_held

@@ -1,0 +1,220 @@
+"""Hops to threads that never outlive the task that made them."""
+
+import asyncio
+import gc
+import threading
+
+import anyio
+import pytest
+
+from aioss_resume._io.threads import Hops, Threads
+
+pytestmark = pytest.mark.anyio
+
+
+class Held:
+    """A call that says when it has begun, and ends when it may."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.may_end = threading.Event()
+        self.ended = False
+
+    def __call__(self) -> str:
+        self.begun.set()
+        assert self.may_end.wait(20)
+        self.ended = True
+        return "done"
+
+    async def has_begun(self) -> None:
+        while not self.begun.is_set():  # noqa: ASYNC110  # of another thread
+            await asyncio.sleep(0.001)
+
+
+async def turns(count: int = 20) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def fill(threads: Threads, held: Held) -> None:
+    """Keep every thread busy until `held` may end."""
+    threads.submit(held)
+    for _ in range(20):
+        threads.submit(held.may_end.wait, 20)
+
+
+async def test_a_call_runs_in_a_thread_of_ours_and_its_result_and_error_come_back(threads: Threads) -> None:
+    assert (await threads.run(lambda: threading.current_thread().name)).startswith("aioss-resume")
+    assert await threads.run(max, 3, 5, key=lambda n: -n) == 3
+    with pytest.raises(ZeroDivisionError):
+        await threads.run(lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        await threads.surely(lambda: 1 // 0)
+
+
+async def test_an_error_that_was_raised_is_not_reported_as_lost(threads: Threads) -> None:
+    lost: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: lost.append(context))
+    held = Held()
+
+    def fail() -> None:
+        held()
+        raise OSError(28, "full")
+
+    for way in (threads.surely, threads.run):
+        task = asyncio.ensure_future(way(fail))
+        await held.has_begun()
+        if way == threads.run:
+            task.cancel()
+            await turns()
+        held.may_end.set()
+        with pytest.raises((OSError, asyncio.CancelledError)):
+            await task
+        del task
+        held = Held()
+    await turns()
+    gc.collect()
+    await turns()
+    assert lost == []
+
+
+async def test_run_cancelled_waits_for_a_call_that_has_begun(threads: Threads) -> None:
+    held = Held()
+    task = asyncio.ensure_future(threads.run(held))
+    await held.has_begun()
+    task.cancel()
+    await turns()
+    assert not task.done()
+    held.may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert held.ended
+
+
+async def test_run_cancelled_again_and_again_waits_all_the_same(threads: Threads) -> None:
+    held = Held()
+    task = asyncio.ensure_future(threads.run(held))
+    await held.has_begun()
+    for _ in range(5):
+        task.cancel()
+        await turns()
+    assert not task.done()
+    held.may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert held.ended
+
+
+async def test_run_cancelled_before_its_call_begins_never_makes_it(threads: Threads) -> None:
+    busy, made = Held(), []
+    fill(threads, busy)
+    task = asyncio.ensure_future(threads.run(made.append, 1))
+    await turns()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    busy.may_end.set()
+    await threads.close()
+    assert made == []
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_surely_makes_the_call_even_when_cancelled_before_it_begins(threads: Threads, times: int) -> None:
+    busy, made = Held(), []
+    fill(threads, busy)
+    task = asyncio.ensure_future(threads.surely(made.append, 1))
+    await turns()
+    for _ in range(times):
+        task.cancel()
+        await turns()
+    assert not task.done()
+    busy.may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert made == [1]
+
+
+@pytest.mark.parametrize("way", ["run", "surely"])
+async def test_a_scope_of_anyio_that_is_cancelled_is_obeyed_after_the_call(threads: Threads, way: str) -> None:
+    held = Held()
+    async with anyio.create_task_group() as group:
+        group.start_soon(getattr(threads, way), held)
+        await held.has_begun()
+        group.cancel_scope.cancel()
+        held.may_end.set()
+    assert held.ended
+
+
+async def test_a_cancellation_is_counted_once(threads: Threads) -> None:
+    held = Held()
+
+    async def run() -> int:
+        try:
+            await threads.run(held)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            assert task is not None
+            return task.uncancel()
+        return -1
+
+    task = asyncio.ensure_future(run())
+    await held.has_begun()
+    task.cancel()
+    held.may_end.set()
+    assert await task == 0
+
+
+async def test_close_ends_the_threads_and_the_next_hop_has_new_ones(threads: Threads) -> None:
+    await threads.run(int)
+    await threads.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("aioss-resume")]
+    assert await threads.run(int) == 0
+
+
+async def test_close_without_a_hop_does_nothing(threads: Threads) -> None:
+    await threads.close()
+    await threads.close()
+
+
+async def test_close_cancelled_still_waits_for_the_threads_and_says_so(threads: Threads) -> None:
+    held = Held()
+    threads.submit(held)
+    await held.has_begun()
+    task = asyncio.ensure_future(threads.close())
+    for _ in range(3):
+        await turns()
+        task.cancel()
+    await turns()
+    assert not task.done()
+    held.may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("aioss-resume")]
+
+
+async def test_drain_waits_for_the_last_hop_however_often_cancelled(threads: Threads) -> None:
+    held, hops = Held(), Hops(threads)
+    await hops.drain()
+    hops.submit(held)
+    await held.has_begun()
+    task = asyncio.ensure_future(hops.drain())
+    for _ in range(3):
+        await turns()
+        task.cancel()
+    assert not task.done()
+    held.may_end.set()
+    await asyncio.wait([task])
+    assert held.ended
+
+
+async def test_the_loops_default_executor_is_left_alone(threads: Threads) -> None:
+    held = Held()
+    loop = asyncio.get_running_loop()
+    everyone = [loop.run_in_executor(None, held) for _ in range(64)]
+    try:
+        with anyio.fail_after(20):
+            assert await threads.run(int) == 0
+    finally:
+        held.may_end.set()
+        await asyncio.gather(*everyone)
+        await loop.shutdown_default_executor()
