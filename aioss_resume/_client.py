@@ -11,6 +11,7 @@ from aioss_resume._core.slots import Slot, Slots
 from aioss_resume._io.clock import Clock
 from aioss_resume._io.credentials import KeyRing
 from aioss_resume._io.sign import Signer
+from aioss_resume._io.storage import STORAGE, Storage
 from aioss_resume._io.threads import Threads
 from aioss_resume.options import READ_BUFFER
 
@@ -26,6 +27,7 @@ class Client:
     Args:
         bucket: An oss2.Bucket. Any: oss2 has no types.
         session: The caller's, never closed here; None: one of our own.
+        storage: Where files are; tests of power cuts and of failing calls bring their own.
     """
 
     def __init__(
@@ -35,10 +37,12 @@ class Client:
         concurrency: int,
         max_bytes_per_second: float | None,
         session: aiohttp.ClientSession | None,
+        storage: Storage = STORAGE,
     ) -> None:
         self.bucket = bucket
         self.clock = Clock()
         self.threads = Threads()
+        self.storage = storage
         self.signer = Signer(bucket, KeyRing(lambda: bucket.auth, self.threads, self.clock), self.threads)
         self.slots = Slots(concurrency)
         self.pacer = Pacer(max_bytes_per_second, self.clock.now()) if max_bytes_per_second else None

@@ -21,10 +21,11 @@ from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Done, Flight, Transfer, choose_part_size
 from aioss_resume._core.window import Window
 from aioss_resume._fill import Fill
-from aioss_resume._io.commit import commit, prepare, publish_whole, remove_made
+from aioss_resume._io.commit import commit, prepare, publish_whole
 from aioss_resume._io.fetch import Answer, Source, Tally
 from aioss_resume._io.flush import CheckpointFile
 from aioss_resume._io.lock import POLL_FIRST, POLL_MOST, PathLock
+from aioss_resume._io.storage import exists, remove_made
 from aioss_resume._io.verify import crc64_of_file
 from aioss_resume._io.write import PartFile
 from aioss_resume._small import fetch_small
@@ -40,7 +41,7 @@ from aioss_resume.errors import (
     local_file_error,
 )
 from aioss_resume.events import DownloadResult
-from aioss_resume.options import RESTARTS_MOST, WRITE_SIZE, DownloadOptions, MiB, Timeouts
+from aioss_resume.options import AUTO_PART_SLOTS, RESTARTS_MOST, WRITE_SIZE, DownloadOptions, MiB, Timeouts
 
 logger = logging.getLogger("aioss_resume")
 
@@ -100,7 +101,7 @@ class Download:
         self._tally = Tally()
         self._most_consumed = 0
         self._newest_part: PartFile | None = None
-        self._lock = PathLock(destination.with_name(lock_name(destination.name)))
+        self._lock = PathLock(destination.with_name(lock_name(destination.name)), client.storage)
         self._made: list[Path] = []
         self._has_checkpoint = False
         self._transfer: Transfer | None = None
@@ -128,6 +129,7 @@ class Download:
             Path(directory) / checkpoint_name(str(destination), name, options.version_id),
             name,
             client.threads,
+            client.storage,
             fsync=options.fsync,
         )
 
@@ -173,19 +175,19 @@ class Download:
 
     def _look_around(self) -> _Found | None:
         """In a thread: make the missing parents, try the lock, and see what is there; None if another has the lock."""
-        made, exists = prepare(self._destination)
+        made, is_there = prepare(self._destination, self._client.storage, fsync=self._options.fsync)
         self._made = made or self._made
         if not self._lock.try_hold():
             return None
         try:
-            return _Found(exists, self._checkpoint_file.load())
+            return _Found(is_there, self._checkpoint_file.load())
         except Unusable as reason:
-            return _Found(exists, reason=str(reason))
+            return _Found(is_there, reason=str(reason))
 
     def _let_go(self) -> None:
         """In a thread: whoever waits for the destination may have it."""
         self._lock.release()
-        remove_made(self._made)  # succeeds only where nothing was written
+        remove_made(self._client.storage, self._made)  # succeeds only where nothing was written
 
     def _finish(self) -> None:
         """In a thread, when the file has its name: remove what only served to get there."""
@@ -217,7 +219,9 @@ class Download:
         meta = await self._with_slot(self._look)
         if meta.crc64 is None:
             return None
-        there = await crc64_of_file(self._destination, meta.size, self._client.threads)
+        there = await crc64_of_file(
+            self._destination, meta.size, self._client.threads, self._client.storage, name=self._name
+        )
         return meta if there == meta.crc64 else None
 
     async def _look(self) -> ObjectMeta:
@@ -284,6 +288,8 @@ class Download:
             raise Unusable("it names a part file that is not this object's")
         if meta.if_match is None and meta.crc64 is None:
             raise Unusable("the object has neither ETag nor CRC-64 to know it by")
+        if self._options.integrity == "require" and meta.crc64 is None:
+            raise Unusable('it has no CRC-64 to compare with, as integrity="require" asks for')
 
     async def _bring_once(self, checkpoint: Checkpoint | None, mismatched: ObjectMeta | None) -> DownloadResult:
         """One run over one version of the object.
@@ -333,7 +339,9 @@ class Download:
         verified = self._verify(found, pinned)
         self._most_consumed = max(self._most_consumed, pinned.size)
         passing = self._destination.with_name(passing_name(self._destination.name, self._client.clock.token()))
-        publish = partial(publish_whole, passing, chunks, self._destination, and_then=self._finish)
+        publish = partial(
+            publish_whole, passing, chunks, self._destination, self._client.storage, and_then=self._finish
+        )
         await self._on_disk("write the file", publish, fsync=self._options.fsync)
         return self._result(pinned, resumed=0, verified=verified)
 
@@ -343,7 +351,6 @@ class Download:
     async def _resume(self, checkpoint: Checkpoint) -> _Start:
         """Go on from a checkpoint: the first missing bytes are asked for, of the very object that it is of."""
         pinned = checkpoint.meta
-        self._require_crc64(pinned)
         part_file = self._part_file(pinned)
         was_there = await part_file.create(pinned.size)
         if not was_there:
@@ -363,7 +370,9 @@ class Download:
     async def _discover(self, mismatched: ObjectMeta | None) -> tuple[Answer, Range]:
         """Begin from zero: the first answer tells what the object is, and which of its bytes come along."""
         first = max(self._options.part_size or MiB, self._options.multiget_threshold)
-        answer, given = await self._open_first(Range(0, first), mismatched)
+        # An empty object is not pinned: no range fits it, and a pinned one that answers 416 got shorter.
+        pinned = mismatched if mismatched is not None and mismatched.size else None
+        answer, given = await self._open_first(Range(0, first), pinned)
         try:
             self._require_crc64(answer.meta)
         except BaseException:
@@ -385,7 +394,8 @@ class Download:
         return _Start(pinned, part_file, transfer, transfer.claim(given.length), answer)
 
     def _new_transfer(self, size: int, kept: Sequence[Done] = ()) -> Transfer:
-        part_size = self._options.part_size or choose_part_size(size, self._most)
+        slots = AUTO_PART_SLOTS if self._options.concurrency == "auto" else self._most
+        part_size = self._options.part_size or choose_part_size(size, slots)
         return Transfer(size, part_size=part_size, kept=kept, tail_is_shared=self._keeps_checkpoint(size))
 
     def _keeps_checkpoint(self, size: int) -> bool:
@@ -393,7 +403,7 @@ class Download:
 
     def _part_file(self, meta: ObjectMeta) -> PartFile:
         path = self._destination.with_name(part_name(self._destination.name, self._name, meta))
-        self._newest_part = PartFile(path, self._name, self._client.threads)
+        self._newest_part = PartFile(path, self._name, self._client.threads, self._client.storage)
         return self._newest_part
 
     def _fill(self, start: _Start) -> Fill:
@@ -481,13 +491,16 @@ class Download:
 
     async def _publish(self, part_file: PartFile, size: int) -> None:
         """The file gets its name; the checkpoint goes last."""
-        publish = partial(commit, part_file.path, part_file.identity, size, self._destination, and_then=self._finish)
+        at = self._destination, self._client.storage
+        publish = partial(commit, part_file.path, part_file.identity, size, *at, and_then=self._finish)
         await self._on_disk("commit the file", publish, fsync=self._options.fsync)
 
     async def _keep(self, start: _Start) -> None:
         """Leave what was written to the next run; nothing, where there is nothing or it could not be resumed."""
         try:
-            is_there = await self._client.threads.surely(os.path.lexists, start.part_file.path)
+            is_there = await self._client.threads.surely(
+                exists, self._client.storage, start.part_file.path, follow_symlinks=False
+            )
             if is_there and start.transfer.spans() and self._keeps_checkpoint(start.pinned.size):
                 await self._flush(start)
             else:

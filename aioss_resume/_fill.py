@@ -168,7 +168,9 @@ class Fill:
     async def _prove(self) -> None:
         """Read the kept spans back; what does not hold is fetched again."""
         for span in self.transfer.doubtful:
-            found = await holds(self.part_file.path, span, self.client.threads)
+            found = await holds(
+                self.part_file.path, span, self.client.threads, self.client.storage, name=self.source.name
+            )
             if found:
                 self.proven_bytes += span.stop - span.start
             else:

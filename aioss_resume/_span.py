@@ -109,6 +109,7 @@ class SpanFetch:
                 is_enough = self._gathered_bytes >= WRITE_SIZE or now - self._gathering_since >= WRITE_SECONDS
                 if is_enough or not flight.remaining:
                     await self._write()
+                flight.wait(route.clock.now())
         finally:
             answer.close()  # not read to its end when the flight was shortened: then the connection is closed too
 

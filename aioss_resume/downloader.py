@@ -19,6 +19,7 @@ from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._download import Download
 from aioss_resume._io.fetch import Source, Tally
 from aioss_resume._io.sign import check_bucket
+from aioss_resume._io.storage import STORAGE
 from aioss_resume._sharing import share
 from aioss_resume.errors import ConfigError, ObjectName, local_file_error
 from aioss_resume.events import DownloadResult
@@ -83,6 +84,7 @@ class Downloader:
         self._concurrency = checked_concurrency(concurrency)
         self._rate = checked_rate(max_bytes_per_second)
         self._session = session
+        self._storage = STORAGE
         self._client: Client | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -91,7 +93,11 @@ class Downloader:
             raise ConfigError("this Downloader is in use already: enter it once, or make another")
         self._loop = asyncio.get_running_loop()
         self._client = Client(
-            self._bucket, concurrency=self._concurrency, max_bytes_per_second=self._rate, session=self._session
+            self._bucket,
+            concurrency=self._concurrency,
+            max_bytes_per_second=self._rate,
+            session=self._session,
+            storage=self._storage,
         )
         self._client.lease()
         return self

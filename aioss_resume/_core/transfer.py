@@ -22,6 +22,8 @@ _SHARE_SECONDS_LEAST: Final = 0.1
 # A span that ends within this is left alone: a shortened connection is closed, and with it what was under way.
 _SPEED_SECONDS_LEAST: Final = 0.01  # before which a flight has no speed worth naming
 _SPEED_WINDOW: Final = 1.0  # seconds that a flight's speed looks back, so that a stalled one soon counts as slow
+_SPEED_UNKNOWN: Final = 1.0 * MiB  # of a newcomer, where all that flew so far was too quick to be measured
+_SILENCE: Final = 1.0  # seconds of waiting for bytes after which a flight that had got going counts as stalled
 _PATIENCE_LEAST: Final = 0.5
 # Seconds before a flight that got next to nothing counts as slow. Without it, each newcomer was robbed while it waited
 # for its first byte: at 0.25 s of latency and one slow connection, 300 requests a second and no end.
@@ -68,6 +70,7 @@ class Flight:
     crc64: int = EMPTY
     interrupt: Callable[[], None] | None = None
     patience: float = 0.0
+    _waits_since: float | None = None
     _began: float | None = None
     _since: float | None = None
     _window: int = 0
@@ -87,11 +90,18 @@ class Flight:
         self.reach = self.offset
         if self._since is None:
             self._since = self._began = now
+        self.wait(now)
+
+    def wait(self, now: float) -> None:
+        """It has nothing to write and waits for bytes, from `now` on unless it did so already."""
+        if self._waits_since is None:
+            self._waits_since = now
 
     def receive(self, length: int, now: float) -> None:
         """`length` more bytes were received."""
         assert 0 <= length <= self.remaining
         self.reach += length
+        self._waits_since = None
         self._window += length
         if self._since is not None and now - self._since >= _SPEED_WINDOW:
             self._before = self._window / (now - self._since)
@@ -114,6 +124,8 @@ class Flight:
         """Bytes a second of late; None when it is too early to say."""
         if self._since is None:
             return None
+        if self.has_got_going and self._waits_since is not None and now - self._waits_since >= _SILENCE:
+            return 0.0
         elapsed = now - self._since
         if self._before is not None:  # the last window still counts, as half of one
             return (self._window + self._before * _SPEED_WINDOW / 2) / (elapsed + _SPEED_WINDOW / 2)
@@ -297,9 +309,9 @@ class Transfer:
             return None, 0
         speeds = [(flight, flight.speed(now)) for flight in self._flying if flight.remaining > 0]
         known = [*self._speeds, *(speed for _, speed in speeds if speed)]
-        if not known:
+        if not known and not any(speed == 0 for _, speed in speeds):
             return None, 0
-        usual = median(known)
+        usual = median(known) if known else _SPEED_UNKNOWN
         latest, latest_end, latest_speed = None, 0.0, 0.0
         for flight, speed in speeds:
             assumed = usual if speed is None else max(speed, usual) if flight.is_young(now) else speed

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aioss_resume._core.paths import NAME_MOST
+from aioss_resume._io.storage import STORAGE, Storage, exists, make_missing, remove, remove_made, sync_directory
 from aioss_resume._io.write import written_parts
 
 
@@ -19,8 +20,11 @@ class Place(NamedTuple):
     exists: bool
 
 
-def prepare(destination: Path) -> Place:
+def prepare(destination: Path, storage: Storage = STORAGE, *, fsync: bool) -> Place:
     """See that the destination can be a file, and make the parents that are missing.
+
+    Args:
+        fsync: The names of the parents that are made are on the disk before this returns.
 
     Raises:
         OSError: It cannot be one.
@@ -29,23 +33,23 @@ def prepare(destination: Path) -> Place:
     path, parent = str(destination), str(destination.parent)
     if len(os.fsencode(destination.name)) > NAME_MOST:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
-    exists = _is_replaceable(path)
+    is_there = _is_replaceable(storage, path)
     made = []
-    if not os.access(parent, os.W_OK | os.X_OK):
-        made = _make_missing(destination.parent)
-        if not os.access(parent, os.W_OK | os.X_OK):
-            remove_made(made)
-            number = errno.EACCES if destination.parent.is_dir() else errno.ENOTDIR
+    if not storage.access(parent, os.W_OK | os.X_OK):
+        made = make_missing(storage, destination.parent, fsync=fsync)
+        if not storage.access(parent, os.W_OK | os.X_OK):
+            remove_made(storage, made)
+            number = errno.EACCES if stat.S_ISDIR(storage.stat(parent).st_mode) else errno.ENOTDIR
             raise OSError(number, os.strerror(number), parent)
-    return Place(made, exists)
+    return Place(made, is_there)
 
 
-def _is_replaceable(path: str) -> bool:
+def _is_replaceable(storage: Storage, path: str) -> bool:
     """Whether there is something that a rename may replace: a file, or a link to one or to nothing."""
     try:
-        mode = os.lstat(path).st_mode
+        mode = storage.stat(path, follow_symlinks=False).st_mode
         if stat.S_ISLNK(mode):
-            mode = Path(path).stat().st_mode if Path(path).exists() else stat.S_IFREG
+            mode = storage.stat(path).st_mode if exists(storage, path) else stat.S_IFREG
     except (FileNotFoundError, NotADirectoryError):
         return False
     if stat.S_ISDIR(mode):
@@ -55,32 +59,12 @@ def _is_replaceable(path: str) -> bool:
     return True
 
 
-def _make_missing(directory: Path) -> list[Path]:
-    missing = []
-    while not directory.exists():
-        missing.append(directory)
-        directory = directory.parent
-    try:
-        for each in reversed(missing):
-            each.mkdir(exist_ok=True)
-    except OSError:
-        remove_made(missing)
-        raise
-    return missing
-
-
-def remove_made(directories: list[Path]) -> None:
-    """Remove the directories that prepare() made, those that are still empty."""
-    for directory in directories:
-        with suppress(OSError):
-            directory.rmdir()
-
-
 def commit(
     part: Path,
     identity: tuple[int, int],
     size: int,
     destination: Path,
+    storage: Storage = STORAGE,
     *,
     fsync: bool,
     and_then: Callable[[], None],
@@ -96,19 +80,39 @@ def commit(
     Raises:
         OSError: FileNotFoundError among them, when the part file is gone or another one.
     """
-    descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    # Each step has its reason, and tests/crash_model finds what a power cut leaves when one is taken out.
+    descriptor = storage.open(part, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        _check_is(os.fstat(descriptor), identity, size, part)
-        os.fchmod(descriptor, _mode_of_new_files(part))
+        _check_is(storage.fstat(descriptor), identity, size, part)
+        storage.fchmod(descriptor, _mode_of_new_files(storage, part))
         if fsync:
-            os.fsync(descriptor)
+            # Before the rename: names and bytes reach the disk in any order, and the name might be there alone.
+            _sync_or_forget(storage, descriptor, part)
     finally:
-        os.close(descriptor)
-    _check_is(part.lstat(), identity, size, part)  # once more: the fsync may have taken its time
-    part.replace(destination)
+        storage.close(descriptor)
+    # Once more: the fsync may have taken its time.
+    _check_is(storage.stat(part, follow_symlinks=False), identity, size, part)
+    storage.replace(part, destination)
     if fsync:
-        sync_directory(destination.parent)
+        # Before the checkpoint goes: its removal might be on the disk, and the rename not.
+        sync_directory(storage, destination.parent)
     and_then()
+
+
+def _sync_or_forget(storage: Storage, descriptor: int, part: Path) -> None:
+    """fsync, and no part file when it fails.
+
+    The kernel says once that it could not write, keeps the bytes in memory as if it had, and forgets: the next run
+    would prove them from there, its fsync would succeed, and what is on the disk would be another file.
+
+    Source: https://wiki.postgresql.org/wiki/Fsync_Errors
+    """
+    try:
+        storage.fsync(descriptor)
+    except OSError:
+        with suppress(OSError):
+            storage.unlink(part)
+        raise
 
 
 def _check_is(found: os.stat_result, identity: tuple[int, int], size: int, part: Path) -> None:
@@ -117,7 +121,13 @@ def _check_is(found: os.stat_result, identity: tuple[int, int], size: int, part:
 
 
 def publish_whole(
-    part: Path, chunks: Sequence[bytes], destination: Path, *, fsync: bool, and_then: Callable[[], None]
+    part: Path,
+    chunks: Sequence[bytes],
+    destination: Path,
+    storage: Storage = STORAGE,
+    *,
+    fsync: bool,
+    and_then: Callable[[], None],
 ) -> None:
     """Write a small file and give it its name at once; as commit(), in one go.
 
@@ -127,47 +137,34 @@ def publish_whole(
     Raises:
         OSError: Nothing of it is left then, and the old destination is as it was.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    path = str(part)
-    descriptor = os.open(path, flags, 0o666)
+    descriptor = storage.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
     try:
         try:
-            for _ in written_parts(descriptor, chunks, 0):
+            for _ in written_parts(storage, descriptor, chunks, 0):
                 pass
             if fsync:
-                os.fsync(descriptor)
+                storage.fsync(descriptor)  # before the rename, as in commit()
         finally:
-            os.close(descriptor)
-        os.replace(path, destination)  # noqa: PTH105  # half the price of Path.replace()
+            storage.close(descriptor)
+        storage.replace(part, destination)
     except OSError:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong first counts
+            remove(storage, part)
         raise
     if fsync:
-        sync_directory(destination.parent)
+        sync_directory(storage, destination.parent)
     and_then()
 
 
-def sync_directory(directory: Path) -> None:
-    """Have the names in a directory on the disk; file systems that cannot are left to their own promises."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _mode_of_new_files(beside: Path) -> int:
+def _mode_of_new_files(storage: Storage, beside: Path) -> int:
     """0666 less the umask. Reading the umask means setting it, for all threads: so a file is made and looked at."""
     probe = beside.with_name(beside.name + ".mode")
-    with suppress(FileNotFoundError):
-        probe.unlink()  # of a run that was killed here, or planted: a FIFO would hang us, a file lend us its mode
-    descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    remove(storage, probe)  # of a run that was killed here, or planted: a FIFO would hang us, a file lend us its mode
+    descriptor = storage.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
     try:
-        return os.fstat(descriptor).st_mode & 0o777
+        return storage.fstat(descriptor).st_mode & 0o777
     finally:
-        os.close(descriptor)
+        with suppress(OSError):  # nothing was written
+            storage.close(descriptor)
         with suppress(OSError):
-            probe.unlink()
+            storage.unlink(probe)

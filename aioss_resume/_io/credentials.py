@@ -74,13 +74,14 @@ class KeyRing:
         self._clock = clock
         self._fetching = asyncio.Lock()
         self._keys: Keys | None = None
+        self._keys_auth: Any = None  # whose these keys are. Any: oss2 has no types
         self._fetched_at = 0.0
 
     async def keys(self) -> Keys:
-        """The snapshot, or a new one when it is old."""
-        if self._keys is None or self._clock.now() - self._fetched_at > _FRESH_SECONDS:
+        """The snapshot, or a new one when it is old or of an auth that was replaced."""
+        if self._is_stale():
             async with self._fetching:
-                if self._keys is None or self._clock.now() - self._fetched_at > _FRESH_SECONDS:
+                if self._is_stale():
                     await self._fetch()
         assert self._keys is not None
         return self._keys
@@ -96,30 +97,46 @@ class KeyRing:
         assert self._keys is not None
         return not self._keys.is_same_as(refused)
 
+    def _is_stale(self) -> bool:
+        if self._keys is None or self._keys_auth is not self._current_auth():
+            return True
+        return self._clock.now() - self._fetched_at > _FRESH_SECONDS
+
     async def _fetch(self) -> None:
-        provider = provider_of(self._current_auth())
+        auth = self._current_auth()
+        provider = provider_of(auth)
         if provider is None:
             raise ConfigError("the bucket's auth was replaced by one of another kind while downloading")
         generation = self._keys.generation + 1 if self._keys else 0
         self._keys = await self._threads.run(_ask, provider, generation)
+        self._keys_auth = auth
         self._fetched_at = self._clock.now()
 
 
 def _ask(provider: Any, generation: int) -> Keys:
-    """Any: whatever the user's provider is. What it raises may hold anything, so only its type is told."""
-    try:
-        given = provider.get_credentials()
-        found = (given.get_access_key_id(), given.get_access_key_secret(), given.get_security_token())
-    except OssError as error:
-        problem = f"it raised {type(error).__name__}"
-    except Exception as error:  # noqa: BLE001  # a stranger's code: whatever it raises, there are no keys
-        problem = f"it raised {type(error).__name__}"
-    else:
-        access_key_id, access_key_secret, token = found
-        if access_key_id and access_key_secret:
-            return Keys(str(access_key_id), str(access_key_secret), str(token) if token else None, generation)
-        problem = "it returned no access key id or secret"
+    """Any: whatever the user's provider is."""
+    found = _given(provider, generation)
+    if isinstance(found, Keys):
+        return found
     raise CredentialsError(
-        f"asked {type(provider).__name__} for credentials: {problem}",
+        f"asked {type(provider).__name__} for credentials: {found}",
         hint="check the provider, or the OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET of the environment",
     )
+
+
+def _given(provider: Any, generation: int) -> Keys | str:
+    """The provider's keys, or why there are none. Nothing is raised from here: error trackers show a frame's locals.
+
+    What the provider raises may hold anything, so only its type is told.
+    """
+    try:
+        given = provider.get_credentials()
+        access_key_id, access_key_secret = given.get_access_key_id(), given.get_access_key_secret()
+        token = given.get_security_token()
+    except OssError as error:
+        return f"it raised {type(error).__name__}"
+    except Exception as error:  # noqa: BLE001  # a stranger's code: whatever it raises, there are no keys
+        return f"it raised {type(error).__name__}"
+    if not (access_key_id and access_key_secret):
+        return "it returned no access key id or secret"
+    return Keys(str(access_key_id), str(access_key_secret), str(token) if token else None, generation)

@@ -130,6 +130,11 @@ class _Reply:
             text = text.replace(secret, "***")
         return text
 
+    def masked_bytes(self, body: bytes) -> bytes:
+        for secret in self._secrets:
+            body = body.replace(secret.encode(), b"***")
+        return body
+
     def close(self) -> None:
         self.response.close()
 
@@ -282,8 +287,9 @@ class Source:
         if reply.status == 407:
             return proxy_error(reply.status, self.name)
         details = {"RequestId": reply.headers.get("x-oss-request-id", ""), "EC": reply.headers.get("x-oss-ec", "")}
-        for tag, text in read_error(await self._error_body(reply.response)).items():
-            details[tag] = reply.masked(text)
+        # Masked before it is read too: what is read is cut to a length, and half a secret would not be known for one.
+        body = reply.masked_bytes(await self._error_body(reply.response))
+        details |= {tag: reply.masked(text) for tag, text in read_error(body).items()}
         now = read_http_date(reply.headers.get("Date")) or self._clock.utc()
         retry_after = read_retry_after(reply.headers.get("Retry-After"), now)
         return service_error(reply.status, details, name=self.name, retry_after=retry_after)
@@ -339,5 +345,6 @@ def _proxy(bucket: Any) -> str | None:
     endpoint = urlsplit(bucket.endpoint)
     for key in (f"{endpoint.scheme}://{endpoint.hostname}", endpoint.scheme, f"all://{endpoint.hostname}", "all"):
         if proxies.get(key):
-            return str(proxies[key])
+            proxy = str(proxies[key])
+            return proxy if "://" in proxy else f"http://{proxy}"  # as requests reads it
     return None

@@ -7,7 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from aioss_resume._core.checkpoint import MOST_BYTES, Checkpoint, Unusable, decode, encode
+from aioss_resume._io.storage import OUT_OF, STORAGE, Storage, exists, make_missing, remove
 from aioss_resume._io.threads import Threads
+from aioss_resume._io.write import written_parts
 from aioss_resume.errors import ObjectName, local_file_error
 
 
@@ -17,10 +19,13 @@ class CheckpointFile:
     The asyncio lock guards the file: flushes do not overtake each other.
     """
 
-    def __init__(self, path: Path, name: ObjectName, threads: Threads, *, fsync: bool) -> None:
+    def __init__(
+        self, path: Path, name: ObjectName, threads: Threads, storage: Storage = STORAGE, *, fsync: bool
+    ) -> None:
         self.path = path
         self._name = name
         self._threads = threads
+        self._storage = storage
         self._fsync = fsync
         self._flushing = asyncio.Lock()
 
@@ -30,12 +35,12 @@ class CheckpointFile:
         Raises:
             Unusable: There is one, and it cannot be used.
         """
-        data = _read(self.path)
+        data = _read(self._storage, self.path)
         return None if data is None else decode(data)
 
     def remove_now(self) -> None:
         """Remove it, if it is there. For a thread: it blocks."""
-        _remove(self.path)
+        _remove(self._storage, self.path)
 
     async def flush(self, checkpoint: Checkpoint) -> None:
         """Replace the file. It is there as a whole, old or new, at any time.
@@ -45,54 +50,73 @@ class CheckpointFile:
         """
         async with self._flushing:
             try:
-                await self._threads.surely(_replace, self.path, encode(checkpoint), fsync=self._fsync)
+                await self._threads.surely(_replace, self._storage, self.path, encode(checkpoint), fsync=self._fsync)
             except OSError as error:
                 raise local_file_error("flush the checkpoint", error, str(self.path), name=self._name) from None
 
     async def remove(self) -> None:
-        """Remove it, if it is there."""
+        """Remove it, if it is there.
+
+        Raises:
+            LocalFileError: It is there still.
+        """
         async with self._flushing:
-            await self._threads.surely(_remove, self.path)
+            try:
+                await self._threads.surely(_remove, self._storage, self.path)
+            except OSError as error:
+                raise local_file_error("remove the checkpoint", error, str(self.path), name=self._name) from None
 
 
-def _read(path: Path) -> bytes | None:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a planted FIFO must not hang us
+def _read(storage: Storage, path: Path) -> bytes | None:
     try:
-        descriptor = os.open(path, flags)
+        descriptor = storage.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a planted FIFO must not hang us
     except FileNotFoundError:
         return None
     except OSError as error:
+        if error.errno in OUT_OF:
+            raise
         reason = f"it cannot be opened ({error.strerror})"
         raise Unusable(reason) from None
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
+    try:
+        found = storage.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise Unusable("it is no regular file")
         if found.st_uid != os.geteuid():
             raise Unusable("it belongs to another user")
-        return file.read(MOST_BYTES + 1)
+        buffer = memoryview(bytearray(min(found.st_size, MOST_BYTES) + 1))
+        length = 0
+        while length < len(buffer) and (taken := storage.preadv(descriptor, buffer[length:], length)):
+            length += taken
+        return bytes(buffer[:length])
+    finally:
+        with suppress(OSError):  # nothing was written
+            storage.close(descriptor)
 
 
-def _replace(path: Path, data: bytes, *, fsync: bool) -> None:
+def _replace(storage: Storage, path: Path, data: bytes, *, fsync: bool) -> None:
     temporary = path.with_name(path.name + ".new")
-    if not path.parent.is_dir():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with suppress(FileNotFoundError):
-        temporary.unlink()  # of a run that was killed here
-    descriptor = os.open(temporary, flags, 0o600)
+    if not exists(storage, path.parent):
+        make_missing(storage, path.parent, 0o700, fsync=False)
+    remove(storage, temporary)  # of a run that was killed here
+    descriptor = storage.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
     try:
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            while data:
-                data = data[file.write(data) :]
+        try:
+            for _ in written_parts(storage, descriptor, [data], 0):
+                pass
             if fsync:
-                os.fsync(descriptor)
-        temporary.replace(path)
+                # The destination is right without it: a torn checkpoint is told from a whole one. But it would have
+                # taken the place of a whole one, and all that this one knew of would be fetched again. The
+                # directory need not be synced: the old checkpoint may come back, and serves as well.
+                storage.fsync(descriptor)
+        finally:
+            storage.close(descriptor)
+        storage.replace(temporary, path)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong first counts
+            remove(storage, temporary)
         raise
 
 
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    path.with_name(path.name + ".new").unlink(missing_ok=True)
+def _remove(storage: Storage, path: Path) -> None:
+    remove(storage, path)
+    remove(storage, path.with_name(path.name + ".new"))

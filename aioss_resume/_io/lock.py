@@ -8,10 +8,9 @@ same content at the same offsets change nothing.
 import errno
 import os
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
-from filelock import lock_descriptor
+from aioss_resume._io.storage import STORAGE, Storage, StrPath
 
 POLL_FIRST: Final = 0.02
 POLL_MOST: Final = 0.5
@@ -26,8 +25,9 @@ class PathLock:
     `is_held` says whether this object holds it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: StrPath, storage: Storage = STORAGE) -> None:
         self._path = str(path)
+        self._storage = storage
         self._descriptor = -1
 
     @property
@@ -36,28 +36,37 @@ class PathLock:
 
     def try_hold(self) -> bool:
         """Take it if it is free; OSError when the directory does not let us."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        storage = self._storage
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
         while True:
-            descriptor = os.open(self._path, flags, 0o600)
+            descriptor = storage.open(self._path, flags)
             try:
-                is_ours = lock_descriptor(descriptor, blocking=False)
-            except OSError as error:
-                if error.errno not in _NOT_HERE:
-                    os.close(descriptor)
-                    raise
-                is_ours = True  # a file system without locks: see above
-            if not is_ours:
-                os.close(descriptor)
-                return False
-            if os.fstat(descriptor).st_nlink:
+                is_ours = self._lock(descriptor)
+                # 0 links: its last holder removed it between our open() and lock, and that one locks nothing.
+                is_there = storage.fstat(descriptor).st_nlink > 0
+            except OSError:
+                storage.close(descriptor)
+                raise
+            if is_ours and is_there:
                 self._descriptor = descriptor
                 return True
-            os.close(descriptor)  # its last holder removed it between our open() and lock: that one locks nothing
+            storage.close(descriptor)
+            if not is_ours:
+                return False
+
+    def _lock(self, descriptor: int) -> bool:
+        try:
+            return self._storage.lock(descriptor)
+        except OSError as error:
+            if error.errno not in _NOT_HERE:
+                raise
+            return True  # a file system without locks: see above
 
     def release(self) -> None:
         """Remove the file and let go, in that order: whoever waits finds it removed, and makes a new one."""
         if self.is_held:
             descriptor, self._descriptor = self._descriptor, -1
             with suppress(OSError):
-                os.unlink(self._path)  # noqa: PTH108  # cheaper than a Path's
-            os.close(descriptor)
+                self._storage.unlink(self._path)
+            with suppress(OSError):  # nothing was written
+                self._storage.close(descriptor)

@@ -8,6 +8,7 @@ The module that the rest of the process uses stays as it is.
 import importlib.util
 import logging
 import platform
+import re
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from aioss_resume.errors import ConfigError, CredentialsError, ObjectName
 USER_AGENT: Final = f"aioss-resume ({platform.system()}/{platform.release()}; {platform.python_version()})"
 
 _SECRET_LEAST: Final = 8  # shorter ones would take half the alphabet out of a message; OSS's own have 16 and more
+
+_ACCESS_KEY_ID: Final = re.compile(r"(?:Credential=|AccessKeyId:|^OSS )([^/,:\s]+)")
 
 _signing_at: ContextVar[datetime] = ContextVar("_signing_at")
 
@@ -83,6 +86,8 @@ class Signed:
                 found.add(value)
             elif name.lower() == "authorization":  # "...Signature=s" (V4), "...Signature:s" (V2), "OSS id:s" (V1)
                 found |= {value, value.split()[-1], value.rpartition("Signature=")[2], value.rpartition(":")[2]}
+                found |= set(_ACCESS_KEY_ID.findall(value))  # when a signer of the user's own has the keys
+        found |= {quote(each, safe="") for each in found}  # as an address would have them
         return tuple(sorted((each for each in found if len(each) >= _SECRET_LEAST), key=len, reverse=True))
 
 
@@ -154,6 +159,8 @@ def check_bucket(bucket: Any) -> None:
         raise ConfigError("bucket is an oss2.CryptoBucket: what would be downloaded is still encrypted")
     if not bucket.bucket_name:
         raise ConfigError("the bucket has no name")
+    if not callable(getattr(bucket.auth, "_sign_request", None)):
+        raise ConfigError(f"the bucket's auth must be one of oss2's, not {type(bucket.auth).__name__}: it cannot sign")
     version = getattr(bucket.auth, "auth_version", str)()
     if version == oss2.AUTH_VERSION_4 and not (bucket.region or bucket.cloudbox_id):
         raise ConfigError("the bucket signs V4 and has no region", hint='pass region="cn-..." to oss2.Bucket')

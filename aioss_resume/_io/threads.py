@@ -96,8 +96,16 @@ async def _end_of(work: Future[Any]) -> asyncio.CancelledError | None:
     # The shield is against anyio's scopes, which cancel again at each turn of the loop; the except against the rest.
     with CancelScope(shield=True):
         while not work.done():
+            end = asyncio.wrap_future(work)
+            end.add_done_callback(_heed)
             try:
-                await asyncio.wait([asyncio.wrap_future(work)])
+                await asyncio.wait([end])
             except asyncio.CancelledError as error:
                 cancelled = error
     return cancelled
+
+
+def _heed(end: asyncio.Future[Any]) -> None:
+    """Take note of an error, or asyncio would tell the host program's log that nobody did. Any: as above."""
+    if not end.cancelled():
+        end.exception()

@@ -9,6 +9,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from aiofiles.threadpool.binary import AsyncFileIO
 
 from aioss_resume._core.crc64 import EMPTY, crc64
+from aioss_resume._io.storage import STORAGE, Storage, remove
 from aioss_resume._io.threads import Hops, Threads
 from aioss_resume.errors import LocalFileError, ObjectName, local_file_error
 
@@ -30,19 +32,31 @@ class SummingFile(FileIO):
     """A file that is written from one offset on, and knows the CRC-64 of what it took.
 
     `offset` and `crc64` are always true of the file: they move when a write has been made, by as much as it took.
+    The storage opens, writes and closes it; FileIO makes it a file that aiofiles knows how to wrap.
     """
 
-    def __init__(self, path: Path, identity: tuple[int, int], offset: int, crc: int) -> None:
-        super().__init__(path, "r+", opener=_opener)
-        if not _is_the_file(os.fstat(self.fileno()), identity):
-            self.close()
-            raise FileNotFoundError(errno.ENOENT, "the part file was replaced by another", str(path))
+    def __init__(self, storage: Storage, path: Path, identity: tuple[int, int], offset: int, crc: int) -> None:
+        self.path = path
         self.offset = offset
         self.crc64 = crc
+        self._storage = storage
+        self._descriptor = storage.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            if not _is_the_file(storage.fstat(self._descriptor), identity):
+                raise FileNotFoundError(errno.ENOENT, "the part file was replaced by another", str(path))
+            super().__init__(self._descriptor, "r+", closefd=False)
+        except OSError:
+            storage.close(self._descriptor)
+            raise
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._storage.close(self._descriptor)
 
     def writelines(self, chunks: "Iterable[ReadableBuffer]", /) -> None:
         """Write all chunks, one behind the other."""
-        for part in written_parts(self.fileno(), chunks, self.offset):
+        for part in written_parts(self._storage, self._descriptor, chunks, self.offset):
             self.crc64 = crc64(part, self.crc64)
             self.offset += len(part)
 
@@ -89,10 +103,11 @@ class PartFile:
         identity: Device and inode: whoever opens it again finds out whether it is still the same file.
     """
 
-    def __init__(self, path: Path, name: ObjectName, threads: Threads) -> None:
+    def __init__(self, path: Path, name: ObjectName, threads: Threads, storage: Storage = STORAGE) -> None:
         self.path = path
         self._name = name
         self._threads = threads
+        self._storage = storage
         self.identity = (0, 0)
 
     async def create(self, size: int | None) -> bool:
@@ -104,7 +119,7 @@ class PartFile:
         made: list[tuple[bool, tuple[int, int]]] = []
 
         def make() -> None:
-            made.append(_create(self.path, size or 0))
+            made.append(_create(self._storage, self.path, size or 0))
 
         try:
             await self._threads.run(make)
@@ -112,14 +127,22 @@ class PartFile:
             raise local_file_error("make the part file", error, str(self.path), name=self._name) from None
         except asyncio.CancelledError:
             if made and not made[0][0]:  # the hop has ended, and nobody knows of the file that it made
-                await self.remove()
+                with suppress(OSError):  # that it was cancelled counts, not this
+                    await self.remove()
             raise
         was_there, self.identity = made[0]
         return was_there
 
     async def remove(self) -> None:
-        """Remove it, if it is there."""
-        await self._threads.surely(self.path.unlink, missing_ok=True)
+        """Remove it, if it is there.
+
+        Raises:
+            LocalFileError: It is there still.
+        """
+        try:
+            await self._threads.surely(remove, self._storage, self.path)
+        except OSError as error:
+            raise local_file_error("remove the part file", error, str(self.path), name=self._name) from None
 
     async def open_at(self, offset: int, crc: int) -> "FileSink":
         """A handle of its own that writes from `offset` on; `crc` is the CRC-64 of the span before it."""
@@ -127,7 +150,7 @@ class PartFile:
         opened: list[SummingFile] = []
 
         def open_it() -> None:
-            opened.append(SummingFile(self.path, self.identity, offset, crc))
+            opened.append(SummingFile(self._storage, self.path, self.identity, offset, crc))
 
         try:
             await self._threads.run(open_it)
@@ -186,17 +209,19 @@ class FileSink:
             raise self._failed("close", error) from None
 
     def _failed(self, tried: str, error: OSError) -> LocalFileError:
-        return local_file_error(f"{tried} the part file", error, str(self._file.name), name=self._name)
+        return local_file_error(f"{tried} the part file", error, str(self._file.path), name=self._name)
 
 
-def written_parts(descriptor: int, chunks: "Iterable[ReadableBuffer]", offset: int) -> "Iterator[memoryview]":
+def written_parts(
+    storage: Storage, descriptor: int, chunks: "Iterable[ReadableBuffer]", offset: int
+) -> "Iterator[memoryview]":
     """Write all chunks one behind the other from `offset` on; yields, after each write, what it took.
 
     Source: POSIX pwritev(2) may take fewer bytes than it is given; then it is called again with the rest.
     """
     pieces = [memoryview(chunk).cast("B") for chunk in chunks]
     while pieces:
-        taken = os.pwritev(descriptor, pieces[:_MOST_PIECES], offset)
+        taken = storage.pwritev(descriptor, pieces[:_MOST_PIECES], offset)
         if taken == 0:
             raise OSError(errno.EIO, "the write took no byte")
         offset += taken
@@ -207,53 +232,54 @@ def written_parts(descriptor: int, chunks: "Iterable[ReadableBuffer]", offset: i
             pieces[:1] = [pieces[0][len(part) :]] if len(part) < len(pieces[0]) else []
 
 
-def _opener(path: str, flags: int) -> int:
-    return os.open(path, (flags | os.O_NOFOLLOW | os.O_CLOEXEC) & ~(os.O_CREAT | os.O_TRUNC), 0o600)
-
-
-def _create(path: Path, size: int) -> tuple[bool, tuple[int, int]]:
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # O_NONBLOCK: a planted FIFO must not hang us
+def _create(storage: Storage, path: Path, size: int) -> tuple[bool, tuple[int, int]]:
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK  # O_NONBLOCK: a planted FIFO must not hang us
     try:
-        descriptor, was_there = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600), False
+        descriptor, was_there = storage.open(path, flags | os.O_CREAT | os.O_EXCL), False
     except FileExistsError:
-        descriptor, was_there = _reopen(path, flags), True
+        descriptor, was_there = _reopen(storage, path, flags), True
         if descriptor < 0:
-            path.unlink()
-            descriptor, was_there = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600), False
+            storage.unlink(path)
+            descriptor, was_there = storage.open(path, flags | os.O_CREAT | os.O_EXCL), False
     try:
-        found = os.fstat(descriptor)
-        _check_room(descriptor, size, found)
-        if found.st_size != size:
-            os.ftruncate(descriptor, size)
+        try:
+            found = storage.fstat(descriptor)
+            _check_room(storage, descriptor, size, found)
+            if found.st_size != size:
+                storage.ftruncate(descriptor, size)
+        finally:
+            storage.close(descriptor)
     except OSError:
         if not was_there:
-            path.unlink(missing_ok=True)
+            remove(storage, path)
         raise
-    finally:
-        os.close(descriptor)
     return was_there, (found.st_dev, found.st_ino)
 
 
-def _reopen(path: Path, flags: int) -> int:
+def _reopen(storage: Storage, path: Path, flags: int) -> int:
     """A descriptor of the file that is there; -1 when it is none that we made (a link, a FIFO, another user's)."""
     try:
-        descriptor = os.open(path, flags)
+        descriptor = storage.open(path, flags)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EACCES, errno.ENOENT):
             return -1
         raise
-    found = os.fstat(descriptor)
+    try:
+        found = storage.fstat(descriptor)
+    except OSError:
+        storage.close(descriptor)
+        raise
+    # A second name may be the destination: a power cut can keep the new name of a rename, and the old one too.
     if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid():
         return descriptor
-    os.close(descriptor)
+    storage.close(descriptor)
     return -1
 
 
-def _check_room(descriptor: int, size: int, found: os.stat_result) -> None:
+def _check_room(storage: Storage, descriptor: int, size: int, found: os.stat_result) -> None:
     """OSError now rather than after half of the bytes were fetched."""
-    disk = os.fstatvfs(descriptor)
-    missing = size - found.st_blocks * 512
-    if disk.f_blocks and missing > disk.f_bavail * disk.f_frsize:  # 0 blocks: a file system that does not tell
+    room = storage.room(descriptor)
+    if room is not None and size - found.st_blocks * 512 > room:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

@@ -27,10 +27,22 @@ from crash_model.calls import Calls
 from crash_model.disk import Disk
 from crash_model.mutations import mutations
 from crash_model.promises import Recorded, after_kills, is_kept, survey
-from crash_model.runs import DESTINATION, DIRECTORY, OLD, RANGED, RUNS, SIZE, SMALL, download, put_file, ranged, recover
+from crash_model.runs import (
+    DESTINATION,
+    DIRECTORY,
+    OLD,
+    RANGED,
+    RUNS,
+    SIZE,
+    SMALL,
+    download,
+    put_file,
+    ranged,
+    recover,
+    whole,
+)
 from crash_model.runs import resumed as resumed_run
 from crash_model.runs import small as small_run
-from crash_model.runs import whole
 
 from aioss_resume._io.storage import STORAGE
 from aioss_resume.testing import LocalOSS

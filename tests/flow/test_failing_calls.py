@@ -27,12 +27,14 @@ FORGIVEN: Final = {
     ("close", ".mode"),
     ("unlink", ".mode"),
     ("close", ".checkpoint"),  # it was read
-    ("open", ".part"),  # to prove what an earlier run wrote: what cannot be read is fetched again
-    ("preadv", ".part"),
+    ("preadv", ".part"),  # to prove what an earlier run wrote: what cannot be read is fetched again
     ("close", ".part"),
-    ("open", ".checkpoint"),  # one that cannot be read is ignored
 }
 """Method and kind of file with which a failure may go unnoticed; nothing else may."""
+FORGIVEN_UNLESS_OUT_OF_DESCRIPTORS: Final = {
+    ("open", ".part"),  # to prove it
+    ("open", ".checkpoint"),  # one that cannot be read is ignored
+}
 
 
 async def nothing_before(_oss: LocalOSS, _bucket: Any, _disk: Disk, _path: Path) -> None:
@@ -86,9 +88,12 @@ async def test_whichever_call_fails_the_error_is_told_and_the_next_run_succeeds(
                 break
             swept += 1
             where = f"{method} {nth} on {calls.failed}"
-            was_published = any((call.method, call.kind, call.outcome) == ("replace", ".part", "") for call in calls.made)
+            was_published = any(
+                (call.method, call.kind, call.outcome) == ("replace", ".part", "") for call in calls.made
+            )
             if error is None:
-                assert (method, calls.failed) in FORGIVEN, where
+                may = FORGIVEN | (FORGIVEN_UNLESS_OUT_OF_DESCRIPTORS if number != errno.EMFILE else set())
+                assert (method, calls.failed) in may, where
             else:
                 assert error.errno == number, where
                 assert isinstance(error, type(OSError(number, ""))), where
@@ -102,7 +107,10 @@ async def test_whichever_call_fails_the_error_is_told_and_the_next_run_succeeds(
             result = await download(bucket, disk, path, **RANGED)
             assert result.resumed_bytes + result.fetched_bytes == size
             assert disk.read(path) == whole(size), where
+            if (method, calls.failed) == ("fsync", ".part"):
+                # The kernel forgets that it could not write, and shows what it did not write: nothing can prove that.
+                assert result.resumed_bytes == 0
             left = set(disk.files()) - {str(DESTINATION), str(path)}
             assert not left, f"{where}: {left}"
             assert disk.open_descriptors == 0
-    assert swept > 15
+    assert swept >= 15
