@@ -68,7 +68,7 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", *session.posargs)
 
 
-_OLDEST = ["oss2==2.18.4", "aiohttp==3.10.0", "aiofiles==23.2.1", "anyio==4.4.0", "fastcrc==0.3.5", "filelock==3.30.0"]
+_OLDEST = ["oss2==2.18.4", "aiohttp==3.11.0", "aiofiles==23.2.1", "anyio==4.4.0", "fastcrc==0.4.0", "filelock==3.30.0"]
 
 
 def _built_wheel(session: nox.Session) -> Path:

@@ -44,7 +44,9 @@ class Client:
         self.threads = Threads()
         self.storage = storage
         self.signer = Signer(bucket, KeyRing(lambda: bucket.auth, self.threads, self.clock), self.threads)
-        self.slots = Slots(concurrency)
+        # No more than the caller's pool has, or our own requests would wait in it for each other, against time limits.
+        pool = session.connector.limit if session is not None and session.connector is not None else 0
+        self.slots = Slots(min(concurrency, pool or concurrency))
         self.pacer = Pacer(max_bytes_per_second, self.clock.now()) if max_bytes_per_second else None
         self._given_session = session
         self._own_session: aiohttp.ClientSession | None = None

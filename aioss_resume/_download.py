@@ -338,9 +338,8 @@ class Download:
             found = crc64(chunk, found)
         verified = self._verify(found, pinned)
         self._most_consumed = max(self._most_consumed, pinned.size)
-        passing = self._destination.with_name(passing_name(self._destination.name, self._client.clock.token()))
         publish = partial(
-            publish_whole, passing, chunks, self._destination, self._client.storage, and_then=self._finish
+            publish_whole, self._passing_path(), chunks, self._destination, self._client.storage, and_then=self._finish
         )
         await self._on_disk("write the file", publish, fsync=self._options.fsync)
         return self._result(pinned, resumed=0, verified=verified)
@@ -405,6 +404,10 @@ class Download:
         path = self._destination.with_name(part_name(self._destination.name, self._name, meta))
         self._newest_part = PartFile(path, self._name, self._client.threads, self._client.storage)
         return self._newest_part
+
+    def _passing_path(self) -> Path:
+        """Beside the destination, for what is never resumed: where locks do nothing, nobody else writes there."""
+        return self._destination.with_name(passing_name(self._destination.name, self._client.clock.token()))
 
     def _fill(self, start: _Start) -> Fill:
         keeps_checkpoint = self._keeps_checkpoint(start.pinned.size)
@@ -525,7 +528,7 @@ class Download:
         part_file = None
         try:
             self._require_crc64(None)
-            part_file = self._part_file(answer.meta)
+            part_file = PartFile(self._passing_path(), self._name, self._client.threads, self._client.storage)
             await part_file.create(None)
             self._set_total(answer.length)
             size = await self._pour(answer, part_file)

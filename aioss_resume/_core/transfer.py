@@ -28,6 +28,11 @@ _PATIENCE_LEAST: Final = 0.5
 # Seconds before a flight that got next to nothing counts as slow. Without it, each newcomer was robbed while it waited
 # for its first byte: at 0.25 s of latency and one slow connection, 300 requests a second and no end.
 
+_JOINED_LEAST: Final = 64 * MiB
+_JOINED_PARTS: Final = 32
+# Spans are joined up to that length, or that part of the object. A span whose bytes are not on the disk is fetched
+# again as a whole, so they should not be too long; and not too many, since all of them stand in each checkpoint.
+
 _PART_LEAST: Final = 1 * MiB
 _PART_MOST: Final = 64 * MiB
 _PARTS_PER_SLOT: Final = 4
@@ -230,14 +235,17 @@ class Transfer:
     def crc64(self) -> int:
         """CRC-64 of the whole object, once it is complete."""
         assert self.is_complete
-        return self._done[0].crc64 if self._done else EMPTY
+        found = EMPTY
+        for span in self._done:
+            found = join(found, span.crc64, span.stop - span.start)
+        return found
 
     def spans(self) -> list[Done]:
         """What is written, as a checkpoint keeps it: in order, neighbours joined."""
         flown = [Done(f.start, f.offset, f.crc64) for f in self._flying if f.offset > f.start]
         joined: list[Done] = []
         for span in sorted([*self._done, *self._doubtful, *flown]):
-            joined.append(_joined(joined.pop(), span) if joined and joined[-1].stop == span.start else span)
+            joined.append(_joined(joined.pop(), span) if joined and self._joins(joined[-1], span) else span)
         return joined
 
     def claim(self, most: int | None = None) -> Flight | None:
@@ -334,10 +342,16 @@ class Transfer:
     def _add_done(self, span: Done) -> None:
         insort(self._done, span)
         at = self._done.index(span)
-        if at + 1 < len(self._done) and self._done[at + 1].start == span.stop:
+        if at + 1 < len(self._done) and self._joins(span, self._done[at + 1]):
             self._done[at : at + 2] = [_joined(*self._done[at : at + 2])]
-        if at > 0 and self._done[at - 1].stop == span.start:
+        if at > 0 and self._joins(self._done[at - 1], self._done[at]):
             self._done[at - 1 : at + 1] = [_joined(*self._done[at - 1 : at + 1])]
+
+    def _joins(self, first: Done, second: Done) -> bool:
+        """Whether two spans become one: neighbours, and not so long that one lost page costs too much."""
+        return first.stop == second.start and second.stop - first.start <= max(
+            _JOINED_LEAST, self.size // _JOINED_PARTS
+        )
 
 
 def _joined(first: Done, second: Done) -> Done:

@@ -4,6 +4,7 @@ aiohttp's exceptions print signed addresses and headers, and so would a tracebac
 outside the except blocks, where nothing is chained.
 """
 
+import asyncio
 import base64
 import binascii
 from collections.abc import Mapping
@@ -263,17 +264,21 @@ class Source:
     async def _request(self, signed: Signed) -> aiohttp.ClientResponse:
         if self._session.closed:
             raise permanent(f"{self.name}: the session was closed", self.name, "keep it open meanwhile")
+        limits = self._timeouts
         try:
-            return await self._session.request(
-                signed.method,
-                signed.url,
-                headers=signed.headers,
-                allow_redirects=False,  # aiohttp would hand x-oss-security-token to any host
-                timeout=self._timeout,
-                read_bufsize=READ_BUFFER,
-                auto_decompress=False,
-                proxy=self._proxy,
-            )
+            # aiohttp's limits begin anew with each byte: headers that drip and 1xx without end pass them. Nor do they
+            # count the wait for a connection of the caller's pool.
+            async with asyncio.timeout(limits.connect + limits.response):
+                return await self._session.request(
+                    signed.method,
+                    signed.url,
+                    headers=signed.headers,
+                    allow_redirects=False,  # aiohttp would hand x-oss-security-token to any host
+                    timeout=self._timeout,
+                    read_bufsize=READ_BUFFER,
+                    auto_decompress=False,
+                    proxy=self._proxy,
+                )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             problem = request_error(error, self.name, self._timeouts.response)
         raise problem
@@ -303,8 +308,9 @@ class Source:
                 return b""
         body = b""
         try:
-            while len(body) < MOST_ERROR_BYTES and (chunk := await response.content.readany()):
-                body += chunk
+            async with asyncio.timeout(self._timeouts.response):
+                while len(body) < MOST_ERROR_BYTES and (chunk := await response.content.readany()):
+                    body += chunk
         except (aiohttp.ClientError, TimeoutError, OSError):
             pass  # the status says enough
         return body

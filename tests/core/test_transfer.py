@@ -306,3 +306,16 @@ def test_run_goes_on_from_the_checkpoint_of_the_last(edges):
     checkpoint = Checkpoint(NAME, None, ObjectMeta(NAME.key, MiB, "A1", 7), "p", spans)
     transfer = Transfer(MiB, part_size=MiB, kept=decode(encode(checkpoint)).spans)
     assert transfer.spans() == spans
+
+
+def test_a_lost_page_costs_no_more_than_64_mib_of_a_large_object():
+    """Done spans are joined, but not into one: what is not on the disk is fetched again by whole spans."""
+    size = 1024 * MiB
+    transfer = Transfer(size, part_size=16 * MiB)
+    while flight := transfer.claim():
+        flight.begin(0.0)
+        flight.receive(flight.remaining, 1.0)
+        flight.write(flight.stop, 0)
+        transfer.land(flight, 1.0)
+    assert transfer.is_complete
+    assert {span.stop - span.start for span in transfer.spans()} == {64 * MiB}

@@ -57,6 +57,6 @@ class Watcher:
         if found in self._right():
             self._was_published = True
         elif found != self._old:
-            self.wrong.append(f"the destination had {len(found)} bytes that are neither the old ones nor the right ones")
+            self.wrong.append(f"the destination had {len(found)} bytes, neither the old ones nor the right ones")
         elif self._was_published:
             self.wrong.append("the old file came back")

@@ -207,6 +207,8 @@ class Disk(Storage):
             directory, name = self._at(path)
             target, wanted = self._at(becomes)
             assert directory is target, "a rename between directories is not what a commit is made of"
+            if target.names.get(wanted) is inode:
+                return  # POSIX rename(2): two names of one file both stay, and that counts as success
             del directory.names[name]
             target.names[wanted] = inode
             self.journal.append(Link(target, wanted, inode, was=name))

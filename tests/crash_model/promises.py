@@ -96,12 +96,11 @@ class Survey:
     sample: list[Image] = field(default_factory=list)
 
 
-def survey(recorded: Recorded, *, most: int, seed: int = 1, sample: float = 0.0, by_proof: bool = False) -> Survey:
+def survey(recorded: Recorded, *, most: int, seed: int = 1, sample: float = 0.0) -> Survey:
     """Cut the power after each step, with `most` images each.
 
     Args:
         sample: The share of images to keep.
-        by_proof: Count as progress what is proven rather than what the checkpoint speaks of.
     """
     dice = random.Random(seed)
     found = Survey()
@@ -114,7 +113,7 @@ def survey(recorded: Recorded, *, most: int, seed: int = 1, sample: float = 0.0,
                 seen[key] = _looked_at(recorded, image)
                 if dice.random() < sample:
                     found.sample.append(image)
-            if problem := _broken(seen[key], promised, least, by_proof=by_proof):
+            if problem := _broken(seen[key], promised, least):
                 found.violations.append(f"cut after {cut}, written back at {written_back}: {problem}")
     found.distinct = len(seen)
     return found

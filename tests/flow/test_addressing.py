@@ -49,7 +49,7 @@ class HereOnly(aiohttp.abc.AbstractResolver):
         self,
         host: str,
         port: int = 0,
-        family: socket.AddressFamily = socket.AF_INET,  # noqa: ARG002 - aiohttp's signature
+        family: socket.AddressFamily = socket.AF_INET,
     ) -> list[aiohttp.abc.ResolveResult]:
         self.names.append(host)
         return [

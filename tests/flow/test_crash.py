@@ -109,14 +109,6 @@ async def test_a_kill_after_any_step_loses_nothing(oss: LocalOSS, run: Run) -> N
     assert await in_thread(after_kills, await run(oss)) == []
 
 
-@pytest.mark.xfail(
-    reason="a checkpoint joins neighbours, so bytes that were on the disk are fetched again with those that were not"
-)
-async def test_a_power_cut_costs_no_byte_that_was_on_the_disk(oss: LocalOSS) -> None:
-    found = await in_thread(survey, await resumed_run(oss), most=60, by_proof=True)
-    assert found.violations == []
-
-
 @pytest.mark.parametrize("size", [0, SMALL, SIZE])
 @pytest.mark.parametrize("below", ["", "made/below"])
 async def test_the_model_is_asked_for_what_a_disk_is_asked_for_and_answers_alike(

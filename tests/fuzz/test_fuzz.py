@@ -50,10 +50,10 @@ SEEDS: dict[str, list[bytes]] = {
         b"<?xml version='1.0' encoding='utf-7'?><Error/>",
     ],
     "answer_headers": [
-        b"Content-Range: bytes 100-299/1000\nContent-Length: 200\nETag: \"A1\"\nx-oss-hash-crc64ecma: 1",
+        b'Content-Range: bytes 100-299/1000\nContent-Length: 200\nETag: "A1"\nx-oss-hash-crc64ecma: 1',
         b"Location: http://[::1\nContent-Length: 99999999999999999999",
     ],
-    "names": [b"bucket\n../../etc/passwd\n../../x", b"b\nk\n" + b"\xff" * 300, "b\nk\n".encode() + "é".encode() * 200],
+    "names": [b"bucket\n../../etc/passwd\n../../x", b"b\nk\n" + b"\xff" * 300, b"b\nk\n" + "é".encode() * 200],
 }
 
 

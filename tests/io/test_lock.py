@@ -34,7 +34,7 @@ class FailingLocks(Storage):
     def __init__(self, number: int) -> None:
         self._number = number
 
-    def lock(self, descriptor: int) -> bool:  # noqa: ARG002
+    def lock(self, descriptor: int) -> bool:
         raise OSError(self._number, os.strerror(self._number))
 
 

@@ -324,7 +324,7 @@ async def test_what_is_none_of_ours_is_replaced_and_not_followed(
 
 async def test_a_disk_without_room_is_told_and_nothing_left(path: Path, threads: Threads) -> None:
     class Full(Storage):
-        def room(self, descriptor: int) -> int | None:  # noqa: ARG002
+        def room(self, descriptor: int) -> int | None:
             return SIZE - 1
 
     with pytest.raises(LocalFileError) as caught:

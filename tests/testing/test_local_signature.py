@@ -1,5 +1,6 @@
 """The reference vector of signature version 4, and that each way to sign is checked."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
@@ -186,6 +187,9 @@ def test_an_oss_header_that_is_not_signed_spoils_a_presigned_url(oss: LocalOSS, 
     assert b"SignatureDoesNotMatch" in got.body
 
 
+@pytest.mark.skipif(
+    "additional_headers" not in inspect.signature(oss2.Bucket.sign_url).parameters, reason="this oss2 cannot sign them"
+)
 def test_additional_headers_are_signed(oss: LocalOSS, fetch: Fetch) -> None:
     oss.put("closed", "key", b"data")
     bucket = oss.bucket("closed")

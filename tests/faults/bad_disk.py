@@ -1,0 +1,122 @@
+"""Disks that fill up, take little, fail, wait or tell what was done; each the real one but for that."""
+
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from flow.ranged import RANGED
+from over_old import THRICE
+
+from aioss_resume import Downloader, DownloadResult
+from aioss_resume._io.storage import Storage, StrPath
+
+
+class BadDisk(Storage):
+    """Calls of one kind fail with an errno, after so many that succeeded.
+
+    Args:
+        call: Which method of Storage.
+        error: The errno; 0: it is done.
+        after: So many such calls succeed first.
+        kind: Only files whose name ends so, as far as the path is known; "": all.
+    """
+
+    def __init__(self, call: str = "", error: int = 0, *, after: int = 0, kind: str = "") -> None:
+        self.done: list[tuple[str, str]] = []
+        """Each call, and the file that it was for."""
+        self.failed_at: int | None = None
+        """How many calls were done before the first that failed."""
+        self._call, self._error, self._after, self._kind = call, error, after, kind
+        self._names: dict[int, str] = {}
+        self._lock = threading.Lock()  # guards all of these
+
+    def _meet(self, call: str, of: StrPath | int) -> None:
+        with self._lock:
+            name = self._names.get(of, "") if isinstance(of, int) else os.fspath(of)
+            self.done.append((call, name))
+            if call != self._call or not name.endswith(self._kind) or not self._error:
+                return
+            if self._after:
+                self._after -= 1
+                return
+            if self.failed_at is None:
+                self.failed_at = len(self.done)
+        raise OSError(self._error, os.strerror(self._error), name)
+
+    def open(self, path: StrPath, flags: int, mode: int = 0o600) -> int:
+        self._meet("open", path)
+        descriptor = super().open(path, flags, mode)
+        with self._lock:
+            self._names[descriptor] = os.fspath(path)
+        return descriptor
+
+    def close(self, descriptor: int) -> None:
+        super().close(descriptor)  # as Linux does, whatever it says
+        self._meet("close", descriptor)
+
+    def pwritev(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
+        self._meet("pwritev", descriptor)
+        return super().pwritev(descriptor, buffers, offset)
+
+    def preadv(self, descriptor: int, buffer: memoryview, offset: int) -> int:
+        self._meet("preadv", descriptor)
+        return super().preadv(descriptor, buffer, offset)
+
+    def ftruncate(self, descriptor: int, size: int) -> None:
+        self._meet("ftruncate", descriptor)
+        super().ftruncate(descriptor, size)
+
+    def fsync(self, descriptor: int) -> None:
+        self._meet("fsync", descriptor)
+        super().fsync(descriptor)
+
+    def replace(self, path: StrPath, becomes: StrPath) -> None:
+        self._meet("replace", path)
+        super().replace(path, becomes)
+
+    def unlink(self, path: StrPath) -> None:
+        self._meet("unlink", path)
+        super().unlink(path)
+
+
+class SparingDisk(Storage):
+    """Takes and gives few bytes a call."""
+
+    def __init__(self, few: int) -> None:
+        self._few = few
+
+    def pwritev(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
+        return super().pwritev(descriptor, [memoryview(b"".join(buffers)[: self._few])], offset)
+
+    def preadv(self, descriptor: int, buffer: memoryview, offset: int) -> int:
+        return super().preadv(descriptor, buffer[: self._few], offset)
+
+
+class WaitingDisk(Storage):
+    """Writes begin, and end when they may."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.may_end = threading.Event()
+
+    def pwritev(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
+        self.begun.set()
+        assert self.may_end.wait(30)
+        return super().pwritev(descriptor, buffers, offset)
+
+
+class LocklessDisk(Storage):
+    """Its locks are granted to everyone."""
+
+    def lock(self, descriptor: int) -> bool:
+        return True
+
+
+async def onto(storage: Storage, bucket: Any, path: Path, **keywords: Any) -> DownloadResult:
+    """download(), onto that disk."""
+    downloader = Downloader(bucket)
+    downloader._storage = storage  # a private door for tests
+    async with downloader:
+        return await downloader.download("key", path, **{**RANGED, "retry": THRICE, **keywords})

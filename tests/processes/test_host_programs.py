@@ -1,0 +1,136 @@
+"""Host programs that fork while they download, or end with a download pending."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crash.watching import Watcher
+
+import aioss_resume
+from aioss_resume.testing import GeneratedContent, LocalOSS, MiB
+
+BUCKET, KEY = "examplebucket", "exampledir/host.bin"
+SIZE = 12 * MiB
+RIGHT = GeneratedContent(SIZE, seed=4).read(0, SIZE)
+PROGRAMS = Path(__file__).with_name("programs.py")
+
+
+@pytest.fixture
+def oss() -> Iterator[LocalOSS]:
+    with LocalOSS() as server:
+        server.put(BUCKET, KEY, size=SIZE, seed=4)
+        yield server
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "host.bin"
+
+
+def started(oss: LocalOSS, program: str, path: Path) -> subprocess.Popen[str]:
+    # -X dev: what is never closed or awaited is told on stderr, tasks that are destroyed too.
+    command = [sys.executable, "-X", "dev", str(PROGRAMS), program, oss.endpoint, oss.region, BUCKET, KEY, str(path)]
+    environment = os.environ | {"OSS_ACCESS_KEY_ID": oss.access_key_id, "OSS_ACCESS_KEY_SECRET": oss.access_key_secret}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+
+def told(oss: LocalOSS, program: str, path: Path) -> Any:
+    """What the program printed, once it has ended well and with nothing on stderr."""
+    with started(oss, program, path) as process:
+        output, complaints = process.communicate(timeout=60)
+    lines = [line for line in complaints.splitlines() if "utcnow" not in line]  # oss2's, see pyproject.toml
+    assert lines == []
+    assert process.returncode == 0
+    return json.loads(output)
+
+
+def resume(oss: LocalOSS, path: Path) -> aioss_resume.DownloadResult:
+    keywords: Any = {"multiget_threshold": MiB, "part_size": MiB, "on_busy": "fail"}
+    return asyncio.run(aioss_resume.download(oss.bucket(BUCKET), KEY, path, **keywords))
+
+
+@pytest.mark.parametrize(
+    ("program", "files"),
+    [
+        ("fork_and_exit", ["host.bin"]),
+        ("fork_and_download_elsewhere", ["host.bin", "host.bin.child"]),
+        ("fork_and_download_the_same", ["host.bin"]),
+    ],
+)
+def test_a_fork_in_the_middle_harms_neither_the_parent_nor_the_child(
+    program: str, files: list[str], oss: LocalOSS, path: Path, tmp_path: Path
+) -> None:
+    oss.faults.slow(8 * MiB, times=None)
+    assert told(oss, program, path) == {"verified": True, "codes": [0]}
+    assert sorted(found.name for found in tmp_path.iterdir()) == files
+    assert all((tmp_path / name).read_bytes() == RIGHT for name in files)
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("end_with_a_download_pending", {"cancelled": True}),
+        ("fail_with_a_download_pending", {"raised": ["the host program's own"]}),
+    ],
+)
+def test_a_loop_that_ends_with_a_download_pending_leaves_what_can_be_resumed(
+    program: str, expected: object, oss: LocalOSS, path: Path, tmp_path: Path
+) -> None:
+    held = oss.faults.stall(after_requests=6, times=None)
+    assert told(oss, program, path) == expected
+    assert not path.exists()
+    held.cancel()
+    result = resume(oss, path)
+    assert result.resumed_bytes >= 4 * MiB
+    assert path.read_bytes() == RIGHT
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.xfail(reason="a forked child inherits the flock: PathLock wants os.register_at_fork", strict=True)
+def test_a_child_that_outlives_its_killed_parent_does_not_keep_the_path(oss: LocalOSS, path: Path) -> None:
+    held = oss.faults.stall(after_requests=6, times=None)
+    with started(oss, "fork_and_be_killed", path) as process:
+        assert process.wait(60) == -9
+        held.cancel()
+        try:
+            assert resume(oss, path).verified
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+    assert path.read_bytes() == RIGHT
+
+
+def test_processed_objects_of_two_processes_are_never_mixed_where_locks_do_nothing(
+    oss: LocalOSS, path: Path, tmp_path: Path
+) -> None:
+    """They have no CRC-64 that would tell: a part file of both would be published as it comes."""
+    path.write_bytes(b"old")
+    oss.faults.stall(6 * MiB, seconds=1.5, nth=1)
+    oss.faults.stall(MiB, nth=2)
+    with (
+        Watcher(path, b"old", lambda: [RIGHT]) as watcher,
+        started(oss, "process_without_locks", path) as one,
+        started(oss, "process_without_locks", path) as other,
+    ):
+        assert one.stdout is not None
+        assert other.stdout is not None
+        for process, count in (one, 6 * MiB), (other, 7 * MiB):
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+            oss.wait_for_bytes(count)
+        assert one.stdout.readline() == "ready\n"
+        assert json.loads(one.stdout.readline()) == {"size": SIZE}
+        oss.drop_connections()
+        assert other.stdout.readline() == "ready\n"
+        assert json.loads(other.stdout.readline()) == {"size": SIZE}
+    assert watcher.wrong == []
+    assert path.read_bytes() == RIGHT
+    assert list(tmp_path.iterdir()) == [path]
