@@ -7,7 +7,9 @@ meanwhile). Here a snapshot serves all requests for a few seconds, and a new one
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
+from urllib.parse import quote
 
 import oss2.auth
 from oss2.exceptions import OssError
@@ -20,7 +22,7 @@ _FRESH_SECONDS: Final = 10.0
 # Providers keep their own keys until shortly before these expire, so asking them is cheap: the hop is what is saved.
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: they leave no room for what is cached
 class Keys:
     """A snapshot of what signs a request. Its repr shows none of it."""
 
@@ -48,6 +50,11 @@ class Keys:
     @property
     def secrets(self) -> tuple[str, str, str]:
         return self.access_key_id, self.access_key_secret, self.security_token or ""
+
+    @cached_property
+    def as_echoed(self) -> frozenset[str]:
+        """The secrets as an answer may repeat them: as they are, and as an address would have them."""
+        return frozenset(form for each in self.secrets for form in (each, quote(each, safe="")))
 
 
 def provider_of(auth: Any) -> Any | None:

@@ -347,7 +347,9 @@ class Source:
 
 def _proxy(bucket: Any) -> str | None:
     """The proxy that requests, and so oss2, would take for the bucket's endpoint. Any: oss2 has no types."""
-    proxies = bucket.proxies or {}
+    proxies = bucket.proxies
+    if not proxies:
+        return None
     endpoint = urlsplit(bucket.endpoint)
     for key in (f"{endpoint.scheme}://{endpoint.hostname}", endpoint.scheme, f"all://{endpoint.hostname}", "all"):
         if proxies.get(key):

@@ -80,7 +80,7 @@ class Signed:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must not be repeated to anyone, the longest first."""
-        found = set(self.keys.secrets if self.keys else ())
+        found: set[str] = set()
         for name, value in self.headers.items():
             if name.lower() == "x-oss-security-token":
                 found.add(value)
@@ -88,6 +88,8 @@ class Signed:
                 found |= {value, value.split()[-1], value.rpartition("Signature=")[2], value.rpartition(":")[2]}
                 found |= set(_ACCESS_KEY_ID.findall(value))  # when a signer of the user's own has the keys
         found |= {quote(each, safe="") for each in found}  # as an address would have them
+        if self.keys is not None:
+            found |= self.keys.as_echoed
         return tuple(sorted((each for each in found if len(each) >= _SECRET_LEAST), key=len, reverse=True))
 
 
