@@ -62,6 +62,13 @@ def crash(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """Hours of downloads with faults: `nox -s soak -- --seconds 3600`."""
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.soak", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Benchmarks against the rivals: `nox -s bench -- large --runs 3`."""
     session.install("-e", ".[bench]")

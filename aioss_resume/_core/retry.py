@@ -42,11 +42,13 @@ SKEWED_CLOCK: Final = "RequestTimeTooSkewed"
 class Attempts:
     """How often one piece of work was tried without getting on.
 
-    `failed` counts the tries since the last progress that counts; it never exceeds the policy's attempts.
+    `failed` counts the tries since the last progress that counts, and `contradicted` those of them that ended with a
+    ProtocolError; neither exceeds the policy's attempts.
     """
 
     policy: RetryPolicy
     failed: int = 0
+    contradicted: int = 0
     total: int = 0
 
     def wait_after(self, error: AiossError, *, progress: int, chance: float) -> float | None:
@@ -59,15 +61,11 @@ class Attempts:
                 Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
         """
         if progress >= PROGRESS_THAT_COUNTS:
-            self.failed = 0
+            self.failed = self.contradicted = 0
         self.failed += 1
+        self.contradicted += isinstance(error, ProtocolError)
         self.total += 1
-        if not may_help(error):
-            return None
-        most = (
-            min(self.policy.attempts, _PROTOCOL_ATTEMPTS) if isinstance(error, ProtocolError) else self.policy.attempts
-        )
-        if self.failed >= most:
+        if not may_help(error) or self.failed >= self.policy.attempts or self.contradicted >= _PROTOCOL_ATTEMPTS:
             return None
         wait = chance * min(self.policy.wait_max, self.policy.wait_initial * 2.0 ** min(self.failed - 1, 60))
         asked = getattr(error, "retry_after", None)

@@ -98,7 +98,12 @@ def _replace(storage: Storage, path: Path, data: bytes, *, fsync: bool) -> None:
     if not exists(storage, path.parent):
         make_missing(storage, path.parent, 0o700, fsync=False)
     remove(storage, temporary)  # of a run that was killed here
-    descriptor = storage.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
+    # Where locks do nothing, another process may be flushing right now, and take the temporary file from under us. Its
+    # checkpoint is as good as ours: of the same name, and proven before it is believed.
+    try:
+        descriptor = storage.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
+    except FileExistsError:
+        return
     try:
         try:
             for _ in written_parts(storage, descriptor, [data], 0):
@@ -110,7 +115,8 @@ def _replace(storage: Storage, path: Path, data: bytes, *, fsync: bool) -> None:
                 storage.fsync(descriptor)
         finally:
             storage.close(descriptor)
-        storage.replace(temporary, path)
+        with suppress(FileNotFoundError):
+            storage.replace(temporary, path)
     except OSError:
         with suppress(OSError):  # what went wrong first counts
             remove(storage, temporary)

@@ -2,13 +2,15 @@
 
 The lock saves work and never guards correctness: on Lustre, GPFS and some NFS it is granted to everyone. What is
 published without it is right all the same: part files of different contents have different names, and writes of the
-same content at the same offsets change nothing.
+same content at the same offsets change nothing. What remains where locks do nothing: a second process that writes bytes
+that were damaged on their way into the file that the first has just published, until its own CRC-64 tells it so.
 """
 
 import errno
 import os
 from contextlib import suppress
 from typing import Final
+from weakref import WeakSet
 
 from aioss_resume._io.storage import STORAGE, Storage, StrPath
 
@@ -49,6 +51,7 @@ class PathLock:
                 raise
             if is_ours and is_there:
                 self._descriptor = descriptor
+                _held.add(self)
                 return True
             storage.close(descriptor)
             if not is_ours:
@@ -65,8 +68,25 @@ class PathLock:
     def release(self) -> None:
         """Remove the file and let go, in that order: whoever waits finds it removed, and makes a new one."""
         if self.is_held:
-            descriptor, self._descriptor = self._descriptor, -1
             with suppress(OSError):
                 self._storage.unlink(self._path)
-            with suppress(OSError):  # nothing was written
-                self._storage.close(descriptor)
+            self._let_go()
+
+    def _let_go(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        _held.discard(self)
+        with suppress(OSError):  # nothing was written
+            self._storage.close(descriptor)
+
+
+_held: Final[WeakSet[PathLock]] = WeakSet()
+
+
+def _let_go_in_child() -> None:
+    """A forked child has the descriptors too, and would keep the paths when its parent is gone."""
+    for lock in list(_held):
+        lock._let_go()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go_in_child)

@@ -156,3 +156,12 @@ def test_permanent_request_error_is_final():
     error = RequestError("the certificate is wrong")
     error.permanent = True
     assert not may_help(error)
+
+
+def test_a_contradiction_after_resets_is_tried_again():
+    """Its own limit counts contradictions only: a proxy that was confused once is no reason to give up."""
+    attempts = Attempts(RetryPolicy(attempts=20))
+    for error in (RequestError("cut"), RequestError("cut"), RequestError("cut"), ProtocolError("shifted")):
+        assert attempts.wait_after(error, progress=0, chance=0.5) is not None
+    assert attempts.wait_after(ProtocolError("shifted"), progress=0, chance=0.5) is not None
+    assert attempts.wait_after(ProtocolError("shifted"), progress=0, chance=0.5) is None

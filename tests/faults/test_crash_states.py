@@ -62,7 +62,7 @@ def test_C02_a_killed_process_is_resumed(oss: LocalOSS, path: Path) -> None:
 
 async def test_C03_a_torn_checkpoint_is_none(bucket: Any, path: Path, kept: Path) -> None:
     whole_checkpoint = kept.read_bytes()
-    for length in [*range(0, len(whole_checkpoint), 41), len(whole_checkpoint) - 1]:
+    for length in [*range(0, len(whole_checkpoint), 83), len(whole_checkpoint) - 1]:
         kept.write_bytes(whole_checkpoint[:length])
         assert (await brings(bucket, path)).verified
         path.write_bytes(OLD)
@@ -70,7 +70,7 @@ async def test_C03_a_torn_checkpoint_is_none(bucket: Any, path: Path, kept: Path
 
 async def test_C04_a_flipped_checkpoint_never_makes_a_wrong_file(bucket: Any, path: Path, kept: Path) -> None:
     before = kept.read_bytes()
-    for bit in range(3, 8 * len(before), 131):
+    for bit in range(3, 8 * len(before), 397):
         flipped = bytearray(before)
         flipped[bit // 8] ^= 1 << bit % 8
         kept.write_bytes(flipped)

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.anyio
 
 OTHERS = begins_at(PART)
 WHERE = pytest.mark.parametrize("where", [0, PART], ids=["first", "others"])
-CUTS = pytest.mark.parametrize("cut", [0, 1, PART - 1])
+CUTS = pytest.mark.parametrize("cut", [0, PART - 1])
 PARTS = range(2, 12)
 """The requests of a download in ranges, but for the first."""
 

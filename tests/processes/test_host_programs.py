@@ -45,7 +45,8 @@ def told(oss: LocalOSS, program: str, path: Path) -> Any:
     """What the program printed, once it has ended well and with nothing on stderr."""
     with started(oss, program, path) as process:
         output, complaints = process.communicate(timeout=60)
-    lines = [line for line in complaints.splitlines() if "utcnow" not in line]  # oss2's, see pyproject.toml
+    # oss2's (see pyproject.toml), and what asyncio says of a machine that is busy, are none of ours.
+    lines = [line for line in complaints.splitlines() if "utcnow" not in line and not line.startswith("Executing <")]
     assert lines == []
     assert process.returncode == 0
     return json.loads(output)
@@ -93,7 +94,6 @@ def test_a_loop_that_ends_with_a_download_pending_leaves_what_can_be_resumed(
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.xfail(reason="a forked child inherits the flock: PathLock wants os.register_at_fork", strict=True)
 def test_a_child_that_outlives_its_killed_parent_does_not_keep_the_path(oss: LocalOSS, path: Path) -> None:
     held = oss.faults.stall(after_requests=6, times=None)
     with started(oss, "fork_and_be_killed", path) as process:

@@ -72,7 +72,7 @@ def assert_well(runs: list[Run], codes: list[int]) -> None:
 def test_processes_share_the_work_where_locks_hold(
     count: int, stack: ExitStack, oss: LocalOSS, path: Path, tmp_path: Path
 ) -> None:
-    oss.faults.slow(8 * MiB, times=None)
+    oss.faults.slow(3 * MiB, times=None)  # a second, in which all of them get to the lock
     with Watcher(path, OLD, lambda: [RIGHT]) as watcher:
         runs = started(stack, oss, path, count, no_locks=False)
         codes = [run.end() for run in runs]
@@ -195,7 +195,7 @@ def test_a_late_writer_whose_bytes_were_wrong_mends_what_another_published(
 
 
 def test_a_locked_path_is_freed_by_an_owner_that_was_stopped(stack: ExitStack, oss: LocalOSS, path: Path) -> None:
-    """Where locks hold, nobody takes over from a stopped owner: whoever waits has the file when it has gone on."""
+    """Where locks hold, nobody takes over from a stopped owner: whoever waits goes on when it has."""
     held = oss.faults.stall(after_requests=6, times=None)
     child, owner = one(stack, oss, path)
     oss.wait_for_bytes(6 * MiB)
@@ -203,12 +203,11 @@ def test_a_locked_path_is_freed_by_an_owner_that_was_stopped(stack: ExitStack, o
     _, waiter = one(stack, oss, path)
     assert not waiter.wait_for_end(0.5)
     assert waiter.resumed_from is None
+    assert path.read_bytes() == OLD
     held.cancel()
     oss.drop_connections()
     child.send(signal.SIGCONT)
     assert (owner.end(), waiter.end()) == (0, 0), (owner.failure, waiter.failure)
-    assert waiter.result is not None
-    assert waiter.result.fetched_bytes == 0
     assert path.read_bytes() == RIGHT
 
 
