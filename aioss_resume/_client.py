@@ -83,6 +83,11 @@ class Client:
         finally:  # also when this task is cancelled meanwhile
             await self.threads.close()
 
+    async def keep_pace(self, length: int) -> None:
+        """Wait, after `length` bytes were received, as long as max_bytes_per_second demands."""
+        if self.pacer is not None and (wait := self.pacer.draw(length, self.clock.now())):
+            await self.clock.sleep(wait)
+
     async def slot(self) -> Slot:
         """A place among the requests in flight, in turn. Whoever gets it gives it back."""
         granted = asyncio.Event()

@@ -3,40 +3,34 @@
 import asyncio
 import errno
 import logging
-import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 from aioss_resume._attempts import tried
 from aioss_resume._client import Client
 from aioss_resume._core.checkpoint import Checkpoint, Unusable
 from aioss_resume._core.crc64 import EMPTY, crc64
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume._core.paths import checkpoint_name, lock_name, part_name, passing_name
+from aioss_resume._core.paths import part_name
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Done, Flight, Transfer, choose_part_size
 from aioss_resume._core.window import Window
 from aioss_resume._fill import Fill
-from aioss_resume._io.commit import commit, prepare, publish_whole
 from aioss_resume._io.fetch import Answer, Source, Tally
-from aioss_resume._io.flush import CheckpointFile
-from aioss_resume._io.lock import POLL_FIRST, POLL_MOST, PathLock
-from aioss_resume._io.storage import exists, remove_made
-from aioss_resume._io.verify import crc64_of_file
 from aioss_resume._io.write import PartFile
+from aioss_resume._place import Found, Place
+from aioss_resume._processed import ProcessedStream
 from aioss_resume._small import fetch_small
 from aioss_resume.errors import (
-    DownloadInProgressError,
     IntegrityError,
     LocalFileError,
     ObjectChangedError,
     ObjectName,
     ProtocolError,
-    RequestError,
     ServiceError,
     local_file_error,
 )
@@ -45,7 +39,6 @@ from aioss_resume.options import AUTO_PART_SLOTS, RESTARTS_MOST, WRITE_SIZE, Dow
 
 logger = logging.getLogger("aioss_resume")
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 _FIRST_BYTE = Range(0, 1)
@@ -57,16 +50,6 @@ class _Mismatch(Exception):
     def __init__(self, pinned: ObjectMeta, crc64: int) -> None:
         super().__init__()
         self.pinned, self.crc64 = pinned, crc64
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What there is at the destination when the lock is held; `reason` is why a checkpoint cannot be read."""
-
-    exists: bool
-    checkpoint: Checkpoint | None = None
-    reason: str | None = None
-    after_another: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +79,11 @@ class Download:
         self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._client = client
         self._name = name
-        self._destination = destination
         self._options = options
         self._tally = Tally()
         self._most_consumed = 0
         self._newest_part: PartFile | None = None
-        self._lock = PathLock(destination.with_name(lock_name(destination.name)), client.storage)
-        self._made: list[Path] = []
-        self._has_checkpoint = False
+        self._place = Place(client, name, destination, options)
         self._transfer: Transfer | None = None
         self._started = client.clock.now()
         assert options.params is not None
@@ -124,14 +104,6 @@ class Download:
             clock=client.clock,
             tally=self._tally,
         )
-        directory = options.store.directory if options.store else destination.parent
-        self._checkpoint_file = CheckpointFile(
-            Path(directory) / checkpoint_name(str(destination), name, options.version_id),
-            name,
-            client.threads,
-            client.storage,
-            fsync=options.fsync,
-        )
 
     @property
     def consumed(self) -> int:
@@ -145,58 +117,16 @@ class Download:
         Raises:
             AiossError: As design and docstrings of `download()` say; what was written is kept for the next run.
         """
-        logger.info("downloading %s to %s", self._name, self._destination)
+        logger.info("downloading %s to %s", self._name, self._place.path)
         try:
-            found = await self._hold()
+            found = await self._place.hold(waits=self._options.on_busy == "wait")
             result = await self._bring(found)
         finally:
-            if self._lock.is_held or self._made:
-                await self._client.threads.surely(self._let_go)
+            await self._place.let_go()
         logger.info("%s", result)
         return result
 
-    async def _hold(self) -> _Found:
-        """Hold the lock, and see what is there."""
-        found = await self._on_disk("prepare the destination", self._look_around)
-        if found is not None:
-            return found
-        if self._options.on_busy == "fail":
-            raise DownloadInProgressError(
-                f"{self._name}: another process is downloading to {str(self._destination)!r}",
-                name=self._name,
-                hint='wait for it with on_busy="wait"',
-            )
-        pause = POLL_FIRST
-        while found is None:
-            await self._client.clock.sleep(pause * (0.5 + self._client.clock.chance()))
-            pause = min(pause * 1.5, POLL_MOST)
-            found = await self._on_disk("prepare the destination", self._look_around)
-        return replace(found, after_another=True)
-
-    def _look_around(self) -> _Found | None:
-        """In a thread: make the missing parents, try the lock, and see what is there; None if another has the lock."""
-        made, is_there = prepare(self._destination, self._client.storage, fsync=self._options.fsync)
-        self._made = made or self._made
-        if not self._lock.try_hold():
-            return None
-        try:
-            return _Found(is_there, self._checkpoint_file.load())
-        except Unusable as reason:
-            return _Found(is_there, reason=str(reason))
-
-    def _let_go(self) -> None:
-        """In a thread: whoever waits for the destination may have it."""
-        self._lock.release()
-        remove_made(self._client.storage, self._made)  # succeeds only where nothing was written
-
-    def _finish(self) -> None:
-        """In a thread, when the file has its name: remove what only served to get there."""
-        if self._has_checkpoint:
-            self._checkpoint_file.remove_now()
-        self._lock.release()
-        self._made = []
-
-    async def _bring(self, found: _Found) -> DownloadResult:
+    async def _bring(self, found: Found) -> DownloadResult:
         overwrite = self._options.overwrite
         if found.exists and (found.after_another or overwrite == "if_changed") and not self._is_processed:
             same = await self._same_as_destination()
@@ -206,7 +136,7 @@ class Download:
             raise local_file_error(
                 "download to",
                 errno.EEXIST,
-                str(self._destination),
+                str(self._place.path),
                 name=self._name,
                 hint='overwrite is "never": remove the file, or choose another path',
             )
@@ -217,12 +147,7 @@ class Download:
     async def _same_as_destination(self) -> ObjectMeta | None:
         """The object, if the destination has its size and CRC-64 already."""
         meta = await self._with_slot(self._look)
-        if meta.crc64 is None:
-            return None
-        there = await crc64_of_file(
-            self._destination, meta.size, self._client.threads, self._client.storage, name=self._name
-        )
-        return meta if there == meta.crc64 else None
+        return meta if await self._place.has(meta) else None
 
     async def _look(self) -> ObjectMeta:
         """The object's facts, for the price of one byte."""
@@ -265,9 +190,9 @@ class Download:
                 mismatched = found.pinned
             checkpoint = None
 
-    def _usable(self, found: _Found) -> Checkpoint | None:
+    def _usable(self, found: Found) -> Checkpoint | None:
         """What an earlier run left, if this one can go on from it."""
-        self._has_checkpoint = found.checkpoint is not None or found.reason is not None
+        self._place.has_checkpoint = found.checkpoint is not None or found.reason is not None
         reason = found.reason
         if found.checkpoint is not None:
             try:
@@ -277,14 +202,14 @@ class Download:
             else:
                 return found.checkpoint
         if reason:
-            logger.warning("%s: the checkpoint %s is ignored: %s", self._name, self._checkpoint_file.path, reason)
+            logger.warning("%s: the checkpoint %s is ignored: %s", self._name, self._place.checkpoint_file.path, reason)
         return None
 
     def _check_fit(self, checkpoint: Checkpoint) -> None:
         meta = checkpoint.meta
         if (checkpoint.name, checkpoint.version_id) != (self._name, self._options.version_id):
             raise Unusable("it is of another object")
-        if checkpoint.part_file != part_name(self._destination.name, self._name, meta):
+        if checkpoint.part_file != part_name(self._place.path.name, self._name, meta):
             raise Unusable("it names a part file that is not this object's")
         if meta.if_match is None and meta.crc64 is None:
             raise Unusable("the object has neither ETag nor CRC-64 to know it by")
@@ -313,11 +238,11 @@ class Download:
         if start.flight is None:
             slot.give_back()
         fill = self._fill(start)
-        self._has_checkpoint = self._has_checkpoint or fill.flush is not None
+        self._place.has_checkpoint = self._place.has_checkpoint or fill.flush is not None
         try:
             await fill.run(start.flight, start.answer, slot)
             verified = self._verify(start.transfer.crc64, start.pinned)
-            await self._publish(start.part_file, start.pinned.size)
+            await self._place.commit(start.part_file, start.pinned.size)
         except _Mismatch:
             raise
         except BaseException:
@@ -337,11 +262,8 @@ class Download:
         for chunk in chunks:
             found = crc64(chunk, found)
         verified = self._verify(found, pinned)
-        self._most_consumed = max(self._most_consumed, pinned.size)
-        publish = partial(
-            publish_whole, self._passing_path(), chunks, self._destination, self._client.storage, and_then=self._finish
-        )
-        await self._on_disk("write the file", publish, fsync=self._options.fsync)
+        self._note_consumed(pinned.size)
+        await self._place.publish(chunks)
         return self._result(pinned, resumed=0, verified=verified)
 
     def _fits_in_memory(self, meta: ObjectMeta, given: Range) -> bool:
@@ -401,13 +323,8 @@ class Download:
         return size >= self._options.multiget_threshold and size > 0
 
     def _part_file(self, meta: ObjectMeta) -> PartFile:
-        path = self._destination.with_name(part_name(self._destination.name, self._name, meta))
-        self._newest_part = PartFile(path, self._name, self._client.threads, self._client.storage)
+        self._newest_part = self._place.part_file(meta)
         return self._newest_part
-
-    def _passing_path(self) -> Path:
-        """Beside the destination, for what is never resumed: where locks do nothing, nobody else writes there."""
-        return self._destination.with_name(passing_name(self._destination.name, self._client.clock.token()))
 
     def _fill(self, start: _Start) -> Fill:
         keeps_checkpoint = self._keeps_checkpoint(start.pinned.size)
@@ -424,7 +341,7 @@ class Download:
         )
 
     async def _flush(self, start: _Start) -> None:
-        await self._checkpoint_file.flush(
+        await self._place.checkpoint_file.flush(
             Checkpoint(
                 name=self._name,
                 version_id=self._options.version_id,
@@ -492,19 +409,14 @@ class Download:
             raise _Mismatch(pinned, found)
         return True
 
-    async def _publish(self, part_file: PartFile, size: int) -> None:
-        """The file gets its name; the checkpoint goes last."""
-        at = self._destination, self._client.storage
-        publish = partial(commit, part_file.path, part_file.identity, size, *at, and_then=self._finish)
-        await self._on_disk("commit the file", publish, fsync=self._options.fsync)
-
     async def _keep(self, start: _Start) -> None:
         """Leave what was written to the next run; nothing, where there is nothing or it could not be resumed."""
         try:
-            is_there = await self._client.threads.surely(
-                exists, self._client.storage, start.part_file.path, follow_symlinks=False
-            )
-            if is_there and start.transfer.spans() and self._keeps_checkpoint(start.pinned.size):
+            if (
+                await self._place.is_there(start.part_file)
+                and start.transfer.spans()
+                and self._keeps_checkpoint(start.pinned.size)
+            ):
                 await self._flush(start)
             else:
                 await self._forget()
@@ -513,67 +425,23 @@ class Download:
 
     async def _forget(self) -> None:
         """Remove what was written of an object that we do not want any more."""
-        await self._checkpoint_file.remove()
+        await self._place.checkpoint_file.remove()
         if self._newest_part is not None:
             await self._newest_part.remove()
 
     async def _bring_processed(self) -> DownloadResult:
-        """What OSS makes of the object on the way: of unknown length, in one stream, from zero at each attempt."""
-        return await self._with_slot(
-            lambda: tried(self._stream_processed, self._options.retry, self._client.clock, self._tally)
-        )
+        """What OSS makes of the object on the way: from zero at each attempt."""
+        self._require_crc64(None)
+        stream = ProcessedStream(self._source, self._place, self._client, self._set_total, self._note_consumed)
+        meta = await self._with_slot(lambda: tried(stream.bring, self._options.retry, self._client.clock, self._tally))
+        return self._result(meta, resumed=0, verified=False)
 
-    async def _stream_processed(self) -> DownloadResult:
-        answer = await self._source.open_whole()
-        part_file = None
-        try:
-            self._require_crc64(None)
-            part_file = PartFile(self._passing_path(), self._name, self._client.threads, self._client.storage)
-            await part_file.create(None)
-            self._set_total(answer.length)
-            size = await self._pour(answer, part_file)
-            await self._publish(part_file, size)
-        except BaseException:
-            if part_file is not None:
-                await part_file.remove()
-            raise
-        finally:
-            answer.close()
-        return self._result(replace(answer.meta, size=size, crc64=None), resumed=0, verified=False)
-
-    async def _pour(self, answer: Answer, part_file: PartFile) -> int:
-        """All of a body into the part file; its length."""
-        sink = await part_file.open_at(0, EMPTY)
-        try:
-            gathered: list[bytes] = []
-            while chunk := await answer.receive():
-                gathered.append(chunk)
-                if sum(map(len, gathered)) >= WRITE_SIZE:
-                    await sink.write(gathered)
-                    gathered = []
-                    self._most_consumed = max(self._most_consumed, sink.offset)
-            if gathered:
-                await sink.write(gathered)
-            self._most_consumed = max(self._most_consumed, sink.offset)
-        finally:
-            await sink.close()
-        if answer.length is not None and sink.offset != answer.length:
-            raise RequestError(
-                f"{self._name}: the body was cut short at {sink.offset} of {answer.length}", name=self._name
-            )
-        return sink.offset
-
-    async def _on_disk(self, tried: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """A call of the file system, off the loop; its OSError as ours."""
-        try:
-            return await self._client.threads.run(call, *args, **kwargs)
-        except OSError as error:
-            path = error.filename or str(self._destination)
-            raise local_file_error(tried, error, os.fsdecode(path), name=self._name) from None
+    def _note_consumed(self, consumed: int) -> None:
+        self._most_consumed = max(self._most_consumed, consumed)
 
     def _result(self, meta: ObjectMeta, *, resumed: int, verified: bool, skipped: bool = False) -> DownloadResult:
         return DownloadResult(
-            path=self._destination,
+            path=self._place.path,
             key=self._name.key,
             version_id=meta.version_id,
             size=meta.size,

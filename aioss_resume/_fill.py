@@ -153,7 +153,7 @@ class Fill:
             open_sink=self.part_file.open_at,
             policy=self.policy,
             clock=self.client.clock,
-            pacer=self.client.pacer,
+            keep_pace=self.client.keep_pace,
             tally=self.tally,
             on_written=self._count,
             on_answered=self.transfer.note_latency,

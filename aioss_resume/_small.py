@@ -30,8 +30,7 @@ async def fetch_small(first: Answer, source: Source, policy: RetryPolicy, client
                     raise RequestError(f"{source.name}: the body was cut short at {length}", name=source.name)
                 chunks.append(chunk)
                 length += len(chunk)
-                if client.pacer is not None and (wait := client.pacer.draw(len(chunk), client.clock.now())):
-                    await client.clock.sleep(wait)
+                await client.keep_pace(len(chunk))
         except WORTH_TRYING_AGAIN as error:
             problem = error
         else:

@@ -8,7 +8,6 @@ from anyio import CancelScope
 from aioss_resume._attempts import WORTH_TRYING_AGAIN, wait_or_raise
 from aioss_resume._core.crc64 import EMPTY
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume._core.pacing import Pacer
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.retry import Attempts
 from aioss_resume._core.transfer import Flight
@@ -28,7 +27,7 @@ class Route:
         pinned: The object that they are of.
         open_sink: Where they go: from an offset on, behind bytes of that CRC-64.
         policy: How often each is tried.
-        pacer: Keeps the rate; None: no limit.
+        keep_pace: Awaited after each chunk, with its length in bytes.
         tally: Counts the requests.
         on_written: Awaited after each write, with its length in bytes; it may make the span wait.
         on_answered: Called with the seconds until a request was answered.
@@ -40,7 +39,7 @@ class Route:
     open_sink: Callable[[int, int], Awaitable[Sink]]
     policy: RetryPolicy
     clock: Clock
-    pacer: Pacer | None
+    keep_pace: Callable[[int], Awaitable[None]]
     tally: Tally
     on_written: Callable[[int], Awaitable[None]]
     on_answered: Callable[[float], None]
@@ -130,8 +129,7 @@ class SpanFetch:
             self._gathering_since = now
         self._gathered.append(chunk)
         self._gathered_bytes += len(chunk)
-        if route.pacer is not None and (wait := route.pacer.draw(len(chunk), now)):
-            await route.clock.sleep(wait)
+        await route.keep_pace(len(chunk))
         return now
 
     async def _write(self) -> None:

@@ -1,0 +1,167 @@
+"""Where one object goes: the destination, what lies beside it, and who may write there."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from aioss_resume._client import Client
+from aioss_resume._core.checkpoint import Checkpoint, Unusable
+from aioss_resume._core.objects import ObjectMeta
+from aioss_resume._core.paths import checkpoint_name, lock_name, part_name, passing_name
+from aioss_resume._io.commit import commit, prepare, publish_whole
+from aioss_resume._io.flush import CheckpointFile
+from aioss_resume._io.lock import POLL_FIRST, POLL_MOST, PathLock
+from aioss_resume._io.storage import exists, remove_made
+from aioss_resume._io.verify import crc64_of_file
+from aioss_resume._io.write import PartFile
+from aioss_resume.errors import DownloadInProgressError, ObjectName, local_file_error
+from aioss_resume.options import DownloadOptions
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is when the lock is held.
+
+    Attributes:
+        exists: Whether there is a file at the destination.
+        checkpoint: What an earlier run left; `reason` is why it cannot be read.
+        after_another: Another process had the lock first.
+    """
+
+    exists: bool
+    checkpoint: Checkpoint | None = None
+    reason: str | None = None
+    after_another: bool = False
+
+
+class Place:
+    """One destination of one download.
+
+    Attributes:
+        path: Absolute.
+        checkpoint_file: Beside it, or in the store.
+        has_checkpoint: Whether there may be one, to be removed in the end.
+    """
+
+    def __init__(self, client: Client, name: ObjectName, path: Path, options: DownloadOptions) -> None:
+        self.path = path
+        self.has_checkpoint = False
+        self._client = client
+        self._name = name
+        self._fsync = options.fsync
+        self._lock = PathLock(path.with_name(lock_name(path.name)), client.storage)
+        self._made: list[Path] = []
+        directory = options.store.directory if options.store else path.parent
+        self.checkpoint_file = CheckpointFile(
+            Path(directory) / checkpoint_name(str(path), name, options.version_id),
+            name,
+            client.threads,
+            client.storage,
+            fsync=options.fsync,
+        )
+
+    async def hold(self, *, waits: bool) -> Found:
+        """Hold the lock, and see what is there.
+
+        Raises:
+            LocalFileError: The destination cannot be one.
+            DownloadInProgressError: Another process has the lock, and we are not to wait.
+        """
+        found = await self._on_disk("prepare the destination", self._look_around)
+        if found is not None:
+            return found
+        if not waits:
+            raise DownloadInProgressError(
+                f"{self._name}: another process is downloading to {str(self.path)!r}",
+                name=self._name,
+                hint='wait for it with on_busy="wait"',
+            )
+        pause = POLL_FIRST
+        while found is None:
+            await self._client.clock.sleep(pause * (0.5 + self._client.clock.chance()))
+            pause = min(pause * 1.5, POLL_MOST)
+            found = await self._on_disk("prepare the destination", self._look_around)
+        return replace(found, after_another=True)
+
+    async def let_go(self) -> None:
+        """Whoever waits for the destination may have it; directories made for nothing are removed."""
+        if self._lock.is_held or self._made:
+            await self._client.threads.surely(self._let_go)
+
+    async def has(self, meta: ObjectMeta) -> bool:
+        """Whether the destination is that object already: its size and its CRC-64."""
+        if meta.crc64 is None:
+            return False
+        threads, storage = self._client.threads, self._client.storage
+        return await crc64_of_file(self.path, meta.size, threads, storage, name=self._name) == meta.crc64
+
+    def part_file(self, meta: ObjectMeta) -> PartFile:
+        """The part file of that very object, to be resumed."""
+        return self._part_file(part_name(self.path.name, self._name, meta))
+
+    def passing_part_file(self) -> PartFile:
+        """A part file that is never resumed: where locks do nothing, nobody else writes there."""
+        return self._part_file(passing_name(self.path.name, self._client.clock.token()))
+
+    async def is_there(self, part_file: PartFile) -> bool:
+        """Whether a part file still has its name; asked even when this task is cancelled."""
+        return await self._client.threads.surely(exists, self._client.storage, part_file.path, follow_symlinks=False)
+
+    async def commit(self, part_file: PartFile, size: int) -> None:
+        """The part file gets its name; the checkpoint goes last.
+
+        Raises:
+            LocalFileError: The old destination is as it was.
+        """
+        at = self.path, self._client.storage
+        call = partial(commit, part_file.path, part_file.identity, size, *at, and_then=self._finish)
+        await self._on_disk("commit the file", call, fsync=self._fsync)
+
+    async def publish(self, chunks: Sequence[bytes]) -> None:
+        """A small file is written and gets its name, in one hop.
+
+        Raises:
+            LocalFileError: The old destination is as it was.
+        """
+        passing = self.path.with_name(passing_name(self.path.name, self._client.clock.token()))
+        call = partial(publish_whole, passing, chunks, self.path, self._client.storage, and_then=self._finish)
+        await self._on_disk("write the file", call, fsync=self._fsync)
+
+    def _part_file(self, name: str) -> PartFile:
+        return PartFile(self.path.with_name(name), self._name, self._client.threads, self._client.storage)
+
+    def _look_around(self) -> Found | None:
+        """In a thread: make the missing parents, try the lock, and see what is there; None if another has the lock."""
+        made, is_there = prepare(self.path, self._client.storage, fsync=self._fsync)
+        self._made = made or self._made
+        if not self._lock.try_hold():
+            return None
+        try:
+            return Found(is_there, self.checkpoint_file.load())
+        except Unusable as reason:
+            return Found(is_there, reason=str(reason))
+
+    def _let_go(self) -> None:
+        self._lock.release()
+        remove_made(self._client.storage, self._made)  # succeeds only where nothing was written
+
+    def _finish(self) -> None:
+        """In a thread, when the file has its name: remove what only served to get there."""
+        if self.has_checkpoint:
+            self.checkpoint_file.remove_now()
+        self._lock.release()
+        self._made = []
+
+    async def _on_disk(self, tried: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """A call of the file system, off the loop; its OSError as ours."""
+        try:
+            return await self._client.threads.run(call, *args, **kwargs)
+        except OSError as error:
+            path = error.filename or str(self.path)
+            raise local_file_error(tried, error, os.fsdecode(path), name=self._name) from None
