@@ -425,9 +425,7 @@ class Download:
 
     async def _forget(self) -> None:
         """Remove what was written of an object that we do not want any more."""
-        await self._place.checkpoint_file.remove()
-        if self._newest_part is not None:
-            await self._newest_part.remove()
+        await self._place.checkpoint_file.remove(self._newest_part.path if self._newest_part else None)
 
     async def _bring_processed(self) -> DownloadResult:
         """What OSS makes of the object on the way: from zero at each attempt."""

@@ -54,15 +54,18 @@ class CheckpointFile:
             except OSError as error:
                 raise local_file_error("flush the checkpoint", error, str(self.path), name=self._name) from None
 
-    async def remove(self) -> None:
-        """Remove it, if it is there.
+    async def remove(self, part: Path | None = None) -> None:
+        """Remove it, if it is there, and before it the part file that it speaks of.
+
+        Both go in one hop, which no cancellation divides, and in that order: a checkpoint without its part file is
+        found and removed by the next run, a part file without its checkpoint by nobody.
 
         Raises:
             LocalFileError: It is there still.
         """
         async with self._flushing:
             try:
-                await self._threads.surely(_remove, self._storage, self.path)
+                await self._threads.surely(_remove, self._storage, self.path, part)
             except OSError as error:
                 raise local_file_error("remove the checkpoint", error, str(self.path), name=self._name) from None
 
@@ -123,6 +126,8 @@ def _replace(storage: Storage, path: Path, data: bytes, *, fsync: bool) -> None:
         raise
 
 
-def _remove(storage: Storage, path: Path) -> None:
+def _remove(storage: Storage, path: Path, part: Path | None = None) -> None:
+    if part is not None:
+        remove(storage, part)
     remove(storage, path)
     remove(storage, path.with_name(path.name + ".new"))

@@ -158,6 +158,30 @@ async def test_cancelled_at_any_file_call_of_a_resumed_run_it_can_be_resumed_sti
     assert task.result().resumed_bytes >= THRESHOLD
 
 
+@pytest.mark.parametrize("times", [1, 4])
+async def test_cancelled_at_any_file_call_of_a_run_that_begins_anew_it_leaves_no_part_file_alone(
+    oss: LocalOSS, bucket: Any, tmp_path: Path, same_bytes: Same, times: int
+) -> None:
+    """The object was replaced between the runs: what was written of the old one goes, as a whole or not at all."""
+    for nth in itertools.count(1):
+        path = tmp_path / str(nth) / "file"
+        oss.put("examplebucket", "key", size=SIZE, seed=1)
+        fault = oss.faults.status(403, times=None, range=lambda asked: asked is not None and asked[0] > THRESHOLD)
+        with pytest.raises(Exception, match="AccessDenied"):
+            await start(bucket, path)
+        fault.cancel()
+        stored = oss.put("examplebucket", "key", size=SIZE, seed=2)
+        task = start(bucket, path)
+        with FileCalls(nth, task, times) as calls:
+            await asyncio.wait([task])
+        check_what_is_left(path.parent)
+        if calls.happened is None:
+            break
+        await start(bucket, path)
+        assert same_bytes(path, stored.content)
+        assert files(path.parent) == ["file"]
+
+
 def check_what_is_left(directory: Path) -> list[str]:
     """Committed a moment before it was cancelled; or something to go on from; or nothing at all."""
     assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("aioss_resume")]
