@@ -53,11 +53,13 @@ class ProcessedStream:
         sink = await part_file.open_at(0, EMPTY)
         try:
             gathered: list[bytes] = []
+            length = 0
             while chunk := await answer.receive():
                 gathered.append(chunk)
-                if sum(map(len, gathered)) >= WRITE_SIZE:
+                length += len(chunk)
+                if length >= WRITE_SIZE:
                     await sink.write(gathered)
-                    gathered = []
+                    gathered, length = [], 0
                     self.on_written(sink.offset)
                 await self.client.keep_pace(len(chunk))
             if gathered:

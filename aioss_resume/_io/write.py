@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiofiles.threadpool.binary import AsyncFileIO
 
-from aioss_resume._core.crc64 import EMPTY, crc64
+from aioss_resume._core.crc64 import crc64
 from aioss_resume._io.storage import STORAGE, Storage, remove
 from aioss_resume._io.threads import Hops, Threads
 from aioss_resume.errors import LocalFileError, ObjectName, local_file_error
@@ -75,24 +75,6 @@ class Sink(Protocol):
 
     async def close(self) -> None:
         """Nothing more comes."""
-
-
-class MemorySink:
-    """A small object's only span, kept in memory until it is written and published in one hop."""
-
-    def __init__(self) -> None:
-        self.offset = 0
-        self.crc64 = EMPTY
-        self.chunks: list[bytes] = []
-
-    async def write(self, chunks: Sequence[bytes]) -> None:
-        self.chunks.extend(chunks)
-        for chunk in chunks:
-            self.crc64 = crc64(chunk, self.crc64)
-            self.offset += len(chunk)
-
-    async def close(self) -> None:
-        pass
 
 
 class PartFile:

@@ -15,7 +15,7 @@ from aioss_resume import LocalFileError
 from aioss_resume._core.crc64 import EMPTY, crc64
 from aioss_resume._io.storage import Storage
 from aioss_resume._io.threads import Threads
-from aioss_resume._io.write import FileSink, MemorySink, PartFile
+from aioss_resume._io.write import FileSink, PartFile
 from aioss_resume.errors import ObjectName
 
 pytestmark = pytest.mark.anyio
@@ -100,13 +100,6 @@ async def test_sinks_of_one_file_write_side_by_side(path: Path, threads: Threads
     for sink in sinks:
         await sink.close()
     assert path.read_bytes() == b"".join(bytes([n + 1]) * 10_000 for n in range(10))
-
-
-async def test_a_memory_sink_keeps_what_it_was_given() -> None:
-    sink = MemorySink()
-    await sink.write(CHUNKS)
-    await sink.close()
-    assert (b"".join(sink.chunks), sink.offset, sink.crc64) == (WRITTEN, len(WRITTEN), crc64(WRITTEN))
 
 
 # Cancelled.
