@@ -13,9 +13,11 @@ from aioss_resume._io.credentials import KeyRing
 from aioss_resume._io.sign import Signer
 from aioss_resume._io.storage import STORAGE, Storage
 from aioss_resume._io.threads import Threads
-from aioss_resume.options import READ_BUFFER
+from aioss_resume.options import READ_BUFFER, WRITE_SIZE, KiB
 
 _KEEP_ALIVE_SECONDS = 30.0  # OSS closes idle connections after about a minute: ours go first
+_PACED_LEAST = 16 * KiB
+_PACED_SECONDS = 0.05  # how much of the whole rate one span takes at once
 _CLOSE_SECONDS = 5.0  # for connections to close; those that do not are left to the loop
 
 
@@ -48,6 +50,7 @@ class Client:
         pool = session.connector.limit if session is not None and session.connector is not None else 0
         self.slots = Slots(min(concurrency, pool or concurrency))
         self.pacer = Pacer(max_bytes_per_second, self.clock.now()) if max_bytes_per_second else None
+        self.write_size = _write_size(max_bytes_per_second)
         self._given_session = session
         self._own_session: aiohttp.ClientSession | None = None
         self._leases = 0
@@ -90,12 +93,24 @@ class Client:
 
     async def slot(self) -> Slot:
         """A place among the requests in flight, in turn. Whoever gets it gives it back."""
-        granted = asyncio.Event()
-        slot = self.slots.ask(granted.set)
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def wake() -> None:
+            if not granted.done():
+                granted.set_result(None)
+
+        slot = self.slots.ask(wake)
         try:
             if not slot.granted:
-                await granted.wait()
+                await granted
         except asyncio.CancelledError:
             slot.give_back()
             raise
         return slot
+
+
+def _write_size(rate: float | None) -> int:
+    """Most bytes that one span receives before it writes, and waits if they came too quickly for the rate."""
+    if rate is None:
+        return WRITE_SIZE
+    return int(min(max(_PACED_LEAST, rate * _PACED_SECONDS), WRITE_SIZE))

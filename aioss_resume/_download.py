@@ -12,7 +12,7 @@ from typing import TypeVar
 from aioss_resume._attempts import tried
 from aioss_resume._client import Client
 from aioss_resume._core.checkpoint import Checkpoint, Unusable
-from aioss_resume._core.crc64 import EMPTY, crc64
+from aioss_resume._core.crc64 import crc64
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.paths import part_name
 from aioss_resume._core.ranges import Range
@@ -35,7 +35,14 @@ from aioss_resume.errors import (
     local_file_error,
 )
 from aioss_resume.events import DownloadResult
-from aioss_resume.options import AUTO_PART_SLOTS, RESTARTS_MOST, WRITE_SIZE, DownloadOptions, MiB, Timeouts
+from aioss_resume.options import (
+    AUTO_PART_SLOTS,
+    RESTARTS_MOST,
+    WRITE_SIZE,
+    DownloadOptions,
+    MiB,
+    Timeouts,
+)
 
 logger = logging.getLogger("aioss_resume")
 
@@ -153,7 +160,7 @@ class Download:
         """The object's facts, for the price of one byte."""
         answer, _ = await self._open_first(_FIRST_BYTE)
         try:
-            await answer.receive()
+            await answer.discard()
             return answer.meta
         finally:
             answer.close()
@@ -255,15 +262,12 @@ class Download:
         pinned = answer.meta
         self._set_total(pinned.size)
         try:
-            chunks = await fetch_small(answer, self._source, self._options.retry, self._client, self._tally)
+            body = await fetch_small(answer, self._source, self._options.retry, self._client, self._tally)
         finally:
             slot.give_back()
-        found = EMPTY
-        for chunk in chunks:
-            found = crc64(chunk, found)
-        verified = self._verify(found, pinned)
+        verified = self._verify(crc64(body), pinned)
         self._note_consumed(pinned.size)
-        await self._place.publish(chunks)
+        await self._place.publish(body)
         return self._result(pinned, resumed=0, verified=verified)
 
     def _fits_in_memory(self, meta: ObjectMeta, given: Range) -> bool:
@@ -283,7 +287,7 @@ class Download:
         if flight is not None:
             return _Start(pinned, part_file, transfer, flight, answer)
         try:  # nothing is missing: that the object is the same is all we wanted to know
-            await answer.receive()
+            await answer.discard()
         finally:
             answer.close()
         return _Start(pinned, part_file, transfer, None, None)

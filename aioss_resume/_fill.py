@@ -158,6 +158,7 @@ class Fill:
             on_written=self._count,
             on_answered=self.transfer.note_latency,
             on_trouble=self._note_trouble,
+            write_size=self.client.write_size,
         )
         try:
             await SpanFetch(route, flight).run(answer)

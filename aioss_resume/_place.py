@@ -1,17 +1,17 @@
 """Where one object goes: the destination, what lies beside it, and who may write there."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 from aioss_resume._client import Client
 from aioss_resume._core.checkpoint import Checkpoint, Unusable
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.paths import checkpoint_name, lock_name, part_name, passing_name
-from aioss_resume._io.commit import commit, prepare, publish_whole
+from aioss_resume._io.commit import commit, is_replaceable, prepare, publish_whole
 from aioss_resume._io.flush import CheckpointFile
 from aioss_resume._io.lock import POLL_FIRST, POLL_MOST, PathLock
 from aioss_resume._io.storage import exists, remove_made
@@ -20,7 +20,6 @@ from aioss_resume._io.write import PartFile
 from aioss_resume.errors import DownloadInProgressError, ObjectName, local_file_error
 from aioss_resume.options import DownloadOptions
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -45,7 +44,6 @@ class Place:
 
     Attributes:
         path: Absolute.
-        checkpoint_file: Beside it, or in the store.
         has_checkpoint: Whether there may be one, to be removed in the end.
     """
 
@@ -55,16 +53,19 @@ class Place:
         self._client = client
         self._name = name
         self._fsync = options.fsync
-        self._lock = PathLock(path.with_name(lock_name(path.name)), client.storage)
         self._made: list[Path] = []
-        directory = options.store.directory if options.store else path.parent
-        self.checkpoint_file = CheckpointFile(
-            Path(directory) / checkpoint_name(str(path), name, options.version_id),
-            name,
-            client.threads,
-            client.storage,
-            fsync=options.fsync,
-        )
+        # Strings, since a Path costs as much as a call of the system, and a small object needs no more of either.
+        self._path = str(path)
+        self._parent, _, self._file = self._path.rpartition("/")
+        self._lock = PathLock(f"{self._parent}/{lock_name(self._file)}", client.storage)
+        directory = options.store.directory if options.store else self._parent
+        self._checkpoint = f"{directory}/{checkpoint_name(self._path, name, options.version_id)}"
+
+    @cached_property
+    def checkpoint_file(self) -> CheckpointFile:
+        """Beside the destination, or in the store."""
+        client = self._client
+        return CheckpointFile(Path(self._checkpoint), self._name, client.threads, client.storage, fsync=self._fsync)
 
     async def hold(self, *, waits: bool) -> Found:
         """Hold the lock, and see what is there.
@@ -92,7 +93,7 @@ class Place:
     async def let_go(self) -> None:
         """Whoever waits for the destination may have it; directories made for nothing are removed."""
         if self._lock.is_held or self._made:
-            await self._client.threads.surely(self._let_go)
+            await self._client.threads.errands.surely(self._let_go)
 
     async def has(self, meta: ObjectMeta) -> bool:
         """Whether the destination is that object already: its size and its CRC-64."""
@@ -120,27 +121,35 @@ class Place:
             LocalFileError: The old destination is as it was.
         """
         at = self.path, self._client.storage
-        call = partial(commit, part_file.path, part_file.identity, size, *at, and_then=self._finish)
-        await self._on_disk("commit the file", call, fsync=self._fsync)
+        call = partial(commit, part_file.path, part_file.identity, size, *at, fsync=self._fsync, and_then=self._finish)
+        await self._on_disk("commit the file", call, is_short=not self._fsync)
 
-    async def publish(self, chunks: Sequence[bytes]) -> None:
+    async def publish(self, body: bytearray) -> None:
         """A small file is written and gets its name, in one hop.
 
         Raises:
             LocalFileError: The old destination is as it was.
         """
-        passing = self.path.with_name(passing_name(self.path.name, self._client.clock.token()))
-        call = partial(publish_whole, passing, chunks, self.path, self._client.storage, and_then=self._finish)
-        await self._on_disk("write the file", call, fsync=self._fsync)
+        await self._on_disk("write the file", partial(self._publish, body), is_short=not self._fsync)
 
     def _part_file(self, name: str) -> PartFile:
         return PartFile(self.path.with_name(name), self._name, self._client.threads, self._client.storage)
 
+    def _publish(self, body: bytearray) -> None:
+        passing = f"{self._parent}/{passing_name(self._file, self._client.clock.token())}"
+        storage = self._client.storage
+        publish_whole(passing, body, self._path, storage, fsync=self._fsync, and_then=self._finish)
+
     def _look_around(self) -> Found | None:
-        """In a thread: make the missing parents, try the lock, and see what is there; None if another has the lock."""
-        made, is_there = prepare(self.path, self._client.storage, fsync=self._fsync)
-        self._made = made or self._made
-        if not self._lock.try_hold():
+        """In a thread: try the lock, and see what is there; None if another has the lock."""
+        storage = self._client.storage
+        try:
+            is_there, is_held = is_replaceable(storage, self._path), self._lock.try_hold()
+        except (FileNotFoundError, NotADirectoryError, PermissionError):  # it needs more, or cannot be at all
+            made, is_there = prepare(self.path, storage, fsync=self._fsync)
+            self._made = made or self._made
+            is_held = self._lock.try_hold()
+        if not is_held:
             return None
         try:
             return Found(is_there, self.checkpoint_file.load())
@@ -158,10 +167,11 @@ class Place:
         self._lock.release()
         self._made = []
 
-    async def _on_disk(self, tried: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _on_disk(self, tried: str, call: Callable[[], T], *, is_short: bool = True) -> T:
         """A call of the file system, off the loop; its OSError as ours."""
+        threads = self._client.threads
         try:
-            return await self._client.threads.run(call, *args, **kwargs)
+            return await (threads.errands.run(call) if is_short else threads.run(call))
         except OSError as error:
             path = error.filename or str(self.path)
             raise local_file_error(tried, error, os.fsdecode(path), name=self._name) from None

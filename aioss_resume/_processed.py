@@ -9,8 +9,6 @@ from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._io.fetch import Answer, Source
 from aioss_resume._io.write import PartFile
 from aioss_resume._place import Place
-from aioss_resume.errors import RequestError
-from aioss_resume.options import WRITE_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +49,20 @@ class ProcessedStream:
     async def _pour(self, answer: Answer, part_file: PartFile) -> int:
         """All of a body into the part file; its length in bytes."""
         sink = await part_file.open_at(0, EMPTY)
+        buffer = memoryview(bytearray(self.client.write_size))
+        received = 0
+
+        def receive(length: int) -> bool:
+            nonlocal received
+            received += length
+            return True
+
         try:
-            gathered: list[bytes] = []
-            length = 0
-            while chunk := await answer.receive():
-                gathered.append(chunk)
-                length += len(chunk)
-                if length >= WRITE_SIZE:
-                    await sink.write(gathered)
-                    gathered, length = [], 0
-                    self.on_written(sink.offset)
-                await self.client.keep_pace(len(chunk))
-            if gathered:
-                await sink.write(gathered)
-            self.on_written(sink.offset)
+            while await answer.fill(buffer, receive):
+                length = received - sink.offset
+                await sink.write([buffer[:length]])
+                self.on_written(sink.offset)
+                await self.client.keep_pace(length)
         finally:
             await sink.close()
-        if answer.length is not None and sink.offset != answer.length:
-            name = self.source.name
-            raise RequestError(f"{name}: the body was cut short at {sink.offset} of {answer.length}", name=name)
         return sink.offset

@@ -141,17 +141,22 @@ async def _leave(shared: _Shared) -> None:
         return
     shared.is_leaving = True
     shared.task.cancel()  # does nothing once it has ended
-    cancelled = None
-    with anyio.CancelScope(shield=True):  # against anyio's scopes; the except is against the rest
-        while not shared.task.done():
-            try:
-                await asyncio.wait([shared.task])
-            except asyncio.CancelledError as error:
-                cancelled = error
+    cancelled = None if shared.task.done() else await _end_of(shared.task)
     if not shared.task.cancelled():
         shared.task.exception()  # seen, so that nobody warns of it: it may have come while we were leaving
     if cancelled:
         raise cancelled
+
+
+async def _end_of(task: asyncio.Task[DownloadResult]) -> asyncio.CancelledError | None:
+    cancelled = None
+    with anyio.CancelScope(shield=True):  # against anyio's scopes; the except is against the rest
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError as error:
+                cancelled = error
+    return cancelled
 
 
 def _frozen(mapping: Mapping[str, str] | None) -> frozenset[tuple[str, str]]:

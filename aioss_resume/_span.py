@@ -14,8 +14,8 @@ from aioss_resume._core.transfer import Flight
 from aioss_resume._io.clock import Clock
 from aioss_resume._io.fetch import Answer, Source, Tally
 from aioss_resume._io.write import Sink
-from aioss_resume.errors import RequestError, ServerFaultError, ThrottledError
-from aioss_resume.options import WRITE_SECONDS, WRITE_SIZE, RetryPolicy
+from aioss_resume.errors import ServerFaultError, ThrottledError
+from aioss_resume.options import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,12 @@ class Route:
         pinned: The object that they are of.
         open_sink: Where they go: from an offset on, behind bytes of that CRC-64.
         policy: How often each is tried.
-        keep_pace: Awaited after each chunk, with its length in bytes.
+        keep_pace: Awaited after each write, with its length in bytes.
         tally: Counts the requests.
         on_written: Awaited after each write, with its length in bytes; it may make the span wait.
         on_answered: Called with the seconds until a request was answered.
         on_trouble: Called when OSS throttles, or fails.
+        write_size: Most bytes of one write.
     """
 
     source: Source
@@ -44,6 +45,7 @@ class Route:
     on_written: Callable[[int], Awaitable[None]]
     on_answered: Callable[[float], None]
     on_trouble: Callable[[], None]
+    write_size: int
 
 
 class SpanFetch:
@@ -53,9 +55,8 @@ class SpanFetch:
         self._route = route
         self._flight = flight
         self._sink: Sink | None = None
-        self._gathered: list[bytes] = []
-        self._gathered_bytes = 0
-        self._gathering_since = 0.0
+        self._buffer = memoryview(bytearray(min(route.write_size, flight.remaining)))
+        self._buffer_start = flight.offset  # the offset of its first byte
 
     async def run(self, answer: Answer | None = None) -> None:
         """Fetch until the flight is complete.
@@ -72,7 +73,7 @@ class SpanFetch:
             with CancelScope() as scope:
                 flight.interrupt = scope.cancel
                 await self._through_retries(answer)
-            if self._gathered and flight.stop == flight.reach:  # interrupted: the rest was given to another flight
+            if flight.stop == flight.reach:  # interrupted: the rest was given to another flight
                 await self._write()
         finally:
             flight.interrupt = None
@@ -104,43 +105,30 @@ class SpanFetch:
             route.on_answered(route.clock.now() - began)
         try:
             while flight.remaining:
-                now = await self._gather(answer)
-                is_enough = self._gathered_bytes >= WRITE_SIZE or now - self._gathering_since >= WRITE_SECONDS
-                if is_enough or not flight.remaining:
-                    await self._write()
+                self._buffer_start = flight.offset
+                await answer.fill(self._buffer[: flight.remaining], self._receive)
+                received = flight.reach - flight.offset
+                await self._write()
+                await route.keep_pace(received)
                 flight.wait(route.clock.now())
         finally:
             answer.close()  # not read to its end when the flight was shortened: then the connection is closed too
 
-    async def _gather(self, answer: Answer) -> float:
-        """One more chunk; returns when it came."""
-        route, flight = self._route, self._flight
-        chunk = await answer.receive()
-        if not chunk:
-            raise RequestError(
-                f"{route.source.name}: the body was cut short at {flight.reach} of {flight.stop}",
-                name=route.source.name,
-            )
-        now = route.clock.now()
-        if len(chunk) > flight.remaining:
-            chunk = chunk[: flight.remaining]
-        flight.receive(len(chunk), now)
-        if not self._gathered:
-            self._gathering_since = now
-        self._gathered.append(chunk)
-        self._gathered_bytes += len(chunk)
-        await route.keep_pace(len(chunk))
-        return now
+    def _receive(self, length: int) -> bool:
+        """Bytes have come into the buffer, perhaps more than are still wanted."""
+        flight = self._flight
+        flight.receive(min(length, flight.remaining), self._route.clock.now())
+        return flight.remaining > 0
 
     async def _write(self) -> None:
-        """Write what was gathered; the flight knows of it even when this is cancelled."""
-        if not self._gathered:
+        """Write what was received; the flight knows of it even when this is cancelled."""
+        flight = self._flight
+        before = flight.offset
+        if flight.reach == before:
             return
         assert self._sink is not None
-        chunks, self._gathered, self._gathered_bytes = self._gathered, [], 0
-        before = self._flight.offset
         try:
-            await self._sink.write(chunks)
+            await self._sink.write([self._buffer[before - self._buffer_start : flight.reach - self._buffer_start]])
         finally:
-            self._flight.write(self._sink.offset, self._sink.crc64)
-        await self._route.on_written(self._flight.offset - before)
+            flight.write(self._sink.offset, self._sink.crc64)
+        await self._route.on_written(flight.offset - before)

@@ -234,4 +234,4 @@ async def _destination(client: Client, path: str | os.PathLike[str], name: Objec
         raise local_file_error("download to", errno.EISDIR, given, name=name)
     # A relative path asks for the working directory, which is a call of the system; an absolute one asks for nothing.
     absolute = os.path.abspath
-    return Path(absolute(given) if Path(given).is_absolute() else await client.threads.run(absolute, given))
+    return Path(absolute(given) if os.path.isabs(given) else await client.threads.run(absolute, given))  # noqa: PTH117

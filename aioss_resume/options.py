@@ -30,6 +30,8 @@ read would otherwise be fetched for ever; s3transfer gives up at once."""
 # What one span keeps in memory, and what the checkpoint may lag behind.
 WRITE_SIZE: Final = 1 * MiB
 """Bytes gathered for one write. 1 GiB over loopback took 1.49 s with 256 KiB, 1.23 with 512, 1.06 with 1 or 2 MiB."""
+READ_MOST: Final = 128 * KiB
+"""Bytes of one read from a connection, so that the others, and the host program, have their turn."""
 READ_BUFFER: Final = 512 * KiB
 """aiohttp's buffer for each connection; it stops reading the socket at twice that. 64 KiB costs 5 % of the speed."""
 WRITE_SECONDS: Final = 0.25

@@ -3,13 +3,22 @@
 import errno
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from aioss_resume._core.paths import NAME_MOST
-from aioss_resume._io.storage import STORAGE, Storage, exists, make_missing, remove, remove_made, sync_directory
+from aioss_resume._io.storage import (
+    STORAGE,
+    Storage,
+    StrPath,
+    exists,
+    make_missing,
+    remove,
+    remove_made,
+    sync_directory,
+)
 from aioss_resume._io.write import written_parts
 
 
@@ -33,7 +42,7 @@ def prepare(destination: Path, storage: Storage = STORAGE, *, fsync: bool) -> Pl
     path, parent = str(destination), str(destination.parent)
     if len(os.fsencode(destination.name)) > NAME_MOST:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
-    is_there = _is_replaceable(storage, path)
+    is_there = is_replaceable(storage, path)
     made = []
     if not storage.access(parent, os.W_OK | os.X_OK):
         made = make_missing(storage, destination.parent, fsync=fsync)
@@ -44,13 +53,17 @@ def prepare(destination: Path, storage: Storage = STORAGE, *, fsync: bool) -> Pl
     return Place(made, is_there)
 
 
-def _is_replaceable(storage: Storage, path: str) -> bool:
-    """Whether there is something that a rename may replace: a file, or a link to one or to nothing."""
+def is_replaceable(storage: Storage, path: str) -> bool:
+    """Whether there is something that a rename may replace: a file, or a link to one or to nothing.
+
+    Raises:
+        OSError: There is something else, or there can be nothing.
+    """
     try:
         mode = storage.stat(path, follow_symlinks=False).st_mode
         if stat.S_ISLNK(mode):
             mode = storage.stat(path).st_mode if exists(storage, path) else stat.S_IFREG
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return False
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
@@ -121,9 +134,9 @@ def _check_is(found: os.stat_result, identity: tuple[int, int], size: int, part:
 
 
 def publish_whole(
-    part: Path,
-    chunks: Sequence[bytes],
-    destination: Path,
+    part: StrPath,
+    body: bytearray,
+    destination: StrPath,
     storage: Storage = STORAGE,
     *,
     fsync: bool,
@@ -140,7 +153,7 @@ def publish_whole(
     descriptor = storage.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
     try:
         try:
-            for _ in written_parts(storage, descriptor, chunks, 0):
+            for _ in written_parts(storage, descriptor, [body], 0):
                 pass
             if fsync:
                 storage.fsync(descriptor)  # before the rename, as in commit()
@@ -152,7 +165,7 @@ def publish_whole(
             remove(storage, part)
         raise
     if fsync:
-        sync_directory(storage, destination.parent)
+        sync_directory(storage, Path(destination).parent)
     and_then()
 
 

@@ -18,6 +18,9 @@ from aioss_resume._io.clock import Clock
 from aioss_resume._io.threads import Threads
 from aioss_resume.errors import ConfigError, CredentialsError
 
+SECRET_LEAST: Final = 8
+"""Shorter secrets are not masked: it would take half the alphabet out of a message. OSS's own have 16 and more."""
+
 _FRESH_SECONDS: Final = 10.0
 # Providers keep their own keys until shortly before these expire, so asking them is cheap: the hop is what is saved.
 
@@ -54,7 +57,8 @@ class Keys:
     @cached_property
     def as_echoed(self) -> frozenset[str]:
         """The secrets as an answer may repeat them: as they are, and as an address would have them."""
-        return frozenset(form for each in self.secrets for form in (each, quote(each, safe="")))
+        forms = (form for each in self.secrets for form in (each, quote(each, safe="")))
+        return frozenset(form for form in forms if len(form) >= SECRET_LEAST)
 
 
 def provider_of(auth: Any) -> Any | None:

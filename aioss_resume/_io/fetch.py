@@ -10,6 +10,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from aioss_resume._core.objects import ObjectMeta, read_http_date, read_meta
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.retry import SKEWED_CLOCK, STALE_KEYS, read_retry_after
 from aioss_resume._core.xml import MOST_ERROR_BYTES, read_error
+from aioss_resume._io.body import OnReceived, body_of
 from aioss_resume._io.clock import Clock
 from aioss_resume._io.sign import Signed, Signer
 from aioss_resume._io.translate import permanent, proxy_error, request_error
@@ -70,33 +72,40 @@ class Answer:
         clock: Clock,
     ) -> None:
         self.meta, self.range, self.length = meta, range_, length
-        self._response = response
+        self._body = body_of(response, length, timeouts.stall, clock)
         self._name = name
         self._timeouts = timeouts
         self._clock = clock
-        self._waited = 0.0
         self._came = 0
-        if connection := response.connection:  # None: the whole body came along with the headers
-            assert connection.protocol is not None
-            connection.protocol.read_timeout = timeouts.stall
-            connection.protocol.start_timeout()
+        self._on_received: OnReceived = _want_all
+        self._window_came, self._window_waited = 0, 0.0
 
-    async def receive(self) -> bytes:
-        """The bytes that have come, at least one; b"" at the body's end.
+    async def fill(self, buffer: memoryview, on_received: OnReceived) -> bool:
+        """Receive at least one byte; until the buffer is full, or WRITE_SECONDS have passed, or no more are wanted.
+
+        When this raises or is cancelled, too, `on_received` was told of every byte that is in the buffer.
+
+        Returns:
+            False when all of the body had been received before.
 
         Raises:
             RequestError: The body was cut short, stalled, or came too slowly for too long.
         """
-        before = self._clock.now()
+        before, came = self._clock.now(), self._came
+        self._on_received = on_received
         try:
-            chunk = await self._response.content.readany()
+            await self._body.fill(buffer, self._receive)
+        except EOFError:
+            if self.length is None or self._came == self.length:
+                return self._came > came
+            text = f"{self._name}: the body was cut short after {self._came} of {self.length} bytes"
+            problem: AiossError = RequestError(text, name=self._name)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             problem = request_error(error, self._name, self._timeouts.stall)
         else:
-            self._waited += self._clock.now() - before
-            self._came += len(chunk)
-            if not chunk or self._waited < self._timeouts.min_speed_window or not self._is_too_slow():
-                return chunk
+            self._window_waited += self._clock.now() - before
+            if self._window_waited < self._timeouts.min_speed_window or not self._is_too_slow():
+                return True
             problem = RequestError(
                 f"{self._name}: less than {self._timeouts.min_speed:g} bytes a second came"
                 f" over {self._timeouts.min_speed_window:g} s",
@@ -104,13 +113,27 @@ class Answer:
             )
         raise problem
 
+    async def discard(self) -> None:
+        """Receive a body of a few bytes, so that its connection is kept."""
+        await self.fill(memoryview(bytearray(self.length or 1)), _want_all)
+
     def close(self) -> None:
         """Let go of the connection: it is kept for the next request if the body was read to its end."""
-        self._response.close()
+        self._body.close()
+
+    def _receive(self, length: int) -> bool:
+        self._came += length
+        self._window_came += length
+        return self._on_received(length)
 
     def _is_too_slow(self) -> bool:
-        speed, self._waited, self._came = self._came / self._waited, 0.0, 0
+        speed = self._window_came / self._window_waited
+        self._window_came, self._window_waited = 0, 0.0
         return speed < self._timeouts.min_speed
+
+
+def _want_all(_length: int) -> bool:
+    return True
 
 
 class _Reply:
@@ -120,19 +143,18 @@ class _Reply:
         self.response = response
         self.status = response.status
         self.keys = signed.keys
-        self._secrets = signed.secrets
+        self._signed = signed
         self.headers: Mapping[str, str] = response.headers
-        every = "\0".join(response.headers.values())
-        if any(secret in every for secret in self._secrets):
+        if signed.is_echoed_in("\0".join(response.headers.values())):
             self.headers = CIMultiDict((key, self.masked(value)) for key, value in response.headers.items())
 
     def masked(self, text: str) -> str:
-        for secret in self._secrets:
+        for secret in self._signed.secrets:
             text = text.replace(secret, "***")
         return text
 
     def masked_bytes(self, body: bytes) -> bytes:
-        for secret in self._secrets:
+        for secret in self._signed.secrets:
             body = body.replace(secret.encode(), b"***")
         return body
 
@@ -173,7 +195,7 @@ class Source:
         self._headers = {**headers, **_PLAIN}
         self._params = {**params, "versionId": version_id} if version_id else dict(params)
         self._timeouts = timeouts
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=timeouts.response)
+        self._timeout = _client_timeout(timeouts)
         self._clock = clock
         self._tally = tally
         self._was_there = False
@@ -343,6 +365,11 @@ class Source:
         if error.code in STALE_KEYS and await self._signer.replace_keys(reply.keys):
             return "keys"
         return None
+
+
+@lru_cache(maxsize=8)
+def _client_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=timeouts.response)
 
 
 def _proxy(bucket: Any) -> str | None:

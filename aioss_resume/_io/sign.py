@@ -23,13 +23,11 @@ import oss2
 import oss2.auth
 from yarl import URL
 
-from aioss_resume._io.credentials import KeyRing, Keys, provider_of
+from aioss_resume._io.credentials import SECRET_LEAST, KeyRing, Keys, provider_of
 from aioss_resume._io.threads import Threads
 from aioss_resume.errors import ConfigError, CredentialsError, ObjectName
 
 USER_AGENT: Final = f"aioss-resume ({platform.system()}/{platform.release()}; {platform.python_version()})"
-
-_SECRET_LEAST: Final = 8  # shorter ones would take half the alphabet out of a message; OSS's own have 16 and more
 
 _ACCESS_KEY_ID: Final = re.compile(r"(?:Credential=|AccessKeyId:|^OSS )([^/,:\s]+)")
 
@@ -77,6 +75,17 @@ class Signed:
     headers: Mapping[str, str] = field(repr=False)
     keys: Keys | None = field(repr=False)
 
+    def is_echoed_in(self, text: str) -> bool:
+        """Whether a text has any of the secrets; asked of every answer, so it looks for as little as will do."""
+        if self.keys is None:
+            return any(secret in text for secret in self.secrets)
+        if any(form in text for form in self.keys.as_echoed):
+            return True
+        # Each form of the authorization ends with the signature.
+        value = self.headers.get("authorization", "")
+        signature = value.rpartition("Signature=" if "Signature=" in value else ":")[2]
+        return len(signature) >= SECRET_LEAST and (signature in text or quote(signature, safe="") in text)
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must not be repeated to anyone, the longest first."""
@@ -90,7 +99,7 @@ class Signed:
         found |= {quote(each, safe="") for each in found}  # as an address would have them
         if self.keys is not None:
             found |= self.keys.as_echoed
-        return tuple(sorted((each for each in found if len(each) >= _SECRET_LEAST), key=len, reverse=True))
+        return tuple(sorted((each for each in found if len(each) >= SECRET_LEAST), key=len, reverse=True))
 
 
 class Signer:

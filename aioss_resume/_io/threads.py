@@ -10,6 +10,8 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from anyio import CancelScope
 
+from aioss_resume._io.errands import Errands
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -23,6 +25,14 @@ class Threads:
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
+        self._errands: Errands | None = None
+
+    @property
+    def errands(self) -> Errands:
+        """For calls that are short: they wait for each other."""
+        if self._errands is None:
+            self._errands = Errands()
+        return self._errands
 
     def submit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Begin a hop. Whoever does so waits for its end."""
@@ -49,11 +59,14 @@ class Threads:
 
     async def close(self) -> None:
         """End the threads. All hops have ended by then, so this takes no time worth naming."""
-        if self._pool is None:
-            return
         pool, self._pool = self._pool, None
-        pool.shutdown(wait=False)
-        threads = list(pool._threads)  # the pool has no other way to wait for them but to block
+        errands, self._errands = self._errands, None
+        threads = list(errands.threads) if errands is not None else []
+        if errands is not None:
+            errands.close()
+        if pool is not None:
+            pool.shutdown(wait=False)
+            threads += pool._threads  # the pool has no other way to wait for them but to block
         cancelled = None
         with CancelScope(shield=True):  # against anyio's scopes; the except is against the rest
             while any(thread.is_alive() for thread in threads):  # a thread's end sets no event

@@ -70,7 +70,7 @@ class Sink(Protocol):
     @property
     def crc64(self) -> int: ...
 
-    async def write(self, chunks: Sequence[bytes]) -> None:
+    async def write(self, chunks: Sequence[bytes | memoryview]) -> None:
         """Take the chunks, behind those that it took."""
 
     async def close(self) -> None:
@@ -163,7 +163,7 @@ class FileSink:
     def crc64(self) -> int:
         return self._file.crc64
 
-    async def write(self, chunks: Sequence[bytes]) -> None:
+    async def write(self, chunks: Sequence[bytes | memoryview]) -> None:
         """Write the chunks behind what is written; one hop for them all, their CRC included.
 
         Cancelled, it waits until the thread has written: nothing writes once this has returned or raised.
@@ -201,7 +201,7 @@ def written_parts(
 
     Source: POSIX pwritev(2) may take fewer bytes than it is given; then it is called again with the rest.
     """
-    pieces = [memoryview(chunk).cast("B") for chunk in chunks]
+    pieces = [piece for chunk in chunks if (piece := memoryview(chunk).cast("B"))]
     while pieces:
         taken = storage.pwritev(descriptor, pieces[:_MOST_PIECES], offset)
         if taken == 0:

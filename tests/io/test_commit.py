@@ -53,7 +53,7 @@ def bring(destination: Path, way: str, storage: Storage = STORAGE, *, fsync: boo
     else:
         part = destination.with_name(".file.token.part")
         part.unlink(missing_ok=True)
-        publish_whole(part, [NEW[:3], NEW[3:]], destination, storage, fsync=fsync, and_then=and_then)
+        publish_whole(part, bytearray(NEW), destination, storage, fsync=fsync, and_then=and_then)
     return happened
 
 
@@ -172,7 +172,7 @@ def test_a_name_that_is_taken_is_not_written_over(destination: Path) -> None:
     taken = destination.with_name(".file.token.part")
     taken.write_bytes(b"theirs")
     with pytest.raises(FileExistsError):
-        publish_whole(taken, [NEW], destination, fsync=False, and_then=lambda: None)
+        publish_whole(taken, bytearray(NEW), destination, fsync=False, and_then=lambda: None)
     assert taken.read_bytes() == b"theirs"
     assert not destination.exists()
 

@@ -1,0 +1,215 @@
+"""The bytes of one answer's body, into a buffer of whoever asks for them.
+
+There are two ways to them. Where the body is plain and its length is known, the socket is read straight into the
+buffer: the connection is lent to a protocol of ours until the body ends, and given back. Everywhere else aiohttp's
+reader has them, at the price of two more copies.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+
+from aioss_resume._io.clock import Clock
+from aioss_resume.options import READ_BUFFER, READ_MOST, WRITE_SECONDS
+
+_NOWHERE: Final = memoryview(b"")
+
+OnReceived = Callable[[int], bool]
+"""Called with the number of bytes that came; False: no more are wanted."""
+
+
+class Body(Protocol):
+    """What is left of a body. Whoever has it closes it."""
+
+    async def fill(self, buffer: memoryview, on_received: OnReceived) -> None:
+        """Receive at least one byte; until the buffer is full, or WRITE_SECONDS have passed, or no more are wanted.
+
+        When this raises or is cancelled, too, `on_received` was told of every byte that is in the buffer.
+
+        Raises:
+            EOFError: The body has ended.
+            TimeoutError: No byte came in time.
+            aiohttp.ClientError, OSError: The connection is lost.
+        """
+
+    def close(self) -> None:
+        """Let go of the connection: it is kept for the next request if the body was read to its end."""
+
+
+def body_of(response: aiohttp.ClientResponse, length: int | None, stall: float, clock: Clock) -> Body:
+    """The body of an answer.
+
+    Args:
+        response: Its headers have been read, and nothing of its body.
+        length: Bytes of the body; None when unknown.
+        stall: Most seconds without a byte.
+    """
+    connection = response.connection
+    if connection is None or connection.protocol is None:  # the whole body came along with the headers
+        return _Read(response, clock)
+    transport = connection.transport
+    if (
+        transport is not None
+        and not transport.is_closing()
+        and response.headers.get("Content-Length") == str(length)
+        and "Transfer-Encoding" not in response.headers
+        # With more than that aiohttp may have paused its parser, which keeps bytes then.
+        and response.content.total_bytes < READ_BUFFER
+    ):
+        assert length is not None
+        return _Lent(response, transport, connection.protocol, length, stall, clock)
+    connection.protocol.read_timeout = stall
+    connection.protocol.start_timeout()
+    return _Read(response, clock)
+
+
+class _Read:
+    """A body that aiohttp's reader has."""
+
+    def __init__(self, response: aiohttp.ClientResponse, clock: Clock) -> None:
+        self._response = response
+        self._clock = clock
+
+    async def fill(self, buffer: memoryview, on_received: OnReceived) -> None:
+        write_at = float("inf")
+        while buffer:
+            chunk = await self._response.content.read(len(buffer))
+            if not chunk:
+                raise EOFError
+            now = self._clock.now()
+            write_at = min(write_at, now + WRITE_SECONDS)
+            buffer[: len(chunk)] = chunk
+            buffer = buffer[len(chunk) :]
+            if not on_received(len(chunk)) or now >= write_at:
+                return
+
+    def close(self) -> None:
+        self._response.close()
+
+
+class _Lent(asyncio.BufferedProtocol):
+    """A body whose connection is lent to us until it ends.
+
+    The connection is read only while someone waits in fill(): at other times there is no buffer to read into.
+    """
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        transport: asyncio.Transport,
+        owner: ResponseHandler,
+        length: int,
+        stall: float,
+        clock: Clock,
+    ) -> None:
+        self._response = response
+        self._transport: asyncio.Transport | None = transport
+        self._owner = owner
+        self._stall = stall
+        self._clock = clock
+        self._early = memoryview(response.content.read_nowait())  # it came along with the headers
+        self._left = length - len(self._early)  # bytes that the connection still has to bring
+        self._problem: BaseException | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._buffer, self._filled = _NOWHERE, 0
+        self._on_received: OnReceived = _want_none
+        self._write_at = self._stalled_at = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+        owner.read_timeout = None
+        owner.start_timeout()
+        transport.pause_reading()
+        transport.set_protocol(self)
+
+    async def fill(self, buffer: memoryview, on_received: OnReceived) -> None:
+        early, self._early = self._early[: len(buffer)], self._early[len(buffer) :]
+        buffer[: len(early)] = early
+        if early and (not on_received(len(early)) or len(early) == len(buffer)):
+            return
+        if self._left == 0 and self._problem is None:
+            self._problem = EOFError()
+        self._filled = len(early)
+        if self._problem is None:
+            self._buffer, self._on_received = buffer, on_received
+            await self._fill()
+        if self._problem is not None and not self._filled:
+            raise self._problem
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.set_protocol(self._owner)
+            if self._left == 0:
+                self._transport.resume_reading()
+                self._response.content.feed_eof()  # gives the connection back to the session
+            self._transport = None
+        self._response.close()
+
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        return self._buffer[self._filled :][: min(READ_MOST, self._left)]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        now = self._clock.now()
+        self._filled += nbytes
+        self._left -= nbytes
+        self._stalled_at = now + self._stall
+        wants_more = self._on_received(nbytes)
+        if not (wants_more and self._left and self._filled < len(self._buffer)) or now >= self._write_at:
+            self._end_fill()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._problem = exc or EOFError()
+        self._end_fill()
+        self._owner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._owner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._owner.resume_writing()
+
+    async def _fill(self) -> None:
+        now = self._clock.now()
+        self._write_at = now + WRITE_SECONDS
+        self._stalled_at = now + self._stall
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._set_alarm()
+        assert self._transport is not None
+        self._transport.resume_reading()
+        try:
+            await self._waiter
+        finally:
+            self._end_fill()
+            self._buffer, self._on_received = _NOWHERE, _want_none  # a cycle would keep the buffer
+
+    def _set_alarm(self) -> None:
+        self._alarm = asyncio.get_running_loop().call_later(min(self._stall, WRITE_SECONDS), self._look)
+
+    def _look(self) -> None:
+        """Now and then, while someone waits."""
+        now = self._clock.now()
+        if self._filled and now >= self._write_at:
+            self._end_fill()
+        elif now >= self._stalled_at:
+            self._problem = TimeoutError()
+            self._end_fill()
+        else:
+            self._set_alarm()
+
+    def _end_fill(self) -> None:
+        """Stop reading: no byte may come while there is no buffer for it."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is None:
+            return
+        if not waiter.done():
+            waiter.set_result(None)
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+
+def _want_none(_length: int) -> bool:
+    return False
