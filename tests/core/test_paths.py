@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume._core.paths import NAME_MOST, checkpoint_name, lock_name, part_name
+from aioss_resume._core.paths import NAME_MOST, checkpoint_name, lock_name, part_name, passing_name
 from aioss_resume.errors import ObjectName
 
 NAME = ObjectName("b", "k")
@@ -29,9 +29,11 @@ def all_names(destination_name):
     ]
 
 
+@example("caf\udce9")  # Latin-1, as Python reads it from a disk
+@example("\udcff" * 300)
 @given(names | st.integers(1, 255).map(lambda n: "文" * n) | st.integers(1, 255).map(lambda n: "a" * n + "😀" * 60))
 def test_names_are_hidden_short_and_utf8_for_any_destination(destination_name):
-    for name in all_names(destination_name):
+    for name in (*all_names(destination_name), passing_name(destination_name, "token")):
         assert len(name.encode("utf-8")) + len(".mode") <= NAME_MOST  # what is written beside it has its name and more
         assert "\ufffd" not in name
         assert name.startswith(".")
@@ -44,6 +46,10 @@ def test_names_are_hidden_short_and_utf8_for_any_destination(destination_name):
 def test_destinations_never_share_a_name(one, two):
     assert (set(all_names(one)) & set(all_names(two)) == set()) == (one != two)
     assert len(set(all_names(one))) == 3
+
+
+def test_long_name_keeps_as_much_as_there_is_room_for():
+    assert {len(name) + len(".mode") for name in all_names("a" * 300)} == {NAME_MOST}
 
 
 def test_long_destinations_that_differ_at_the_end_never_share_a_name():
@@ -90,3 +96,8 @@ def test_checkpoint_is_of_one_object_version_and_destination():
 
 def test_lock_is_one_for_all_objects_of_a_destination():
     assert lock_name("f") == lock_name("f")
+
+
+def test_passing_name_is_a_part_files_and_another_one_for_each_token():
+    assert passing_name("report", "one") == ".report.one.part"
+    assert passing_name("report", "two") == ".report.two.part"
