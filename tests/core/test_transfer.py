@@ -1,6 +1,7 @@
 """The spans of one object, driven through any history, beside a model that is nothing but bytes."""
 
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from aioss_resume._core.checkpoint import Checkpoint, decode, encode
 from aioss_resume._core.crc64 import EMPTY, crc64
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.paths import part_name
+from aioss_resume._core.ranges import Range
 from aioss_resume._core.transfer import SHARE_LEAST, Done, Transfer, choose_part_size
 from aioss_resume.errors import ObjectName
 
@@ -170,6 +172,8 @@ class Histories(RuleBasedStateMachine):
             assert piece.start < piece.stop or (piece in transfer._flying and piece.start == piece.stop)
             edge = piece.stop
         assert edge == self.size
+        assert all(a.stop < b.start for a, b in pairwise(transfer._waiting))
+        assert all(a.stop < b.start for a, b in pairwise(transfer._done))
         assert all(f.start <= f.offset <= f.reach <= f.stop for f in transfer._flying)
 
     @invariant()
@@ -234,6 +238,14 @@ def test_nothing_is_claimed_of_what_was_kept():
     assert (transfer.consumed, transfer.kept_bytes, transfer.doubtful) == (20, 20, tuple(kept))
 
 
+def test_neighbours_that_wait_again_are_one_request():
+    transfer = Transfer(3 * MiB, part_size=3 * MiB)
+    flights = [transfer.claim(MiB) for _ in range(3)]
+    for flight in (flights[0], flights[2], flights[1]):
+        transfer.land(flight, 0.0)
+    assert transfer.first_waiting == Range(0, 3 * MiB)
+
+
 def test_what_a_flight_has_written_counts_before_it_lands():
     transfer = Transfer(MiB, part_size=MiB)
     flight = transfer.claim()
@@ -263,6 +275,7 @@ def test_flight_never_receives_beyond_its_stop(length):
 @given(st.integers(0, 50 * TiB), st.integers(1, 1000))
 def test_part_size_is_whole_mebibytes_and_bounded(size, concurrency):
     part_size = choose_part_size(size, concurrency)
+    assert isinstance(part_size, int)
     assert part_size % MiB == 0
     assert MiB <= part_size <= 64 * MiB
     requests = -(-size // part_size)
