@@ -262,6 +262,10 @@ def test_redirect_is_named_without_path_query_and_user(location, where):
     assert "SECRET" not in repr(error) + str(error.__dict__)
 
 
+def test_redirect_to_an_endless_name_makes_no_endless_message():
+    assert len(str(refuse_redirect(NAME, 302, {"Location": "http://" + "a" * 10_000}))) < 500
+
+
 def test_redirect_without_location_is_refused_too():
     assert "nowhere" in str(refuse_redirect(NAME, 307, {}))
 

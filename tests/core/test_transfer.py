@@ -1,7 +1,7 @@
 """The spans of one object, driven through any history, beside a model that is nothing but bytes."""
 
 import random
-from itertools import pairwise
+from itertools import pairwise, permutations
 
 import pytest
 from hypothesis import given, settings
@@ -244,6 +244,17 @@ def test_neighbours_that_wait_again_are_one_request():
     for flight in (flights[0], flights[2], flights[1]):
         transfer.land(flight, 0.0)
     assert transfer.first_waiting == Range(0, 3 * MiB)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_neighbours_that_are_done_are_one_span(order):
+    transfer = Transfer(1000, part_size=250)
+    flights = [transfer.claim() for _ in order]
+    for flight in (flights[at] for at in order):
+        flight.receive(250, 0.0)
+        flight.write(flight.stop, crc64(CONTENT[flight.start : flight.stop]))
+        transfer.land(flight, 0.0)
+    assert transfer._done == transfer.spans() == [Done(0, 1000, crc64(CONTENT[:1000]))]
 
 
 def test_what_a_flight_has_written_counts_before_it_lands():

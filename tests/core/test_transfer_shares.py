@@ -196,6 +196,26 @@ def test_slow_flight_with_little_left_is_shared_before_a_fast_one_with_much():
     assert newcomer.stop == 34 * MiB
 
 
+@pytest.mark.parametrize(
+    "landings",
+    [
+        [1, 1, 1, 8],  # one that was lucky does not count
+        [8] * 20 + [1] * 9,  # nor does what was long ago
+    ],
+)
+def test_newcomer_may_expect_what_is_usual_of_late(landings):
+    transfer = Transfer(200 * MiB, part_size=200 * MiB)
+    for now, speed in enumerate(landings, start=1):
+        landed(transfer, now, speed * MiB, 1.0)
+    now = len(landings) + 1.0
+    flight = took_off(transfer, now - 1)
+    flight.receive(MiB, now)
+    remaining = flight.remaining
+    newcomer = transfer.claim_share(now)
+    assert newcomer is not None
+    assert newcomer.remaining == remaining // 2
+
+
 def test_last_byte_of_a_stalled_connection_changes_hands():
     transfer = Transfer(4 * MiB, part_size=4 * MiB)
     flight = took_off(transfer, 0.0)
