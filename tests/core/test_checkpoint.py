@@ -63,6 +63,18 @@ def test_checkpoint_comes_back(checkpoint):
     assert decode(encode(checkpoint)) == checkpoint
 
 
+def test_checkpoint_of_an_earlier_release_is_read():
+    """Whoever changes what stands here changes VERSION, so that no checkpoint is taken for what it is not."""
+    written = (
+        b'{"check":"7538aea279f10c91","checkpoint":{"bucket":"b","format":"aioss-resume checkpoint","key":"k",'
+        b'"object":{"content_encoding":"gzip","crc64":"0000000000000007","etag":"A1",'
+        b'"last_modified":"Fri, 02 Jan 2026 03:04:05 GMT","size":1000,"version_id":"v1"},"part_file":".k.part",'
+        b'"spans":[[0,10,"0000000000000001"],[20,1000,"ffffffffffffffff"]],"version":1,"version_id":"v1"}}\n'
+    )
+    assert decode(written) == SMALL
+    assert encode(SMALL) == written
+
+
 def test_checkpoint_is_one_line_of_json():
     data = encode(SMALL)
     assert data.endswith(b"\n")

@@ -9,9 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume._core.paths import NAME_MOST, checkpoint_name, lock_name, part_name, passing_name
+from aioss_resume._core.paths import checkpoint_name, lock_name, part_name, passing_name
 from aioss_resume.errors import ObjectName
 
+LINUX_NAME_MAX = 255
 NAME = ObjectName("b", "k")
 META = ObjectMeta("k", 1000, "A1", 7, "v1", datetime(2026, 1, 2, tzinfo=UTC))
 
@@ -34,7 +35,9 @@ def all_names(destination_name):
 @given(names | st.integers(1, 255).map(lambda n: "文" * n) | st.integers(1, 255).map(lambda n: "a" * n + "😀" * 60))
 def test_names_are_hidden_short_and_utf8_for_any_destination(destination_name):
     for name in (*all_names(destination_name), passing_name(destination_name, "token")):
-        assert len(name.encode("utf-8")) + len(".mode") <= NAME_MOST  # what is written beside it has its name and more
+        assert (
+            len(name.encode("utf-8")) + len(".mode") <= LINUX_NAME_MAX
+        )  # what is written beside it has its name and more
         assert "\ufffd" not in name
         assert name.startswith(".")
         assert "/" not in name
@@ -49,7 +52,7 @@ def test_destinations_never_share_a_name(one, two):
 
 
 def test_long_name_keeps_as_much_as_there_is_room_for():
-    assert {len(name) + len(".mode") for name in all_names("a" * 300)} == {NAME_MOST}
+    assert {len(name) + len(".mode") for name in all_names("a" * 300)} == {LINUX_NAME_MAX}
 
 
 def test_long_destinations_that_differ_at_the_end_never_share_a_name():
@@ -59,6 +62,15 @@ def test_long_destinations_that_differ_at_the_end_never_share_a_name():
 def test_name_tells_a_person_what_it_is_of():
     assert [name.split(".")[1] for name in all_names("report")] == ["report"] * 3
     assert [name.rpartition(".")[2] for name in all_names("report")] == ["part", "checkpoint", "lock"]
+
+
+def test_names_are_those_of_earlier_releases():
+    """Under others, what an earlier release left would never be found again."""
+    assert all_names("report") == [
+        ".report.5a18c9b368fab2e7d2027191.part",
+        ".report.701c17295d9df5a9487371b5.checkpoint",
+        ".report.28635afc53e72609fc7a059e.lock",
+    ]
 
 
 @pytest.mark.parametrize(

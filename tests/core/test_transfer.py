@@ -264,7 +264,35 @@ def test_what_a_flight_has_written_counts_before_it_lands():
     flight.receive(1000, 0.0)
     flight.write(600, crc64(CONTENT[:600]))
     assert transfer.spans() == [Done(0, 600, crc64(CONTENT[:600]))]
-    assert transfer.consumed == 600
+    assert (transfer.consumed, transfer.received) == (600, 1000)
+
+
+def test_flight_is_complete_when_all_of_it_is_written():
+    flight = Transfer(1000, part_size=1000).claim()
+    assert flight is not None
+    flight.receive(1000, 0.0)
+    assert not flight.is_complete
+    flight.write(1000, crc64(CONTENT[:1000]))
+    assert flight.is_complete
+
+
+def test_first_waiting_range_is_what_the_next_claim_takes():
+    transfer = Transfer(1000, part_size=300)
+    while (first := transfer.first_waiting) is not None:
+        flight = transfer.claim()
+        assert flight is not None
+        assert Range(flight.start, flight.stop) == first
+
+
+def test_crc64_of_an_object_of_several_spans_is_that_of_its_bytes():
+    content = memoryview(CONTENT * 65)
+    transfer = Transfer(len(content), part_size=33 * MiB)
+    while flight := transfer.claim():
+        flight.receive(flight.remaining, 0.0)
+        flight.write(flight.stop, crc64(content[flight.start : flight.stop]))
+        transfer.land(flight, 0.0)
+    assert len(transfer.spans()) == 2  # together they would be longer than a span may be
+    assert transfer.crc64 == crc64(content)
 
 
 def test_kept_bytes_are_not_complete_until_they_are_proven():
