@@ -69,6 +69,13 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Whether tests/core notices each small change to the rules: `nox -s mutants -- checkpoint paths`."""
+    session.install("-e", ".[test]", "mutmut>=3.8,<4")
+    session.run("python", "-m", "tests.mutants", *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Benchmarks against the rivals: `nox -s bench -- large --runs 3`."""
     session.install("-e", ".[bench]")

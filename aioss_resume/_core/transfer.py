@@ -7,6 +7,7 @@ are the whole object. No offset is in two of them, so no byte is written by two 
 from bisect import insort
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import itemgetter
 from statistics import median
 from typing import Final, NamedTuple
 
@@ -44,7 +45,7 @@ def choose_part_size(size: int, concurrency: int) -> int:
     Parts need not be small for the end's sake, since the tail is shared out, nor for memory, since a flight keeps a
     few MiB whatever its length, nor for a cut connection's sake, since a span goes on from its last written byte.
     """
-    parts = max(1, concurrency * _PARTS_PER_SLOT)
+    parts = concurrency * _PARTS_PER_SLOT
     return min(max(_PART_LEAST, -(-size // parts // MiB) * MiB), _PART_MOST)
 
 
@@ -148,14 +149,13 @@ def share(remaining: int, speed: float, newcomer: float, latency: float) -> int:
         newcomer: The speed that a new connection may expect.
         latency: Seconds until a new connection has its first byte.
     """
-    if remaining <= 0 or newcomer <= 0:
+    if newcomer <= 0:
         return 0
     alone = remaining / speed if speed > 0 else float("inf")  # seconds until the flight ends by itself
     instead = latency + remaining / newcomer  # seconds until the newcomer had it all
     if alone <= max(_SHARE_SECONDS_LEAST, 2 * latency):
         return 0
-    keeps = remaining if speed <= 0 else round(speed * (remaining + newcomer * latency) / (speed + newcomer))
-    keeps = 0 if speed <= 0 else min(keeps, remaining)
+    keeps = round(speed * (remaining + newcomer * latency) / (speed + newcomer))
     if keeps >= SHARE_LEAST and remaining - keeps >= SHARE_LEAST:
         return remaining - keeps
     return remaining if alone > max(4 * instead, 0.5) else 0
@@ -263,9 +263,10 @@ class Transfer:
         The shortened flight's `interrupt` is called when it has nothing left to receive. What a flight left that never
         got going is not taken away once more: its attempts would begin anew each time, and never come to an end.
         """
-        victim, taken = self._victim(now)
-        if victim is None:
+        found = self._victim(now)
+        if found is None:
             return None
+        victim, taken = found
         start = victim.stop - taken
         flight = self._take_off(Range(start, victim.stop))
         if taken == victim.remaining and not victim.has_got_going:
@@ -276,7 +277,7 @@ class Transfer:
         return flight
 
     def can_share(self, now: float) -> bool:
-        return self._victim(now)[0] is not None
+        return self._victim(now) is not None
 
     def note_latency(self, seconds: float) -> None:
         """A request was answered after so many seconds."""
@@ -311,25 +312,24 @@ class Transfer:
         self._flying.append(flight)
         return flight
 
-    def _victim(self, now: float) -> tuple[Flight | None, int]:
-        """The flight that would end last, and how much of its tail to take."""
-        if not self._tail_is_shared or self._waiting or not self._flying:
-            return None, 0
+    def _victim(self, now: float) -> tuple[Flight, int] | None:
+        """The flight that would end last, and how much of its tail to take; None when that is not worth it."""
+        if not self._tail_is_shared or self._waiting:
+            return None
         speeds = [(flight, flight.speed(now)) for flight in self._flying if flight.remaining > 0]
+        if not speeds:
+            return None
         known = [*self._speeds, *(speed for _, speed in speeds if speed)]
         if not known and not any(speed == 0 for _, speed in speeds):
-            return None, 0
+            return None
         usual = median(known) if known else _SPEED_UNKNOWN
-        latest, latest_end, latest_speed = None, 0.0, 0.0
+        ends = []
         for flight, speed in speeds:
             assumed = usual if speed is None else max(speed, usual) if flight.is_young(now) else speed
-            end = flight.remaining / assumed if assumed else float("inf")
-            if latest is None or end > latest_end:
-                latest, latest_end, latest_speed = flight, end, assumed
-        if latest is None:
-            return None, 0
-        taken = share(latest.remaining, latest_speed, usual, self._latency)
-        return (latest, taken) if taken else (None, 0)
+            ends.append((flight.remaining / assumed if assumed else float("inf"), assumed, flight))
+        _, speed, latest = max(ends, key=itemgetter(0))
+        taken = share(latest.remaining, speed, usual, self._latency)
+        return (latest, taken) if taken else None
 
     def _add_waiting(self, range_: Range) -> None:
         insort(self._waiting, range_)

@@ -23,19 +23,24 @@ FITS = {
 
 
 def answer(**changes):
-    """The answer that fits, with some headers changed or, by None, taken away; `_` stands for `-`."""
-    headers = CIMultiDict(FITS)
-    for name, value in changes.items():
-        headers.pop(name.replace("_", "-"), None)
-        if value is not None:
-            headers[name.replace("_", "-")] = value
-    return headers
+    """The answer that fits, with some headers changed or, by None, taken away; `_` stands for `-`.
+
+    A plain dict: whatever the mapping, it is enough that it has the names as OSS writes them.
+    """
+    changed = {name.replace("_", "-"): value for name, value in changes.items()}
+    return {name: value for name, value in {**FITS, **changed}.items() if value is not None}
 
 
 @pytest.mark.parametrize("pinned", [None, PINNED])
 def test_answer_as_asked_is_accepted(pinned):
     accepted = accept_range(NAME, ASKED, pinned, 206, answer())
-    assert (accepted.range, accepted.meta.size, accepted.meta.etag, accepted.meta.crc64) == (ASKED, 1000, "A1", 7)
+    meta = accepted.meta
+    assert (accepted.range, meta.key, meta.size, meta.etag, meta.crc64) == (ASKED, "k", 1000, "A1", 7)
+
+
+def test_names_of_headers_have_any_case_where_the_mapping_does_not_mind():
+    shouted = CIMultiDict({name.upper(): value for name, value in FITS.items()})
+    assert accept_range(NAME, ASKED, PINNED, 206, shouted) == accept_range(NAME, ASKED, PINNED, 206, answer())
 
 
 @given(st.integers(0, 1 << 50), st.integers(1, 1 << 50), st.integers(1, 1 << 50))
@@ -102,8 +107,40 @@ def test_answer_that_misfits_is_refused(changes, error):
 
 @pytest.mark.parametrize("status", [200, 201, 203, 204, 205, 207, 300, 304])
 def test_other_status_than_206_is_refused(status):
-    with pytest.raises(ProtocolError, match=f"status {status} instead of 206"):
+    with pytest.raises(ProtocolError, match=f"status {status} instead of 206") as raised:
         accept_range(NAME, ASKED, PINNED, status, answer())
+    assert (raised.value.bucket, raised.value.key) == NAME
+    assert "ignores ranges" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({"Content_Range": "bytes 100-199/*"}, "bytes 100-199/*"),
+        ({"Content_Range": "bytes 100-199/*", "Content_Type": "text/plain"}, "bytes 100-199/*"),
+        ({"Content_Range": None, "Content_Type": "multipart/byteranges; boundary=x"}, "multipart/byteranges"),
+        ({"Content_Range": "bytes 101-200/1000"}, "[101, 201)"),
+        ({"Content_Length": "99"}, "99 bytes"),
+        ({"x_oss_hash_crc64ecma": "soon"}, "'soon'"),
+        ({"Content_Encoding": "gzip"}, "is 'gzip': something on the way"),
+    ],
+)
+def test_refusal_shows_what_was_found(changes, shown):
+    with pytest.raises(ProtocolError) as raised:
+        accept_range(NAME, ASKED, PINNED, 206, answer(**changes))
+    assert shown in str(raised.value)
+
+
+def test_changed_object_is_to_be_fetched_by_another_run():
+    with pytest.raises(ObjectChangedError, match='ETag "A1" is now "B2"') as raised:
+        accept_range(NAME, ASKED, PINNED, 206, answer(ETag='"B2"'))
+    assert "run again" in raised.value.hint
+
+
+def test_other_size_is_another_object_where_no_etag_says_that_it_is_the_same():
+    pinned = ObjectMeta("k", 999, "", 7)
+    with pytest.raises(ObjectChangedError):
+        accept_range(NAME, ASKED, pinned, 206, answer(ETag=None))
 
 
 def test_object_that_was_stored_encoded_stays_encoded():
@@ -120,7 +157,8 @@ def test_object_that_was_stored_encoded_stays_encoded():
 def test_whole_object_in_place_of_its_start_is_taken_only_if_no_more_was_asked_for(size, asked):
     headers = answer(Content_Range=None, Content_Length=str(size))
     if size <= asked:
-        assert accept_range(NAME, Range(0, asked), None, 200, headers).range == Range(0, size)
+        accepted = accept_range(NAME, Range(0, asked), None, 200, headers)
+        assert (accepted.range, accepted.meta.size) == (Range(0, size), size)
     else:
         with pytest.raises(ProtocolError):
             accept_range(NAME, Range(0, asked), None, 200, headers)
@@ -143,8 +181,29 @@ def test_login_page_is_not_an_answer_of_oss(status):
     page = CIMultiDict(
         {"Content-Type": "text/html", "Content-Length": "100", "Content-Range": "bytes 0-99/100", "Server": "portal"}
     )
-    with pytest.raises(ProtocolError, match="not an answer of OSS"):
+    with pytest.raises(ProtocolError, match=r"not an answer of OSS.*'text/html'") as raised:
         accept_range(NAME, Range(0, 100), None, status, page)
+    assert "login page" in raised.value.hint
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "Text/HTML; charset=utf-8"])
+def test_login_page_that_is_a_file_has_an_etag_and_is_refused_all_the_same(content_type):
+    changes = {"x_oss_request_id": None, "x_oss_hash_crc64ecma": None, "Content_Type": content_type}
+    with pytest.raises(ProtocolError, match="not an answer of OSS"):
+        accept_range(NAME, ASKED, None, 206, answer(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"Content_Type": "text/html"},  # an object that is a page: its CRC-64 is a header of OSS
+        {"Content_Type": "text/html", "x_oss_hash_crc64ecma": None, "X_Oss_Object_Type": "Normal"},
+        {"Content_Type": "image/png", "x_oss_hash_crc64ecma": None},  # a CDN took all of them out
+        {"Content_Type": None, "x_oss_hash_crc64ecma": None},
+    ],
+)
+def test_answer_without_a_request_id_is_taken_unless_it_may_be_a_login_page(changes):
+    assert accept_range(NAME, ASKED, None, 206, answer(x_oss_request_id=None, **changes)).range == ASKED
 
 
 def test_whole_answer_tells_the_object_and_its_length():
@@ -154,7 +213,8 @@ def test_whole_answer_tells_the_object_and_its_length():
 
 def test_whole_answer_in_chunks_has_no_length():
     headers = answer(Content_Range=None, Content_Length=None, Transfer_Encoding="Chunked")
-    assert accept_whole(NAME, 200, headers)[1] is None
+    meta, length = accept_whole(NAME, 200, headers)
+    assert (meta.size, length) == (0, None)
 
 
 @pytest.mark.parametrize(
@@ -164,13 +224,21 @@ def test_whole_answer_in_chunks_has_no_length():
         (204, {}),
         (200, {"Content_Length": None}),  # ends when the connection does: a cut looks the same
         (200, {"Content_Length": "-1"}),
+        (200, {"Content_Length": "1" * 20}),  # more than any object has
         (200, {"ETag": None, "x_oss_request_id": None}),
         (200, {"x_oss_hash_crc64ecma": "x"}),
     ],
 )
 def test_whole_answer_that_misfits_is_refused(status, changes):
-    with pytest.raises(ProtocolError):
+    with pytest.raises(ProtocolError) as raised:
         accept_whole(NAME, status, answer(**changes))
+    assert (raised.value.bucket, raised.value.key) == NAME
+    assert str(raised.value).startswith("oss://b/k")
+
+
+def test_whole_answer_of_another_status_is_refused_by_it():
+    with pytest.raises(ProtocolError, match="status 206 instead of 200"):
+        accept_whole(NAME, 206, answer())
 
 
 @pytest.mark.parametrize(
@@ -186,10 +254,16 @@ def test_whole_answer_that_misfits_is_refused(status, changes):
     ],
 )
 def test_redirect_is_named_without_path_query_and_user(location, where):
-    error = refuse_redirect(NAME, 302, CIMultiDict({"Location": location}))
+    error = refuse_redirect(NAME, 302, {"Location": location})
     assert where in str(error)
     assert "302" in str(error)
+    assert (error.bucket, error.key) == NAME
+    assert "endpoint and region" in error.hint
     assert "SECRET" not in repr(error) + str(error.__dict__)
+
+
+def test_redirect_to_an_endless_name_makes_no_endless_message():
+    assert len(str(refuse_redirect(NAME, 302, {"Location": "http://" + "a" * 10_000}))) < 500
 
 
 def test_redirect_without_location_is_refused_too():

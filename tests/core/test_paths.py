@@ -5,13 +5,14 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume._core.paths import NAME_MOST, checkpoint_name, lock_name, part_name
+from aioss_resume._core.paths import checkpoint_name, lock_name, part_name, passing_name
 from aioss_resume.errors import ObjectName
 
+LINUX_NAME_MAX = 255
 NAME = ObjectName("b", "k")
 META = ObjectMeta("k", 1000, "A1", 7, "v1", datetime(2026, 1, 2, tzinfo=UTC))
 
@@ -29,10 +30,14 @@ def all_names(destination_name):
     ]
 
 
+@example("caf\udce9")  # Latin-1, as Python reads it from a disk
+@example("\udcff" * 300)
 @given(names | st.integers(1, 255).map(lambda n: "文" * n) | st.integers(1, 255).map(lambda n: "a" * n + "😀" * 60))
 def test_names_are_hidden_short_and_utf8_for_any_destination(destination_name):
-    for name in all_names(destination_name):
-        assert len(name.encode("utf-8")) + len(".mode") <= NAME_MOST  # what is written beside it has its name and more
+    for name in (*all_names(destination_name), passing_name(destination_name, "token")):
+        assert (
+            len(name.encode("utf-8")) + len(".mode") <= LINUX_NAME_MAX
+        )  # what is written beside it has its name and more
         assert "\ufffd" not in name
         assert name.startswith(".")
         assert "/" not in name
@@ -46,6 +51,10 @@ def test_destinations_never_share_a_name(one, two):
     assert len(set(all_names(one))) == 3
 
 
+def test_long_name_keeps_as_much_as_there_is_room_for():
+    assert {len(name) + len(".mode") for name in all_names("a" * 300)} == {LINUX_NAME_MAX}
+
+
 def test_long_destinations_that_differ_at_the_end_never_share_a_name():
     assert not set(all_names("a" * 254 + "b")) & set(all_names("a" * 254 + "c"))
 
@@ -53,6 +62,15 @@ def test_long_destinations_that_differ_at_the_end_never_share_a_name():
 def test_name_tells_a_person_what_it_is_of():
     assert [name.split(".")[1] for name in all_names("report")] == ["report"] * 3
     assert [name.rpartition(".")[2] for name in all_names("report")] == ["part", "checkpoint", "lock"]
+
+
+def test_names_are_those_of_earlier_releases():
+    """Under others, what an earlier release left would never be found again."""
+    assert all_names("report") == [
+        ".report.5a18c9b368fab2e7d2027191.part",
+        ".report.701c17295d9df5a9487371b5.checkpoint",
+        ".report.28635afc53e72609fc7a059e.lock",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -90,3 +108,8 @@ def test_checkpoint_is_of_one_object_version_and_destination():
 
 def test_lock_is_one_for_all_objects_of_a_destination():
     assert lock_name("f") == lock_name("f")
+
+
+def test_passing_name_is_a_part_files_and_another_one_for_each_token():
+    assert passing_name("report", "one") == ".report.one.part"
+    assert passing_name("report", "two") == ".report.two.part"

@@ -1,6 +1,7 @@
 """The spans of one object, driven through any history, beside a model that is nothing but bytes."""
 
 import random
+from itertools import pairwise, permutations
 
 import pytest
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from aioss_resume._core.checkpoint import Checkpoint, decode, encode
 from aioss_resume._core.crc64 import EMPTY, crc64
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.paths import part_name
+from aioss_resume._core.ranges import Range
 from aioss_resume._core.transfer import SHARE_LEAST, Done, Transfer, choose_part_size
 from aioss_resume.errors import ObjectName
 
@@ -170,6 +172,8 @@ class Histories(RuleBasedStateMachine):
             assert piece.start < piece.stop or (piece in transfer._flying and piece.start == piece.stop)
             edge = piece.stop
         assert edge == self.size
+        assert all(a.stop < b.start for a, b in pairwise(transfer._waiting))
+        assert all(a.stop < b.start for a, b in pairwise(transfer._done))
         assert all(f.start <= f.offset <= f.reach <= f.stop for f in transfer._flying)
 
     @invariant()
@@ -234,6 +238,25 @@ def test_nothing_is_claimed_of_what_was_kept():
     assert (transfer.consumed, transfer.kept_bytes, transfer.doubtful) == (20, 20, tuple(kept))
 
 
+def test_neighbours_that_wait_again_are_one_request():
+    transfer = Transfer(3 * MiB, part_size=3 * MiB)
+    flights = [transfer.claim(MiB) for _ in range(3)]
+    for flight in (flights[0], flights[2], flights[1]):
+        transfer.land(flight, 0.0)
+    assert transfer.first_waiting == Range(0, 3 * MiB)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_neighbours_that_are_done_are_one_span(order):
+    transfer = Transfer(1000, part_size=250)
+    flights = [transfer.claim() for _ in order]
+    for flight in (flights[at] for at in order):
+        flight.receive(250, 0.0)
+        flight.write(flight.stop, crc64(CONTENT[flight.start : flight.stop]))
+        transfer.land(flight, 0.0)
+    assert transfer._done == transfer.spans() == [Done(0, 1000, crc64(CONTENT[:1000]))]
+
+
 def test_what_a_flight_has_written_counts_before_it_lands():
     transfer = Transfer(MiB, part_size=MiB)
     flight = transfer.claim()
@@ -241,7 +264,35 @@ def test_what_a_flight_has_written_counts_before_it_lands():
     flight.receive(1000, 0.0)
     flight.write(600, crc64(CONTENT[:600]))
     assert transfer.spans() == [Done(0, 600, crc64(CONTENT[:600]))]
-    assert transfer.consumed == 600
+    assert (transfer.consumed, transfer.received) == (600, 1000)
+
+
+def test_flight_is_complete_when_all_of_it_is_written():
+    flight = Transfer(1000, part_size=1000).claim()
+    assert flight is not None
+    flight.receive(1000, 0.0)
+    assert not flight.is_complete
+    flight.write(1000, crc64(CONTENT[:1000]))
+    assert flight.is_complete
+
+
+def test_first_waiting_range_is_what_the_next_claim_takes():
+    transfer = Transfer(1000, part_size=300)
+    while (first := transfer.first_waiting) is not None:
+        flight = transfer.claim()
+        assert flight is not None
+        assert Range(flight.start, flight.stop) == first
+
+
+def test_crc64_of_an_object_of_several_spans_is_that_of_its_bytes():
+    content = memoryview(CONTENT * 65)
+    transfer = Transfer(len(content), part_size=33 * MiB)
+    while flight := transfer.claim():
+        flight.receive(flight.remaining, 0.0)
+        flight.write(flight.stop, crc64(content[flight.start : flight.stop]))
+        transfer.land(flight, 0.0)
+    assert len(transfer.spans()) == 2  # together they would be longer than a span may be
+    assert transfer.crc64 == crc64(content)
 
 
 def test_kept_bytes_are_not_complete_until_they_are_proven():
@@ -263,6 +314,7 @@ def test_flight_never_receives_beyond_its_stop(length):
 @given(st.integers(0, 50 * TiB), st.integers(1, 1000))
 def test_part_size_is_whole_mebibytes_and_bounded(size, concurrency):
     part_size = choose_part_size(size, concurrency)
+    assert isinstance(part_size, int)
     assert part_size % MiB == 0
     assert MiB <= part_size <= 64 * MiB
     requests = -(-size // part_size)

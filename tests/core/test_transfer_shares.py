@@ -55,6 +55,218 @@ def test_equal_speeds_halve():
     assert share(100 * MiB, 1e7, 1e7, 0.0) == 50 * MiB
 
 
+def test_both_pieces_may_be_as_small_as_the_least():
+    assert share(2 * SHARE_LEAST, 1e5, 1e5, 0.0) == SHARE_LEAST
+
+
+def test_flight_that_ends_within_a_tenth_of_a_second_is_left_alone():
+    assert share(MiB, 10.0 * MiB, 10.0 * MiB, 0.0) == 0
+    assert share(MiB, 9.0 * MiB, 9.0 * MiB, 0.0) == MiB // 2
+
+
+def test_flight_that_ends_after_two_latencies_is_shared():
+    assert share(2_000_000, 1e6, 1e9, 1.0) == 0
+    assert share(2_500_000, 1e6, 1e9, 1.0) > 1_000_000
+
+
+@pytest.mark.parametrize(("times", "taken"), [(3.5, 0), (4.0, 0), (4.5, 98_304), (1000.0, 98_304)])
+def test_what_is_too_short_to_cut_changes_hands_if_it_then_ends_four_times_sooner(times, taken):
+    assert share(98_304, 65_536.0, 65_536.0 * times, 0.0) == taken
+
+
+def test_what_is_too_short_to_cut_and_ends_within_half_a_second_stays():
+    assert share(32_768, 65_536.0, 1e9, 0.0) == 0
+    assert share(32_769, 65_536.0, 1e9, 0.0) == 32_769
+
+
+def test_latency_counts_for_what_changes_hands():
+    assert share(98_304, 65_536.0, 1e9, 0.3) == 98_304  # 1.5 s by itself
+    assert share(98_304, 65_536.0, 1e9, 0.4) == 0
+
+
+def took_off(transfer, now, most=None):
+    flight = transfer.claim(most)
+    assert flight is not None
+    flight.begin(now)
+    return flight
+
+
+def landed(transfer, now, length, seconds):
+    """A flight that got its `length` bytes in `seconds` and has landed: its speed is what a newcomer may expect."""
+    flight = took_off(transfer, now - seconds, length)
+    flight.receive(length, now)
+    flight.write(flight.stop, 0)
+    transfer.land(flight, now)
+
+
+def test_speed_is_unknown_until_there_was_time_to_measure_it():
+    flight = Transfer(8 * MiB, part_size=8 * MiB).claim()
+    assert flight is not None
+    assert flight.speed(5.0) is None
+    flight.begin(5.0)
+    flight.receive(1000, 5.01)
+    assert flight.speed(5.0 + 1 / 128) is None
+    assert flight.speed(5.5) == 2000
+
+
+@pytest.mark.parametrize("now", [1.5, 2.0, 2.25, 3.0, 7.75, 30.0])
+def test_speed_of_an_even_flow_is_the_same_at_any_moment(now):
+    flight = took_off(Transfer(64 * MiB, part_size=64 * MiB), 1.0)
+    for step in range(1, int((now - 1) * 8) + 1):
+        flight.receive(MiB // 8, 1 + step / 8)
+    assert flight.speed(now) == pytest.approx(MiB)
+
+
+def test_speed_soon_follows_what_comes():
+    flight = took_off(Transfer(64 * MiB, part_size=64 * MiB), 0.0)
+    flight.receive(10 * MiB, 1.0)
+    flight.receive(MiB, 2.0)
+    flight.receive(MiB, 3.0)
+    assert flight.speed(3.0) == pytest.approx(MiB)
+
+
+def test_flight_that_got_going_and_waits_for_a_second_is_stalled():
+    flight = took_off(Transfer(8 * MiB, part_size=8 * MiB), 0.0)
+    flight.receive(SHARE_LEAST, 1.0)
+    assert flight.speed(9.0) > 0  # it is not known to wait: there may be much to write
+    flight.wait(9.0)
+    flight.wait(9.5)  # it waits since 9.0 all the same
+    assert flight.speed(9.75) > 0
+    assert flight.speed(10.0) == 0.0
+    flight.receive(1, 10.0)
+    assert flight.speed(10.0) > 0
+
+
+def test_next_attempt_without_an_answer_is_stalled_too():
+    flight = took_off(Transfer(8 * MiB, part_size=8 * MiB), 0.0)
+    flight.receive(SHARE_LEAST, 1.0)
+    flight.write(SHARE_LEAST, 0)
+    flight.begin(5.0)
+    assert flight.speed(5.5) > 0
+    assert flight.speed(6.0) == 0.0
+
+
+def test_flight_is_young_until_its_patience_ends_or_it_gets_going():
+    flight = Transfer(8 * MiB, part_size=8 * MiB).claim()
+    assert flight is not None
+    assert flight.is_young(1e9)  # no attempt began
+    flight.begin(10.0)
+    flight.begin(10.25)  # the first attempt's beginning counts
+    assert flight.is_young(10.5)
+    assert not flight.is_young(10.75)
+    flight.receive(SHARE_LEAST, 10.25)
+    assert not flight.is_young(10.25)
+
+
+@pytest.mark.parametrize(("latency", "patience"), [(0.0, 0.5), (0.125, 0.5), (0.25, 1.0), (2.0, 8.0)])
+def test_patience_is_four_latencies_and_half_a_second_at_least(latency, patience):
+    transfer = Transfer(8 * MiB, part_size=8 * MiB)
+    transfer.note_latency(latency)
+    flight = took_off(transfer, 100.0)
+    assert flight.is_young(100.0 + patience)
+    assert not flight.is_young(100.1 + patience)
+
+
+def test_latency_is_the_first_and_then_drifts_by_a_quarter():
+    transfer = Transfer(8 * MiB, part_size=8 * MiB)
+    assert transfer.latency == 0.0
+    for noted, expected in [(0.4, 0.4), (0.8, 0.5), (0.5, 0.5), (0.1, 0.4)]:
+        transfer.note_latency(noted)
+        assert transfer.latency == pytest.approx(expected)
+
+
+def test_flight_that_would_end_last_is_shared_whatever_its_place():
+    transfer = Transfer(12 * MiB, part_size=4 * MiB)
+    fast, slow, short = [took_off(transfer, 0.0) for _ in range(3)]
+    fast.receive(2 * MiB, 1.0)
+    slow.receive(MiB, 1.0)
+    short.receive(4 * MiB - 100_000, 1.0)
+    newcomer = transfer.claim_share(1.0)
+    assert newcomer is not None
+    assert newcomer.stop == 8 * MiB
+
+
+def test_slow_flight_with_little_left_is_shared_before_a_fast_one_with_much():
+    transfer = Transfer(34 * MiB, part_size=32 * MiB)
+    fast, slow = took_off(transfer, 0.0), took_off(transfer, 0.0)
+    fast.receive(8 * MiB, 1.0)
+    slow.receive(MiB // 8, 1.0)
+    newcomer = transfer.claim_share(1.0)
+    assert newcomer is not None
+    assert newcomer.stop == 34 * MiB
+
+
+@pytest.mark.parametrize(
+    "landings",
+    [
+        [1, 1, 1, 8],  # one that was lucky does not count
+        [8] * 20 + [1] * 9,  # nor does what was long ago
+    ],
+)
+def test_newcomer_may_expect_what_is_usual_of_late(landings):
+    transfer = Transfer(200 * MiB, part_size=200 * MiB)
+    for now, speed in enumerate(landings, start=1):
+        landed(transfer, now, speed * MiB, 1.0)
+    now = len(landings) + 1.0
+    flight = took_off(transfer, now - 1)
+    flight.receive(MiB, now)
+    remaining = flight.remaining
+    newcomer = transfer.claim_share(now)
+    assert newcomer is not None
+    assert newcomer.remaining == remaining // 2
+
+
+def test_last_byte_of_a_stalled_connection_changes_hands():
+    transfer = Transfer(4 * MiB, part_size=4 * MiB)
+    flight = took_off(transfer, 0.0)
+    flight.receive(flight.remaining - 1, 1.0)
+    flight.wait(1.0)
+    newcomer = transfer.claim_share(3.0)
+    assert newcomer is not None
+    assert (newcomer.start, newcomer.stop) == (4 * MiB - 1, 4 * MiB)
+    assert transfer.claim_share(3.0) is None  # the newcomer's byte is not worth another one
+
+
+def test_stalled_flight_is_taken_over_though_no_other_has_a_speed():
+    transfer = Transfer(4 * MiB, part_size=4 * MiB)
+    flight = took_off(transfer, 0.0)
+    flight.receive(MiB, 0.005)
+    flight.wait(0.005)
+    newcomer = transfer.claim_share(2.0)
+    assert newcomer is not None
+    assert newcomer.stop - newcomer.start == 3 * MiB
+
+
+def test_nothing_is_shared_before_anything_has_a_speed():
+    transfer = Transfer(4 * MiB, part_size=4 * MiB)
+    took_off(transfer, 0.0)
+    assert not transfer.can_share(0.005)
+
+
+def test_newcomer_for_a_part_may_be_called_slow_like_any_other():
+    transfer = Transfer(MiB, part_size=MiB)
+    landed(transfer, 16.0, MiB // 2, 16.0)
+    flight = took_off(transfer, 15.0)
+    flight.receive(MiB // 32, 16.0)  # as slow as the one that has landed, and not got going
+    newcomer = transfer.claim_share(16.0)
+    assert newcomer is not None
+    assert flight.remaining > 0
+    newcomer.begin(16.0)
+    assert not newcomer.is_young(17.0)
+
+
+def test_nothing_is_shared_while_anything_waits_or_when_all_is_received():
+    transfer = Transfer(8 * MiB, part_size=4 * MiB)
+    flight = took_off(transfer, 0.0)
+    flight.receive(MiB, 1.0)
+    assert not transfer.can_share(1.0)
+    other = took_off(transfer, 1.0)
+    assert transfer.can_share(1.0)
+    for each in (flight, other):
+        each.receive(each.remaining, 2.0)
+    assert not transfer.can_share(9.0)
+
+
 class Line:
     """A request under way in the little world below."""
 
