@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioss_resume._core.checkpoint import MOST_BYTES, Checkpoint, Unusable, _dumped, decode, encode
+from aioss_resume._core.checkpoint import MOST_BYTES, Checkpoint, TooNew, Unusable, _dumped, decode, encode
 from aioss_resume._core.crc64 import crc64
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.paths import part_name
@@ -100,8 +100,9 @@ def test_forging_without_a_change_is_the_same():
 
 @pytest.mark.parametrize("version", [2, 0, -1, "1", None, 1e400, [1], 10**30])
 def test_other_version_is_refused_by_name(version):
-    with pytest.raises(Unusable, match=r"version|torn"):
+    with pytest.raises(Unusable, match=r"version|torn") as caught:
         decode(forged(version=version))
+    assert isinstance(caught.value, TooNew) == (version in (2, 10**30))
 
 
 @pytest.mark.parametrize("format_", ["", "other", None, 1, {}])

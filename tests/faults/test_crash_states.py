@@ -12,7 +12,7 @@ import pytest
 from bad_disk import BadDisk, onto
 from flow.canary import Watch
 from flow.ranged import PART, SIZE, interrupt, leftover, names, whole
-from over_old import OLD, brings, put
+from over_old import OLD, brings, fails, put
 from test_input import signed
 
 import aioss_resume
@@ -183,13 +183,22 @@ async def test_C12_another_part_size_goes_on_from_the_same_checkpoint(
     assert (await brings(bucket, path, part_size=part_size)).resumed_bytes == 5 * PART
 
 
-async def test_C13_a_checkpoint_of_a_newer_release_is_not_guessed_at_and_the_log_says_so(
-    bucket: Any, path: Path, kept: Path, watch: Watch
+@pytest.mark.parametrize("overwrite", ["always", "if_changed"])
+async def test_C13_a_checkpoint_of_a_newer_release_is_refused_and_stays(
+    oss: LocalOSS, bucket: Any, path: Path, kept: Path, watch: Watch, overwrite: Any
 ) -> None:
-    content = json.loads(kept.read_bytes())["checkpoint"]
-    kept.write_bytes(signed({**content, "version": 99}))
-    assert (await brings(bucket, path)).resumed_bytes == 0
-    assert any("it has version 99" in line for line in watch.logged)
+    before = kept.read_bytes()
+    content = json.loads(before)["checkpoint"]
+    kept.write_bytes(newer := signed({**content, "version": 99}))
+    beside = names(path.parent)
+    error = await fails(watch, LocalFileError, bucket, path, overwrite=overwrite)
+    assert str(kept) in str(error)
+    assert "it has version 99" in error.hint
+    assert oss.requests == []
+    assert names(path.parent) == beside
+    assert kept.read_bytes() == newer
+    kept.write_bytes(before)
+    assert (await brings(bucket, path)).resumed_bytes == 5 * PART
 
 
 @pytest.mark.parametrize("kind", ["empty", "1 GiB", "link", "FIFO", "directory", "device"])

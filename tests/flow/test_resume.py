@@ -340,7 +340,7 @@ def _changed(**fields: Any) -> Callable[[dict[str, Any]], None]:
 
 
 CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], None]] = {
-    "a newer version": _changed(version=2),
+    "an older version": _changed(version=0),
     "another bucket": _changed(bucket="other"),
     "another key": _changed(key="other"),
     "another version of the object": _changed(version_id="other"),
