@@ -391,7 +391,7 @@ async def test_X14_a_forked_child_downloads_for_itself_and_harms_nothing(
     await brings(bucket, path, on_busy="fail")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 async def test_X15_a_signal_ends_the_command_and_keeps_what_came(
     oss: LocalOSS, bucket: Any, path: Path, number: signal.Signals, code: int
 ) -> None:
