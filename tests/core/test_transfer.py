@@ -57,11 +57,14 @@ class Histories(RuleBasedStateMachine):
 
     @rule(most=st.none() | st.integers(1, MiB))
     def claim(self, most):
-        had_waiting, first = self.transfer.has_waiting, self.transfer.first_waiting
+        taken = bytearray(self.is_written)
+        for each in [*self.flights, *self.transfer.doubtful]:
+            taken[each.start : each.stop] = b"\1" * (each.stop - each.start)
+        had_waiting = self.transfer.has_waiting
         flight = self.transfer.claim(most)
-        assert (flight is not None) == had_waiting
-        if flight is not None and first is not None:
-            assert flight.start == first.start
+        assert (flight is not None) == had_waiting == (b"\0" in taken)
+        if flight is not None:
+            assert flight.start == taken.index(b"\0")
             assert flight.stop - flight.start <= (most or self.part_size)
             self.took_off(flight)
 
@@ -187,9 +190,7 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def complete_means_the_object_is_there(self):
-        assert self.transfer.is_complete == (
-            not (self.transfer.has_waiting or self.transfer.is_flying or self.transfer.doubtful)
-        )
+        assert self.transfer.is_complete == (not (self.transfer.has_waiting or self.flights or self.transfer.doubtful))
         if self.transfer.is_complete:
             assert self.transfer.crc64 == crc64(CONTENT[: self.size])
             assert self.disk == CONTENT[: self.size]
@@ -197,8 +198,8 @@ class Histories(RuleBasedStateMachine):
     def teardown(self):
         if not hasattr(self, "transfer"):
             return
-        for flight in self.flights:
-            self.transfer.land(flight, self.now)
+        while self.flights:
+            self.transfer.land(self.flights.pop(), self.now)
         for span in self.transfer.doubtful:
             holds = crc64(self.disk[span.start : span.stop]) == span.crc64
             self.transfer.prove(span, holds=holds)
