@@ -11,7 +11,8 @@ import anyio
 import pytest
 from bad_disk import BadDisk, onto
 from flow.canary import Watch
-from flow.ranged import PART, SIZE, interrupt, leftover, names, whole
+from flow.damage import DAMAGE
+from flow.ranged import PART, interrupt, leftover, names, whole
 from over_old import OLD, brings, fails, put
 from test_input import signed
 
@@ -145,25 +146,14 @@ async def test_C10_a_close_that_fails_publishes_nothing(
     await brings(bucket, path)
 
 
-@pytest.mark.parametrize("how", ["truncated", "extended", "deleted", "replaced", "emptied"])
+@pytest.mark.parametrize("how", DAMAGE)
 async def test_C11_a_part_file_that_was_touched_between_two_runs_is_found_out(
     bucket: Any, path: Path, kept: Path, how: str
 ) -> None:
-    part = leftover(path.parent, "part")
-    if how == "truncated":
-        os.truncate(part, PART)
-    elif how == "extended":
-        os.truncate(part, 2 * SIZE)
-    elif how == "deleted":
-        part.unlink()
-    elif how == "replaced":
-        part.unlink()
-        part.write_bytes(bytes(SIZE))
-    else:
-        part.write_bytes(b"")
+    DAMAGE[how](leftover(path.parent, "part"))
     result = await brings(bucket, path)
     assert result.verified
-    assert result.resumed_bytes == (5 * PART if how == "extended" else 0)
+    assert result.resumed_bytes == (5 * PART if how == "lengthened" else 0)
 
 
 @pytest.mark.parametrize("field", ["bucket", "key", "version_id"])

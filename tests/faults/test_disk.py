@@ -6,7 +6,6 @@ import errno
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -17,12 +16,13 @@ import anyio.to_thread
 import pytest
 from bad_disk import BadDisk, ScarceDisk, SparingDisk, WaitingDisk, onto
 from flow.canary import Watch
+from flow.disks import fill, mounted
 from flow.ranged import PART, QUICK, RANGED, SIZE, begins_at, interrupt, leftover, names, whole
 from over_old import OLD, brings, fails, is_there, put
 
 import aioss_resume
 from aioss_resume import AccessDeniedError, AiossError, IntegrityError, LocalFileError, RequestError
-from aioss_resume.testing import KiB, LocalOSS, MiB
+from aioss_resume.testing import LocalOSS, MiB
 
 pytestmark = pytest.mark.anyio
 
@@ -33,16 +33,9 @@ MOST_FURTHER = 5
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MiB with an old file on it; the path of that file."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", disk], check=True)
-    try:
+    with mounted(tmp_path / "disk", "size=8m") as disk:
         (disk / "file").write_bytes(OLD)
         yield disk / "file"
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 async def test_D01_a_disk_without_room_is_told_with_the_first_answer(
@@ -68,12 +61,7 @@ async def test_D02_a_disk_that_fills_up_ends_all_parts_at_once_and_keeps_what_ca
         nonlocal before
         if range_ is not None and range_[0] >= 2 * MiB and not filler.exists():
             before = len(oss.requests)
-            with filler.open("wb", buffering=0) as file:
-                try:
-                    while True:
-                        file.write(bytes(64 * KiB))
-                except OSError:
-                    pass
+            fill(filler)
         return True
 
     oss.faults.delay(0, range=fill_the_disk, times=None)
