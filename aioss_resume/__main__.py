@@ -1,10 +1,13 @@
 """The command `aioss-resume`, also `python -m aioss_resume`."""
 
 import argparse
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import NoReturn
 
 from aioss_resume.cli.sizes import parse_size
 
@@ -19,12 +22,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from aioss_resume.cli.demo import Demo
 
     try:
-        return Demo(given.size, given.kills, given.directory).run()
+        with _as_ctrl_c(signal.SIGTERM, signal.SIGHUP):
+            return Demo(given.size, given.kills, given.directory).run()
     except KeyboardInterrupt:
         return 130
     except OSError as error:
         print(f"aioss-resume demo: {error}", file=sys.stderr)
         return 1
+
+
+@contextmanager
+def _as_ctrl_c(*numbers: signal.Signals) -> Iterator[None]:
+    """Let these signals end us as Ctrl-C does: whoever made a process or a directory removes it."""
+
+    def end(number: int, _frame: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    before = [(number, signal.signal(number, end)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def _parser() -> argparse.ArgumentParser:

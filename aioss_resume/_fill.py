@@ -11,13 +11,14 @@ from anyio.abc import TaskGroup
 from aioss_resume._client import Client
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.slots import Slot
-from aioss_resume._core.transfer import Flight, Transfer
+from aioss_resume._core.transfer import Done, Flight, Transfer
 from aioss_resume._core.window import Window
 from aioss_resume._io.fetch import Answer, Source, Tally
+from aioss_resume._io.storage import OUT_OF
 from aioss_resume._io.verify import holds
 from aioss_resume._io.write import PartFile
 from aioss_resume._span import Route, SpanFetch
-from aioss_resume.errors import plain
+from aioss_resume.errors import LocalFileError, RequestError, plain
 from aioss_resume.options import (
     FLUSH_BYTES,
     FLUSH_BYTES_AT_ONCE,
@@ -142,9 +143,20 @@ class Fill:
     async def _fly_as_task(self, flight: Flight, slot: Slot, answer: Answer | None) -> None:
         try:
             await self._fly(flight, slot, answer)
+        except (LocalFileError, RequestError) as error:
+            if not self._fewer_may_do(error):
+                raise
         finally:
             self._flying -= 1
             self._changed.set()
+
+    def _fewer_may_do(self, error: LocalFileError | RequestError) -> bool:
+        """Whether we are out of descriptors, and others fly that will give some back; then fewer fly from now on."""
+        if error.errno not in OUT_OF or self._flying < 2:
+            return False
+        self.window.narrow(self._flying // 2)
+        logger.warning("%s; going on with %d requests at once", error, self.window.limit)
+        return True
 
     async def _fly(self, flight: Flight, slot: Slot, answer: Answer | None) -> None:
         route = Route(
@@ -169,9 +181,7 @@ class Fill:
     async def _prove(self) -> None:
         """Read the kept spans back; what does not hold is fetched again."""
         for span in self.transfer.doubtful:
-            found = await holds(
-                self.part_file.path, span, self.client.threads, self.client.storage, name=self.source.name
-            )
+            found = await self._holds(span)
             if found:
                 self.proven_bytes += span.stop - span.start
             else:
@@ -183,6 +193,16 @@ class Fill:
                 )
             self.transfer.prove(span, holds=found)
             self._changed.set()
+
+    async def _holds(self, span: Done) -> bool:
+        path, threads, storage = self.part_file.path, self.client.threads, self.client.storage
+        while True:
+            try:
+                return await holds(path, span, threads, storage, name=self.source.name)
+            except LocalFileError as error:
+                if not self._fewer_may_do(error):
+                    raise
+            await self._changed.wait()
 
     async def _count(self, length: int) -> None:
         """New bytes were written. Whoever wrote them waits here when the flushes do not keep up."""
@@ -202,9 +222,15 @@ class Fill:
             if not self._unflushed:
                 continue
             counted, began = self._unflushed, self.client.clock.now()
-            await self.flush()
-            self._unflushed -= counted
-            self._flushed.set()
+            try:
+                await self.flush()
+            except LocalFileError as error:
+                # Whoever waits for a flush gives nothing back.
+                if self._unflushed > UNFLUSHED_MOST or not self._fewer_may_do(error):
+                    raise
+            else:
+                self._unflushed -= counted
+                self._flushed.set()
             pause = max(FLUSH_PAUSE, 9 * (self.client.clock.now() - began))
             await self._until_due(FLUSH_BYTES_AT_ONCE, min(pause, FLUSH_SECONDS))
 

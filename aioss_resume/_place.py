@@ -17,7 +17,7 @@ from aioss_resume._io.lock import POLL_FIRST, POLL_MOST, PathLock
 from aioss_resume._io.storage import exists, remove_made
 from aioss_resume._io.verify import crc64_of_file
 from aioss_resume._io.write import PartFile
-from aioss_resume.errors import DownloadInProgressError, ObjectName, local_file_error
+from aioss_resume.errors import DownloadInProgressError, LocalFileError, ObjectName, local_file_error
 from aioss_resume.options import DownloadOptions
 
 T = TypeVar("T")
@@ -71,7 +71,7 @@ class Place:
         """Hold the lock, and see what is there.
 
         Raises:
-            LocalFileError: The destination cannot be one.
+            LocalFileError: The destination cannot be one, or its checkpoint is a newer release's.
             DownloadInProgressError: Another process has the lock, and we are not to wait.
         """
         found = await self._on_disk("prepare the destination", self._look_around)
@@ -172,6 +172,8 @@ class Place:
         threads = self._client.threads
         try:
             return await (threads.errands.run(call) if is_short else threads.run(call))
+        except LocalFileError:  # of the call's own
+            raise
         except OSError as error:
             path = error.filename or str(self.path)
             raise local_file_error(tried, error, os.fsdecode(path), name=self._name) from None

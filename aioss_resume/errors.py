@@ -107,9 +107,14 @@ class CredentialsError(AiossError):
 
 
 class RequestError(AiossError):
-    """No usable answer: could not connect, stalled, too slow, cut short. Tried again, unless `permanent`."""
+    """No usable answer: could not connect, stalled, too slow, cut short. Tried again, unless `permanent`.
+
+    Attributes:
+        errno: What the system said, as far as it did.
+    """
 
     permanent = False
+    errno: int | None = None
 
 
 class ProtocolError(AiossError):

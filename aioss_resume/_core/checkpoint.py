@@ -27,6 +27,10 @@ class Unusable(Exception):
     """This is no checkpoint to go on from; the text says why."""
 
 
+class TooNew(Unusable):
+    """A newer release goes on from this one: it is not ours to throw away."""
+
+
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """What a run leaves to the next.
@@ -74,7 +78,8 @@ def decode(data: bytes) -> Checkpoint:
     """Bytes back to a checkpoint.
 
     Raises:
-        Unusable: They are torn, flipped, of a newer version, or no checkpoint at all.
+        Unusable: They are torn, flipped, or no checkpoint at all.
+        TooNew: They are of a newer version.
     """
     if len(data) > MOST_BYTES:
         raise Unusable("it is larger than any checkpoint")
@@ -88,8 +93,9 @@ def decode(data: bytes) -> Checkpoint:
         raise Unusable("its CRC-64 does not hold")
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise Unusable("it is no checkpoint")
-    if content.get("version") != VERSION:
-        raise Unusable(f"it has version {content.get('version')!r}, and this release reads {VERSION}")
+    if (version := content.get("version")) != VERSION:
+        kind = TooNew if isinstance(version, int) and version > VERSION else Unusable
+        raise kind(f"it has version {version!r}, and this release reads {VERSION}")
     try:
         return _read(content)
     except (KeyError, TypeError, ValueError) as error:

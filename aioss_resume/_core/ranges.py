@@ -4,7 +4,6 @@ import re
 from typing import NamedTuple
 
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
-_UNSATISFIED = re.compile(r"bytes \*/(\d{1,19})", re.ASCII)
 
 
 class Range(NamedTuple):
@@ -42,9 +41,3 @@ def parse_content_range(header: str) -> ContentRange | None:
     if not first <= last < size:
         return None
     return ContentRange(Range(first, last + 1), size)
-
-
-def parse_unsatisfied_range(header: str) -> int | None:
-    """The object's size from a 416's `Content-Range: bytes */size`, or None."""
-    found = _UNSATISFIED.fullmatch(header.strip())
-    return int(found[1]) if found else None

@@ -223,15 +223,6 @@ class Transfer:
         return bool(self._waiting)
 
     @property
-    def first_waiting(self) -> Range | None:
-        """The range that the next claim would take."""
-        return self._cut(self._part_size) if self._waiting else None
-
-    @property
-    def is_flying(self) -> bool:
-        return bool(self._flying)
-
-    @property
     def crc64(self) -> int:
         """CRC-64 of the whole object, once it is complete."""
         assert self.is_complete

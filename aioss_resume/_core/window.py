@@ -89,6 +89,12 @@ class Window:
             self.limit = max(1, self.limit // 2)
             self._halved_at, self._was_throttled = now, True
 
+    def narrow(self, most: int) -> None:
+        """There is no room for more than so many, whatever they would bring."""
+        self._most = max(1, min(self._most, most))
+        self._goal, self.limit = min(self._goal, self._most), min(self.limit, self._most)
+        self._mark, self._before = None, 0
+
     def _goes_on_falling(self, now: float) -> bool:
         """Whether the last halving was just now: the refused requests of the larger number are still about."""
         return now - self._halved_at < 2 * _HALVING_PAUSE

@@ -1,12 +1,13 @@
 """The checkpoint's file, written so that a crash cannot tear it."""
 
 import asyncio
+import errno
 import os
 import stat
 from contextlib import suppress
 from pathlib import Path
 
-from aioss_resume._core.checkpoint import MOST_BYTES, Checkpoint, Unusable, decode, encode
+from aioss_resume._core.checkpoint import MOST_BYTES, Checkpoint, TooNew, Unusable, decode, encode
 from aioss_resume._io.storage import OUT_OF, STORAGE, Storage, exists, make_missing, remove
 from aioss_resume._io.threads import Threads
 from aioss_resume._io.write import written_parts
@@ -34,9 +35,15 @@ class CheckpointFile:
 
         Raises:
             Unusable: There is one, and it cannot be used.
+            LocalFileError: It is a newer release's, which goes on from it: it stays.
         """
         data = _read(self._storage, self.path)
-        return None if data is None else decode(data)
+        try:
+            return None if data is None else decode(data)
+        except TooNew as reason:
+            hint = f"{reason}: use the release that wrote it, or remove it to begin anew"
+        at = str(self.path)
+        raise local_file_error("go on from the checkpoint", errno.ENOTSUP, at, name=self._name, hint=hint)
 
     def remove_now(self) -> None:
         """Remove it, if it is there. For a thread: it blocks."""

@@ -28,7 +28,9 @@ def request_error(error: BaseException, name: ObjectName, seconds: float) -> Aio
     if isinstance(error, aiohttp.ClientConnectorError):
         reason = "no such host" if isinstance(error, aiohttp.ClientConnectorDNSError) else _os_reason(error.os_error)
         where = f"{error.host}:{error.port}"
-        return RequestError(f"{name}: could not connect to {where} ({reason})", name=name)
+        failed = RequestError(f"{name}: could not connect to {where} ({reason})", name=name)
+        failed.errno = error.os_error.errno
+        return failed
     if isinstance(error, aiohttp.InvalidURL):
         return permanent(f"{name}: the bucket's endpoint makes no valid address", name, "check the endpoint")
     if isinstance(error, aiohttp.ClientResponseError):

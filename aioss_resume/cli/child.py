@@ -1,8 +1,8 @@
 """One download as a process of its own, to be killed: `python -m aioss_resume.cli.child`.
 
 It uses nothing but the public interface. The keys come from OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET in its
-environment: arguments can be seen by every user of the machine. SIGTERM and SIGINT cancel the download, which flushes
-its checkpoint, and the exit code is 143 or 130, as a shell would have it.
+environment: arguments can be seen by every user of the machine. SIGINT, SIGTERM and SIGHUP cancel the download, which
+flushes its checkpoint, and the exit code is 130, 143 or 129, as a shell would have it. A second one ends it at once.
 """
 
 import argparse
@@ -16,6 +16,8 @@ from oss2.credentials import EnvironmentVariableCredentialsProvider
 
 import aioss_resume
 from aioss_resume.cli.reports import Ended, Failed, Progressed, Report, Warned, encode
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class _WarningsAsReports(logging.Handler):
@@ -80,13 +82,17 @@ def _cancel_on_signals() -> list[int]:
     received: list[int] = []
     task = asyncio.current_task()
     assert task is not None
+    loop = asyncio.get_running_loop()
 
     def end(number: int) -> None:
         received.append(number)
         task.cancel()
+        for each in _SIGNALS:  # whoever asks again does not want to wait for a disk that hangs
+            loop.remove_signal_handler(each)
+            signal.signal(each, signal.SIG_DFL)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, end, number)
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, end, number)
     return received
 
 

@@ -170,7 +170,7 @@ class ChaosProxy:
             self._listener.close()
             self._listener = None
 
-    def _close(self) -> None:
+    async def _close(self) -> None:
         if self._listener is not None:
             self._listener.close()
         self._abort_tunnels()

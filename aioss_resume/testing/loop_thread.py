@@ -23,7 +23,7 @@ async def settle() -> None:
 class LoopThread:
     """Runs from `start` to `stop`; what is told to it runs on its loop."""
 
-    def __init__(self, name: str, listen: Callable[[], Awaitable[None]], close: Callable[[], None]) -> None:
+    def __init__(self, name: str, listen: Callable[[], Awaitable[None]], close: Callable[[], Awaitable[None]]) -> None:
         """Set up, without a thread yet; `listen` runs on the loop first and `close` last."""
         self._listen = listen
         self._close = close
@@ -81,4 +81,4 @@ class LoopThread:
         self._ready.set()
         await self._closing.wait()
         await settle()
-        self._close()
+        await self._close()

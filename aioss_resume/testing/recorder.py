@@ -73,7 +73,7 @@ class Recorder:
         self._server = await asyncio.start_server(self._serve, self._host, 0, ssl=self._tls, limit=_LARGEST)
         self.port = self._server.sockets[0].getsockname()[1]
 
-    def _close(self) -> None:
+    async def _close(self) -> None:
         assert self._server is not None
         self._server.close()
 

@@ -1,10 +1,8 @@
 """The HTTP server: from a request on a connection to its answer on the wire."""
 
 import asyncio
-import contextlib
 import secrets
 import ssl
-import threading
 import weakref
 from collections.abc import Callable
 from email.utils import formatdate
@@ -21,6 +19,7 @@ from aioss_resume.testing.fault import World
 from aioss_resume.testing.faults import Faults
 from aioss_resume.testing.handlers import answer_call
 from aioss_resume.testing.ledger import Entry, Ledger, RequestRecord
+from aioss_resume.testing.loop_thread import LoopThread
 from aioss_resume.testing.sending import Sender, Sent
 from aioss_resume.testing.store import Store
 
@@ -135,11 +134,9 @@ class ServerThread:
         self._world = world
         self._where = (host, port)
         self._tls = tls
-        self._ready = threading.Event()
-        self._failure: OSError | None = None
-        self._thread = threading.Thread(target=self._run, name="LocalOSS", daemon=True)
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = LoopThread("LocalOSS", self._listen, self._close)
         self._closing: asyncio.Event | None = None
+        self._listener: asyncio.Server | None = None
         self._server: web.Server | None = None
         self.port = 0
 
@@ -150,25 +147,14 @@ class ServerThread:
             OSError: The port is taken.
         """
         self._thread.start()
-        self._ready.wait()
-        if self._failure is not None:
-            self._thread.join()
-            raise self._failure
 
     def stop(self) -> None:
         """Close the port and every connection, also those with a request under way; may be called again."""
-        if self._closing is not None:
-            self._tell(self._closing.set)
-        self._thread.join()
+        self._thread.stop()
 
     def drop_connections(self) -> None:
         """Close every connection, as if the network were gone for a moment."""
-        self._tell(self._abort_connections)
-
-    def _tell(self, what: Callable[[], object]) -> None:
-        assert self._loop is not None
-        with contextlib.suppress(RuntimeError):  # the loop is closed: stopped before
-            self._loop.call_soon_threadsafe(what)
+        self._thread.tell(self._abort_connections)
 
     def _abort_connections(self) -> None:
         assert self._server is not None
@@ -176,24 +162,13 @@ class ServerThread:
             if connection.transport is not None:
                 connection.transport.abort()
 
-    def _run(self) -> None:
-        # Not asyncio.run: a uvloop policy of the host program must not reach here.
-        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-            try:
-                runner.run(self._serve())
-            except OSError as failure:
-                self._failure = failure
-            finally:
-                self._ready.set()
-
-    async def _serve(self) -> None:
-        loop = self._loop = asyncio.get_running_loop()
-        closing = asyncio.Event()
+    async def _listen(self) -> None:
+        closing = self._closing = asyncio.Event()
 
         async def handle(request: web.BaseRequest) -> web.StreamResponse:
             return await self._service.handle(request, self._world, closing)
 
-        server = self._server = web.Server(
+        self._server = web.Server(
             handle,
             handler_cancellation=True,
             access_log=None,
@@ -202,12 +177,15 @@ class ServerThread:
             max_field_size=_LONGEST_LINE,
             lingering_time=0,
         )
-        listener = await loop.create_server(server, *self._where, ssl=self._tls, backlog=1024)
-        self.port = listener.sockets[0].getsockname()[1]
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(self._server, *self._where, ssl=self._tls, backlog=1024)
+        self.port = self._listener.sockets[0].getsockname()[1]
 
-        self._closing = closing
-        self._ready.set()
-        await closing.wait()
-        listener.close()
+    async def _close(self) -> None:
+        assert self._closing is not None
+        assert self._listener is not None
+        assert self._server is not None
+        self._closing.set()
+        self._listener.close()
         self._abort_connections()
-        await server.shutdown(timeout=0.2)
+        await self._server.shutdown(timeout=0.2)

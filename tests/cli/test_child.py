@@ -28,7 +28,7 @@ def ended(process: DownloadProcess) -> Report:
     return last
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_cancels_the_download_and_flushes_the_checkpoint(
     number: signal.Signals, code: int, tmp_path: Path
 ) -> None:

@@ -1,5 +1,8 @@
 """The demo from end to end, as a user runs it."""
 
+import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +32,22 @@ def test_demo_kills_resumes_and_verifies(tmp_path: Path) -> None:
     assert "100 %" in run.stderr
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["demo.bin"]
     assert (tmp_path / "new" / "demo.bin").stat().st_size == 8 * 2**20
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_demo_that_is_ended_by_a_signal_leaves_neither_process_nor_directory(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    command = [sys.executable, "-m", "aioss_resume", "demo", "--size", "64MiB"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, env=environment, stdout=-1, stderr=-1, text=True) as demo:
+        assert demo.stdout is not None
+        started = next(found for line in demo.stdout if (found := re.search(r"run 1: process (\d+)", line)))
+        demo.send_signal(number)
+        demo.communicate(timeout=60)
+    assert demo.returncode == code
+    assert not Path("/proc", started[1]).exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_demo_says_what_is_wrong_with_the_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

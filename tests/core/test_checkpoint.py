@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioss_resume._core.checkpoint import MOST_BYTES, Checkpoint, Unusable, _dumped, decode, encode
+from aioss_resume._core.checkpoint import MOST_BYTES, Checkpoint, TooNew, Unusable, _dumped, decode, encode
 from aioss_resume._core.crc64 import crc64
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.paths import part_name
@@ -112,8 +112,9 @@ def test_forging_without_a_change_is_the_same():
 
 @pytest.mark.parametrize("version", [2, 0, -1, "1", None, 10**30])
 def test_other_version_is_refused_by_name(version):
-    with pytest.raises(Unusable, match=rf"version {version!r}, .* reads 1"):
+    with pytest.raises(Unusable, match=rf"version {version!r}, .* reads 1") as caught:
         decode(forged(version=version))
+    assert isinstance(caught.value, TooNew) == (version in (2, 10**30))
 
 
 @pytest.mark.parametrize("version", [1e400, [1]])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aioss_resume._core.ranges import ContentRange, Range, parse_content_range, parse_unsatisfied_range
+from aioss_resume._core.ranges import ContentRange, Range, parse_content_range
 
 LARGEST = 10**19 - 1  # nineteen digits
 
@@ -51,13 +51,3 @@ def test_content_range_that_makes_no_sense_is_none(header):
 def test_content_range_is_none_or_a_range_within_the_object(header):
     found = parse_content_range(header)
     assert found is None or 0 <= found.range.start < found.range.stop <= found.size
-
-
-@given(st.integers(0, LARGEST))
-def test_size_of_an_unsatisfied_range_comes_back(size):
-    assert parse_unsatisfied_range(f"bytes */{size}") == size
-
-
-@pytest.mark.parametrize("header", ["", "bytes 0-9/10", "bytes */", "bytes */*", "bytes */-1", "bytes */" + "9" * 20])
-def test_unsatisfied_range_that_makes_no_sense_is_none(header):
-    assert parse_unsatisfied_range(header) is None

@@ -12,7 +12,6 @@ from aioss_resume._core.checkpoint import Checkpoint, decode, encode
 from aioss_resume._core.crc64 import EMPTY, crc64
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.paths import part_name
-from aioss_resume._core.ranges import Range
 from aioss_resume._core.transfer import SHARE_LEAST, Done, Transfer, choose_part_size
 from aioss_resume.errors import ObjectName
 
@@ -59,11 +58,14 @@ class Histories(RuleBasedStateMachine):
 
     @rule(most=st.none() | st.integers(1, MiB))
     def claim(self, most):
-        had_waiting, first = self.transfer.has_waiting, self.transfer.first_waiting
+        taken = bytearray(self.is_written)
+        for each in [*self.flights, *self.transfer.doubtful]:
+            taken[each.start : each.stop] = b"\1" * (each.stop - each.start)
+        had_waiting = self.transfer.has_waiting
         flight = self.transfer.claim(most)
-        assert (flight is not None) == had_waiting
-        if flight is not None and first is not None:
-            assert flight.start == first.start
+        assert (flight is not None) == had_waiting == (b"\0" in taken)
+        if flight is not None:
+            assert flight.start == taken.index(b"\0")
             assert flight.stop - flight.start <= (most or self.part_size)
             self.took_off(flight)
 
@@ -191,9 +193,7 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def complete_means_the_object_is_there(self):
-        assert self.transfer.is_complete == (
-            not (self.transfer.has_waiting or self.transfer.is_flying or self.transfer.doubtful)
-        )
+        assert self.transfer.is_complete == (not (self.transfer.has_waiting or self.flights or self.transfer.doubtful))
         if self.transfer.is_complete:
             assert self.transfer.crc64 == crc64(CONTENT[: self.size])
             assert self.disk == CONTENT[: self.size]
@@ -201,8 +201,8 @@ class Histories(RuleBasedStateMachine):
     def teardown(self):
         if not hasattr(self, "transfer"):
             return
-        for flight in self.flights:
-            self.transfer.land(flight, self.now)
+        while self.flights:
+            self.transfer.land(self.flights.pop(), self.now)
         for span in self.transfer.doubtful:
             holds = crc64(self.disk[span.start : span.stop]) == span.crc64
             self.transfer.prove(span, holds=holds)
@@ -243,7 +243,9 @@ def test_neighbours_that_wait_again_are_one_request():
     flights = [transfer.claim(MiB) for _ in range(3)]
     for flight in (flights[0], flights[2], flights[1]):
         transfer.land(flight, 0.0)
-    assert transfer.first_waiting == Range(0, 3 * MiB)
+    again = transfer.claim()
+    assert (again.start, again.stop) == (0, 3 * MiB)
+    assert not transfer.has_waiting
 
 
 @pytest.mark.parametrize("order", list(permutations(range(4))))
@@ -274,14 +276,6 @@ def test_flight_is_complete_when_all_of_it_is_written():
     assert not flight.is_complete
     flight.write(1000, crc64(CONTENT[:1000]))
     assert flight.is_complete
-
-
-def test_first_waiting_range_is_what_the_next_claim_takes():
-    transfer = Transfer(1000, part_size=300)
-    while (first := transfer.first_waiting) is not None:
-        flight = transfer.claim()
-        assert flight is not None
-        assert Range(flight.start, flight.stop) == first
 
 
 def test_crc64_of_an_object_of_several_spans_is_that_of_its_bytes():

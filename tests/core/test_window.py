@@ -256,6 +256,7 @@ def test_noisy_link_makes_no_wild_number(seed, worth):
 
 happenings = st.one_of(
     st.just("trouble"),
+    st.integers(0, 40),  # that there is room for
     st.tuples(st.integers(-(10**6), 10**10), st.booleans(), st.floats(0, 2)),
 )
 
@@ -276,6 +277,10 @@ def test_number_keeps_its_bounds_and_halves_at_most_once_a_second(most, is_sough
                 assert now - halved >= 1.0 - 1e-9
                 assert window.limit == max(1, before // 2)
                 halved = now
+        elif isinstance(what, int):
+            window.narrow(what)
+            most = max(1, min(most, what))
+            assert window.limit == min(before, most)
         else:
             gained, is_busy, latency = what
             received += gained
@@ -283,3 +288,14 @@ def test_number_keeps_its_bounds_and_halves_at_most_once_a_second(most, is_sough
             assert window.limit >= before // 2  # what a growth brought is all that a tick takes back
             assert window.limit <= 2 * before
         assert 1 <= window.limit <= most
+
+
+def test_narrowed_while_a_growth_is_judged_it_keeps_to_what_there_is_room_for():
+    window = Window(32, is_sought=True)
+    window.tick(0.0, MB, is_busy=True)
+    window.tick(0.1, 11 * MB, is_busy=True)
+    assert window.limit == 2 * AUTO_FIRST
+    window.narrow(3)
+    for second in range(1, 20):
+        window.tick(second, (11 + 200 * second) * MB, is_busy=True)
+        assert window.limit <= 3

@@ -13,6 +13,23 @@ from aioss_resume._io.storage import Storage
 
 METHODS: Final = tuple(name for name in vars(Storage) if not name.startswith("_"))
 
+_FORGIVEN: Final = {
+    ("close", ".lock"),  # nothing was written
+    ("unlink", ".lock"),  # a lock file that stays locks nothing
+    ("close", ".mode"),
+    ("unlink", ".mode"),
+    ("close", ".checkpoint"),  # it was read
+    ("open", ".checkpoint"),  # one that cannot be read is ignored
+}
+_FORGIVEN_IN_PROOFS: Final = {("open", ".part"), ("preadv", ".part"), ("close", ".part")}  # it is fetched again
+
+
+def may_be_forgiven(method: str, kind: str, error: int, *, is_resumed: bool) -> bool:
+    """Whether a failure with that method and kind of file may go unnoticed; nothing else may."""
+    if (method, error) == ("open", errno.EMFILE):  # the file is as good as ever
+        return False
+    return (method, kind) in (_FORGIVEN | _FORGIVEN_IN_PROOFS if is_resumed else _FORGIVEN)
+
 
 @dataclass(frozen=True, slots=True)
 class Call:

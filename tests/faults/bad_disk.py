@@ -1,8 +1,9 @@
 """Disks that fill up, take little, fail, wait or tell what was done; each the real one but for that."""
 
+import errno
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,25 @@ class WaitingDisk(Storage):
         self.begun.set()
         assert self.may_end.wait(30)
         return super().pwritev(descriptor, buffers, offset)
+
+
+class ScarceDisk(Storage):
+    """There are no descriptors for some files, until there are again.
+
+    Args:
+        lacks: Whether there is none for a path that is opened with these flags.
+    """
+
+    def __init__(self, lacks: Callable[[str, int], bool]) -> None:
+        self.refused = threading.Event()
+        self.has_some = threading.Event()
+        self._lacks = lacks
+
+    def open(self, path: StrPath, flags: int, mode: int = 0o600) -> int:
+        if self._lacks(os.fspath(path), flags) and not self.has_some.is_set():
+            self.refused.set()
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), os.fspath(path))
+        return super().open(path, flags, mode)
 
 
 class LocklessDisk(Storage):

@@ -20,7 +20,8 @@ import pytest
 from bad_disk import LocklessDisk, WaitingDisk, onto
 from flow.canary import Watch
 from flow.ranged import PART, QUICK, RANGED, SIZE, begins_at, interrupt, names, whole
-from over_old import OLD, THRICE, brings, fails, is_there, put
+from over_old import HASTY, OLD, THRICE, brings, fails, is_there, put, with_session
+from test_network import Resolver, named
 
 import aioss_resume
 from aioss_resume import AccessDeniedError, ConfigError, Downloader, DownloadInProgressError, RequestError
@@ -391,7 +392,7 @@ async def test_X14_a_forked_child_downloads_for_itself_and_harms_nothing(
     await brings(bucket, path, on_busy="fail")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 async def test_X15_a_signal_ends_the_command_and_keeps_what_came(
     oss: LocalOSS, bucket: Any, path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -419,21 +420,44 @@ async def test_X15_a_signal_ends_the_command_and_keeps_what_came(
 # The program around it.
 
 
-async def test_X17_a_default_executor_that_is_taken_holds_nothing_up(oss: LocalOSS, bucket: Any, path: Path) -> None:
-    put(oss)
+@asynccontextmanager
+async def taken_executor() -> AsyncIterator[None]:
+    """The loop's default executor has one thread, which is taken."""
     loop = asyncio.get_running_loop()
     may_end = threading.Event()
     taken = ThreadPoolExecutor(max_workers=1)
     loop.set_default_executor(taken)
     blocked = loop.run_in_executor(None, may_end.wait, 60)
     try:
-        async with asyncio.timeout(30):
-            await brings(bucket, path)
+        yield
     finally:
         may_end.set()
         await blocked
         await anyio.to_thread.run_sync(taken.shutdown)
     loop._default_executor = None  # type: ignore[attr-defined]  # whoever comes next has one of its own
+
+
+async def test_X17_a_default_executor_that_is_taken_holds_no_file_up(oss: LocalOSS, bucket: Any, path: Path) -> None:
+    put(oss)
+    async with taken_executor(), asyncio.timeout(30):
+        await brings(bucket, path)
+
+
+async def test_X17_names_are_found_by_a_resolver_of_the_callers_then(oss: LocalOSS, path: Path) -> None:
+    put(oss)
+    resolver = Resolver("127.0.0.1")
+    async with taken_executor(), asyncio.timeout(30), with_session(named(oss), resolver=resolver) as downloader:
+        await downloader.download("key", path, **RANGED)
+    is_there(path)
+
+
+async def test_X17_names_that_nobody_looks_up_are_not_waited_for_without_end(
+    oss: LocalOSS, path: Path, watch: Watch
+) -> None:
+    bucket = oss.bucket("examplebucket", endpoint=f"http://oss.localhost:{oss.port}")
+    async with taken_executor(), asyncio.timeout(30):
+        await fails(watch, RequestError, bucket, path, timeouts=HASTY)
+    assert oss.requests == []
 
 
 async def test_X18_a_limiter_of_anyio_that_is_taken_holds_nothing_up(oss: LocalOSS, bucket: Any, path: Path) -> None:

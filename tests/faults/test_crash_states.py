@@ -11,8 +11,9 @@ import anyio
 import pytest
 from bad_disk import BadDisk, onto
 from flow.canary import Watch
-from flow.ranged import PART, SIZE, interrupt, leftover, names, whole
-from over_old import OLD, brings, put
+from flow.damage import DAMAGE
+from flow.ranged import PART, interrupt, leftover, names, whole
+from over_old import OLD, brings, fails, put
 from test_input import signed
 
 import aioss_resume
@@ -145,25 +146,14 @@ async def test_C10_a_close_that_fails_publishes_nothing(
     await brings(bucket, path)
 
 
-@pytest.mark.parametrize("how", ["truncated", "extended", "deleted", "replaced", "emptied"])
+@pytest.mark.parametrize("how", DAMAGE)
 async def test_C11_a_part_file_that_was_touched_between_two_runs_is_found_out(
     bucket: Any, path: Path, kept: Path, how: str
 ) -> None:
-    part = leftover(path.parent, "part")
-    if how == "truncated":
-        os.truncate(part, PART)
-    elif how == "extended":
-        os.truncate(part, 2 * SIZE)
-    elif how == "deleted":
-        part.unlink()
-    elif how == "replaced":
-        part.unlink()
-        part.write_bytes(bytes(SIZE))
-    else:
-        part.write_bytes(b"")
+    DAMAGE[how](leftover(path.parent, "part"))
     result = await brings(bucket, path)
     assert result.verified
-    assert result.resumed_bytes == (5 * PART if how == "extended" else 0)
+    assert result.resumed_bytes == (5 * PART if how == "lengthened" else 0)
 
 
 @pytest.mark.parametrize("field", ["bucket", "key", "version_id"])
@@ -183,13 +173,22 @@ async def test_C12_another_part_size_goes_on_from_the_same_checkpoint(
     assert (await brings(bucket, path, part_size=part_size)).resumed_bytes == 5 * PART
 
 
-async def test_C13_a_checkpoint_of_a_newer_release_is_not_guessed_at_and_the_log_says_so(
-    bucket: Any, path: Path, kept: Path, watch: Watch
+@pytest.mark.parametrize("overwrite", ["always", "if_changed"])
+async def test_C13_a_checkpoint_of_a_newer_release_is_refused_and_stays(
+    oss: LocalOSS, bucket: Any, path: Path, kept: Path, watch: Watch, overwrite: Any
 ) -> None:
-    content = json.loads(kept.read_bytes())["checkpoint"]
-    kept.write_bytes(signed({**content, "version": 99}))
-    assert (await brings(bucket, path)).resumed_bytes == 0
-    assert any("it has version 99" in line for line in watch.logged)
+    before = kept.read_bytes()
+    content = json.loads(before)["checkpoint"]
+    kept.write_bytes(newer := signed({**content, "version": 99}))
+    beside = names(path.parent)
+    error = await fails(watch, LocalFileError, bucket, path, overwrite=overwrite)
+    assert str(kept) in str(error)
+    assert "it has version 99" in error.hint
+    assert oss.requests == []
+    assert names(path.parent) == beside
+    assert kept.read_bytes() == newer
+    kept.write_bytes(before)
+    assert (await brings(bucket, path)).resumed_bytes == 5 * PART
 
 
 @pytest.mark.parametrize("kind", ["empty", "1 GiB", "link", "FIFO", "directory", "device"])

@@ -1,6 +1,7 @@
 """Rows N of the catalogue: the network and the answers. tests/README.md is the map."""
 # ruff: noqa: N802
 
+import asyncio
 import gzip
 import socket
 import ssl
@@ -369,47 +370,89 @@ async def test_N16_headers_that_drip_are_not_waited_for_without_end(
     assert len(oss.requests) == ATTEMPTS
 
 
+def unanswered(port: int) -> int:
+    """How many connections to a port of this machine wait for an answer to their SYN."""
+    rows = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/net/{table}").read_text().splitlines()]
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == "02" for row in rows)
+
+
 @pytest.fixture
 def black_hole() -> Iterator[Any]:
-    """A function that makes a port of an address take no connection and refuse none: its queue is full."""
+    """A function that makes a port of an address take no connection and refuse none: its queue is full.
+
+    Source: Linux drops a SYN for which there is no room (net.ipv4.tcp_abort_on_overflow is about what comes after it).
+    """
     with ExitStack() as stack:
 
         def dig(host: str, port: int) -> int:
-            listener = stack.enter_context(socket.socket())
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = stack.enter_context(socket.socket(family))
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((host, port))
             listener.listen(0)
             where = listener.getsockname()
             for _ in range(4):
-                filler = stack.enter_context(socket.socket())
+                filler = stack.enter_context(socket.socket(family))
                 filler.setblocking(False)
                 with suppress(BlockingIOError):
                     filler.connect(where)
+            assert unanswered(where[1]) > 0
             return int(where[1])
 
         yield dig
 
 
+def bucket_at(endpoint: str) -> Any:
+    return oss2.Bucket(oss2.AuthV4("an-access-key-id", "an-access-key-secret"), endpoint, "examplebucket", region="r")
+
+
 async def test_N17_a_black_hole_has_a_limit_of_time(path: Path, watch: Watch, black_hole: Any) -> None:
-    endpoint = f"http://127.0.0.1:{black_hole('127.0.0.1', 0)}"
-    bucket = oss2.Bucket(oss2.AuthV4("an-access-key-id", "an-access-key-secret"), endpoint, "examplebucket", region="r")
+    bucket = bucket_at(f"http://127.0.0.1:{black_hole('127.0.0.1', 0)}")
     error = await fails(watch, RequestError, bucket, path, timeouts=HASTY)
+    assert "could not connect in time" in str(error)
+    assert [f"after {ATTEMPTS} attempts" in note for note in error.__notes__] == [True]
+    assert names(path.parent) == ["file"]
+
+
+async def test_N17_a_handshake_that_is_never_answered_has_a_limit_of_time(path: Path, watch: Watch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # the kernel connects; nobody says a word
+        bucket = bucket_at(f"https://127.0.0.1:{listener.getsockname()[1]}")
+        error = await fails(watch, RequestError, bucket, path, timeouts=Timeouts(connect=0.3))
     assert "could not connect in time" in str(error)
     assert names(path.parent) == ["file"]
 
 
-class Resolver(aiohttp.abc.AbstractResolver):
-    """Says what it is told to, and first fails some times."""
+async def test_N17_what_connects_to_a_black_hole_can_be_cancelled(path: Path, black_hole: Any) -> None:
+    port = black_hole("127.0.0.1", 0)
+    before = unanswered(port)
+    task = asyncio.create_task(aioss_resume.download(bucket_at(f"http://127.0.0.1:{port}"), "key", path, **RANGED))
+    while unanswered(port) == before:  # noqa: ASYNC110  # of the kernel
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert unanswered(port) == before
+    assert path.read_bytes() == OLD
+    assert names(path.parent) == ["file"]
 
-    def __init__(self, *addresses: str, failures: int = 0) -> None:
-        self.addresses = addresses
-        self.failures = failures
+
+class Resolver(aiohttp.abc.AbstractResolver):
+    """Says what it is told to, but for some times.
+
+    Attributes:
+        asked: How often it was.
+    """
+
+    def __init__(self, *addresses: str, failures: range = range(0)) -> None:
+        self.asked = 0
+        self._addresses = addresses
+        self._failures = failures
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[aiohttp.abc.ResolveResult]:
-        if self.failures:
-            self.failures -= 1
+        self.asked += 1
+        if self.asked - 1 in self._failures:
             raise OSError(None, "no such name")
         return [
             aiohttp.abc.ResolveResult(
@@ -420,7 +463,7 @@ class Resolver(aiohttp.abc.AbstractResolver):
                 proto=0,
                 flags=socket.AI_NUMERICHOST,
             )
-            for address in self.addresses
+            for address in self._addresses
         ]
 
     async def close(self) -> None: ...
@@ -438,22 +481,31 @@ async def test_N17_the_next_address_is_tried(oss: LocalOSS, path: Path, black_ho
     is_there(path)
 
 
-async def test_N18_a_name_that_is_found_later_brings_the_object(oss: LocalOSS, path: Path) -> None:
+@pytest.mark.parametrize("failures", [range(3), range(1, 4)], ids=["first", "others"])
+async def test_N18_a_name_that_is_found_later_brings_the_object(oss: LocalOSS, path: Path, failures: range) -> None:
     put(oss)
-    async with with_session(named(oss), resolver=Resolver("127.0.0.1", failures=3)) as downloader:
-        result = await downloader.download("key", path, **RANGED)
+    clock = CountingClock()
+    resolver = Resolver("127.0.0.1", failures=failures)
+    async with with_session(named(oss), resolver=resolver, use_dns_cache=False) as downloader:
+        assert downloader._client is not None
+        downloader._client.clock = clock
+        result = await downloader.download("key", path, **{**RANGED, "retry": RetryPolicy()})
     is_there(path)
-    assert result.attempts >= result.requests
+    assert resolver.asked >= 4
+    assert result.attempts == result.requests + 3
+    assert sum(wait > 0 for wait in clock.waits) >= 3
 
 
 async def test_N18_a_name_that_is_never_found_is_told_by_its_host_alone(
     oss: LocalOSS, path: Path, watch: Watch
 ) -> None:
-    async with with_session(named(oss), resolver=Resolver(failures=100)) as downloader:
+    resolver = Resolver(failures=range(100))
+    async with with_session(named(oss), resolver=resolver) as downloader:
         with watch.raises(RequestError) as caught:
             await downloader.download("key", path, **{**RANGED, "retry": THRICE})
     assert "oss-cn-hangzhou.example.com" in str(caught.error)
     assert "://examplebucket.oss" not in str(caught.error)
+    assert resolver.asked == ATTEMPTS
     assert path.read_bytes() == OLD
 
 
@@ -1022,12 +1074,45 @@ async def test_N50_a_hostile_error_body_leaves_the_status(
     assert len(str(error)) < 8000
 
 
-@pytest.mark.parametrize("addresses", [("::1", "127.0.0.1"), ("127.0.0.1", "::1")])
-async def test_N51_one_dead_family_is_passed_over(oss: LocalOSS, path: Path, addresses: tuple[str, str]) -> None:
+@pytest.fixture(scope="module")
+def needs_six() -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("there is no IPv6 here")
+
+
+FAMILIES = pytest.mark.parametrize("addresses", [("::1", "127.0.0.1"), ("127.0.0.1", "::1")])
+ONCE: dict[str, Any] = {**RANGED, "retry": RetryPolicy(attempts=1), "concurrency": 2}
+
+
+@FAMILIES
+async def test_N51_a_family_that_is_refused_is_passed_over(
+    oss: LocalOSS, path: Path, addresses: tuple[str, str]
+) -> None:
     put(oss)
     async with with_session(named(oss), resolver=Resolver(*addresses)) as downloader:
-        await downloader.download("key", path, **{**RANGED, "retry": RetryPolicy(attempts=1)})
+        await downloader.download("key", path, **ONCE)
     is_there(path)
+
+
+@FAMILIES
+async def test_N51_a_family_that_is_a_black_hole_is_passed_over(
+    oss: LocalOSS, path: Path, addresses: tuple[str, str], black_hole: Any, needs_six: None
+) -> None:
+    put(oss)
+    black_hole("::1", oss.port)
+    async with with_session(named(oss), resolver=Resolver(*addresses)) as downloader:
+        await downloader.download("key", path, **ONCE)
+    is_there(path)
+
+
+async def test_N51_where_there_is_ipv6_alone_it_is_used(path: Path, needs_six: None) -> None:
+    with LocalOSS(host="::1") as oss:
+        put(oss)
+        async with with_session(named(oss), resolver=Resolver("127.0.0.1", "::1")) as downloader:
+            await downloader.download("key", path, **ONCE)
+        is_there(path)
 
 
 # The caller's session.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from crash_model.calls import METHODS, Calls
+from crash_model.calls import METHODS, Calls, may_be_forgiven
 from crash_model.disk import Disk
 from crash_model.runs import DESTINATION, DIRECTORY, OLD, PART, RANGED, SIZE, SMALL, download, put_file, whole
 
@@ -21,20 +21,6 @@ ERRORS = [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EINTR, errno.EMFILE]
 FURTHER_REQUESTS: Final = 5
 
 NEVER_FAIL: Final = {"access"}  # it answers no, whatever is wrong
-FORGIVEN: Final = {
-    ("close", ".lock"),  # nothing was written
-    ("unlink", ".lock"),  # a lock file that stays locks nothing
-    ("close", ".mode"),
-    ("unlink", ".mode"),
-    ("close", ".checkpoint"),  # it was read
-    ("preadv", ".part"),  # to prove what an earlier run wrote: what cannot be read is fetched again
-    ("close", ".part"),
-}
-"""Method and kind of file with which a failure may go unnoticed; nothing else may."""
-FORGIVEN_UNLESS_OUT_OF_DESCRIPTORS: Final = {
-    ("open", ".part"),  # to prove it
-    ("open", ".checkpoint"),  # one that cannot be read is ignored
-}
 
 
 async def nothing_before(_oss: LocalOSS, _bucket: Any, _disk: Disk, _path: Path) -> None:
@@ -92,8 +78,7 @@ async def test_whichever_call_fails_the_error_is_told_and_the_next_run_succeeds(
                 (call.method, call.kind, call.outcome) == ("replace", ".part", "") for call in calls.made
             )
             if error is None:
-                may = FORGIVEN | (FORGIVEN_UNLESS_OUT_OF_DESCRIPTORS if number != errno.EMFILE else set())
-                assert (method, calls.failed) in may, where
+                assert may_be_forgiven(method, calls.failed, number, is_resumed=before is a_part_before), where
             else:
                 assert error.errno == number, where
                 assert isinstance(error, type(OSError(number, ""))), where

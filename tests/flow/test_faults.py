@@ -7,12 +7,14 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import oss2
 import pytest
 from canary import TEMPORARY_ID, TEMPORARY_SECRET, TOKEN, Watch, watching  # noqa: F401
+from disks import fill, mounted
 from ranged import PART, QUICK, RANGED, SIZE, asked, begins_at, leftover, names, whole
 
 import aioss_resume
@@ -29,7 +31,7 @@ from aioss_resume import (
     ThrottledError,
     Timeouts,
 )
-from aioss_resume.testing import KiB, LocalOSS, MiB
+from aioss_resume.testing import LocalOSS, MiB
 
 pytestmark = pytest.mark.anyio
 
@@ -485,15 +487,8 @@ async def test_an_error_body_that_is_no_xml_of_oss_leaves_the_status(
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", disk], check=True)
-    try:
+    with mounted(tmp_path / "disk", "size=8m") as disk:
         yield disk
-    finally:
-        subprocess.run(["umount", disk], check=True)
 
 
 async def test_a_disk_without_room_is_told_before_a_second_request(
@@ -521,12 +516,7 @@ async def test_a_disk_that_fills_up_midway_is_not_tried_again_and_the_download_r
         nonlocal before
         if range_[0] >= 2 * MiB and not filler.exists():
             before = len(oss.requests)
-            with filler.open("wb", buffering=0) as file:
-                try:
-                    while True:
-                        file.write(bytes(64 * KiB))
-                except OSError:
-                    pass
+            fill(filler)
         return False
 
     oss.faults.delay(0, range=fill_the_disk)
@@ -578,18 +568,13 @@ async def test_a_directory_that_may_not_be_written_is_told_before_any_request(
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     locked = tmp_path / "locked"
-    locked.mkdir()
-    is_root = os.geteuid() == 0
-    if is_root:  # whom no mode stops
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,size=1m", "none", locked], check=True)
-    else:
-        locked.chmod(0o555)
-    try:
+    with ExitStack() as stack:
+        if os.geteuid() == 0:  # whom no mode stops
+            stack.enter_context(mounted(locked, "ro,size=1m"))
+        else:
+            locked.mkdir(0o555)
         with watch.raises(LocalFileError) as caught:
             await aioss_resume.download(bucket, "key", locked / "file", **RANGED)
-    finally:
-        if is_root:
-            subprocess.run(["umount", locked], check=True)
     assert isinstance(caught.error, PermissionError) or caught.error.errno == errno.EROFS
     assert oss.requests == []
 

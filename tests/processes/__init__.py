@@ -1,1 +1,1 @@
-"""Several real processes, one destination."""
+"""Real processes: several for one destination, host programs, one whose system calls fail."""

@@ -16,6 +16,7 @@ from typing import Any
 import oss2
 
 import aioss_resume
+from aioss_resume.cli import child
 
 MiB = 1024 * 1024
 
@@ -136,6 +137,41 @@ def process_without_locks(place: Place) -> None:
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}))
     else:
         print(json.dumps({"size": result.size}))
+
+
+def be_interrupted(place: Place) -> None:
+    """Nothing but asyncio.run(); says "begun" when there is something to keep."""
+    asyncio.run(place.download(progress_callback=_say_begun))
+
+
+def be_interrupted_while_it_cleans_up(place: Place) -> None:
+    """As be_interrupted(); once cancelled, the flush says "flushing", and waits for a line."""
+    tasks: list[asyncio.Task[Any]] = []
+
+    async def main() -> None:
+        tasks.append(asyncio.current_task())  # type: ignore[arg-type]
+        await place.download(progress_callback=_say_begun)
+
+    def fsync(_descriptor: int) -> None:
+        if tasks[0].cancelling():
+            print("flushing", flush=True)
+            sys.stdin.readline()
+
+    os.fsync = fsync
+    asyncio.run(main())
+
+
+def command_with_a_disk_that_hangs(place: Place) -> None:
+    """The command's own process; the first flush says "flushing", and never ends."""
+    os.fsync = lambda _: (print("flushing", flush=True), sys.stdin.read())
+    sizes = [f"--part-size={MiB}", f"--multiget-threshold={MiB}", "--concurrency=4"]
+    sys.argv[1:] = [place.bucket.endpoint, place.bucket.region, place.bucket.bucket_name, place.key, place.path, *sizes]
+    sys.exit(child.main())
+
+
+def _say_begun(consumed: int, _total: int | None) -> None:
+    if consumed >= 4 * MiB:
+        print("begun", flush=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -105,6 +107,77 @@ def test_a_child_that_outlives_its_killed_parent_does_not_keep_the_path(oss: Loc
             assert process.stdin is not None
             process.stdin.close()
     assert path.read_bytes() == RIGHT
+
+
+def heard(process: subprocess.Popen[str], word: str) -> None:
+    """Wait until the program has said that, whatever it says before."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if word in line:
+            return
+    raise AssertionError(f"it never said {word!r}")
+
+
+def is_caught(process: subprocess.Popen[str], number: signal.Signals) -> bool:
+    """Whether the program has a handler for that signal."""
+    found = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())
+    assert found is not None
+    return bool(int(found[1], 16) >> (number - 1) & 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_program_of_asyncio_run_that_is_interrupted_can_be_resumed(
+    number: signal.Signals, oss: LocalOSS, path: Path, tmp_path: Path
+) -> None:
+    held = oss.faults.stall(after_requests=6, times=None)
+    with started(oss, "be_interrupted", path) as process:
+        heard(process, "begun")
+        process.send_signal(number)
+        _, complaints = process.communicate(timeout=60)
+    assert process.returncode == -number
+    assert "destroyed" not in complaints
+    assert "never" not in complaints
+    assert not path.exists()
+    held.cancel()
+    kept = resume(oss, path).resumed_bytes
+    # Python asks the program to end on SIGINT alone. A flush may have been made before the others end it.
+    assert kept >= 4 * MiB if number == signal.SIGINT else kept >= 0
+    assert path.read_bytes() == RIGHT
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_second_ctrl_c_while_it_cleans_up_takes_nothing_away(oss: LocalOSS, path: Path, tmp_path: Path) -> None:
+    held = oss.faults.stall(after_requests=6, times=None)
+    with started(oss, "be_interrupted_while_it_cleans_up", path) as process:
+        heard(process, "begun")
+        process.send_signal(signal.SIGINT)
+        heard(process, "flushing")
+        process.send_signal(signal.SIGINT)
+        process.communicate("\n" * 9, timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert not path.exists()
+    held.cancel()
+    assert resume(oss, path).resumed_bytes >= 4 * MiB
+    assert path.read_bytes() == RIGHT
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_second_signal_ends_the_command_at_once_whatever_hangs(
+    second: signal.Signals, oss: LocalOSS, path: Path, tmp_path: Path
+) -> None:
+    held = oss.faults.stall(after_requests=6, times=None)
+    with started(oss, "command_with_a_disk_that_hangs", path) as process:
+        heard(process, "flushing")
+        process.send_signal(signal.SIGINT)
+        while is_caught(process, second):
+            os.sched_yield()
+        process.send_signal(second)
+        assert process.wait(60) == -second
+        process.communicate()
+    held.cancel()
+    assert resume(oss, path).verified
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_processed_objects_of_two_processes_are_never_mixed_where_locks_do_nothing(
