@@ -13,7 +13,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 from aioss_resume._io.clock import Clock
-from aioss_resume.options import READ_BUFFER, READ_MOST, WRITE_SECONDS
+from aioss_resume.options import READ_MOST, WRITE_SECONDS
 
 _NOWHERE: Final = memoryview(b"")
 
@@ -56,8 +56,6 @@ def body_of(response: aiohttp.ClientResponse, length: int | None, stall: float, 
         and not transport.is_closing()
         and response.headers.get("Content-Length") == str(length)
         and "Transfer-Encoding" not in response.headers
-        # With more than that aiohttp may have paused its parser, which keeps bytes then.
-        and response.content.total_bytes < READ_BUFFER
     ):
         assert length is not None
         return _Lent(response, transport, connection.protocol, length, stall, clock)
@@ -110,7 +108,7 @@ class _Lent(asyncio.BufferedProtocol):
         self._owner = owner
         self._stall = stall
         self._clock = clock
-        self._early = memoryview(response.content.read_nowait())  # it came along with the headers
+        self._early = _what_came(response, transport)
         self._left = length - len(self._early)  # bytes that the connection still has to bring
         self._problem: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -120,7 +118,6 @@ class _Lent(asyncio.BufferedProtocol):
         self._alarm: asyncio.TimerHandle | None = None
         owner.read_timeout = None
         owner.start_timeout()
-        transport.pause_reading()
         transport.set_protocol(self)
 
     async def fill(self, buffer: memoryview, on_received: OnReceived) -> None:
@@ -143,6 +140,8 @@ class _Lent(asyncio.BufferedProtocol):
             if self._left == 0:
                 self._transport.resume_reading()
                 self._response.content.feed_eof()  # gives the connection back to the session
+            else:
+                self._transport.abort()  # close() would wait for a server that may have stalled to end TLS
             self._transport = None
         self._response.close()
 
@@ -209,6 +208,16 @@ class _Lent(asyncio.BufferedProtocol):
             self._alarm.cancel()
         if self._transport is not None:
             self._transport.pause_reading()
+
+
+def _what_came(response: aiohttp.ClientResponse, transport: asyncio.Transport) -> memoryview:
+    """What came along with the headers; nothing more is read from the connection.
+
+    If that was so much that aiohttp had paused, taking it lets its parser go on, with what it may have kept.
+    """
+    came = response.content.read_nowait()
+    transport.pause_reading()
+    return memoryview(came + response.content.read_nowait())
 
 
 def _want_none(_length: int) -> bool:

@@ -18,6 +18,8 @@ import oss2
 
 import aioss_resume
 from aioss_resume._io.clock import Clock
+from aioss_resume._io.errands import Errands
+from aioss_resume._io.threads import Threads
 
 _PR_SET_PTRACER = 0x59616D61
 _ANYONE = ctypes.c_ulong(-1)
@@ -30,6 +32,14 @@ class SameNames(Clock):
         return "0"
 
 
+class InThePool(Errands):
+    """Errands that the pool's thread does."""
+
+    def __init__(self, threads: Threads) -> None:
+        super().__init__()
+        self.run, self.surely = threads.run, threads.surely  # type: ignore[method-assign]
+
+
 async def download(endpoint: str, path: str, keywords: Any) -> object:
     """Download by one thread: strace counts the calls of each thread by themselves."""
     auth = oss2.AuthV4(os.environ["OSS_ACCESS_KEY_ID"], os.environ["OSS_ACCESS_KEY_SECRET"])
@@ -39,7 +49,8 @@ async def download(endpoint: str, path: str, keywords: Any) -> object:
         async with aioss_resume.Downloader(bucket, concurrency=1) as downloader:
             assert downloader._client is not None
             downloader._client.clock = SameNames()
-            downloader._client.threads._pool = ThreadPoolExecutor(1)
+            threads = downloader._client.threads
+            threads._pool, threads._errands = ThreadPoolExecutor(1), InThePool(threads)
             await downloader.download("key", path, retry=retry, **keywords)
     except aioss_resume.LocalFileError as error:
         return {"error": "LocalFileError", "errno": error.errno, "text": str(error)}

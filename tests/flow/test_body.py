@@ -1,0 +1,179 @@
+"""The bytes of a body, by both ways to them and on both event loops: all of them, and the connection is kept."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import trustme
+
+from aioss_resume import Downloader
+from aioss_resume._io.body import _Lent, _Read, body_of
+from aioss_resume._io.clock import Clock
+from aioss_resume.testing import KiB, LocalOSS, MiB
+
+pytestmark = pytest.mark.anyio
+
+SIZE = 3 * MiB + 17
+KEYWORDS: dict[str, Any] = {"part_size": MiB, "multiget_threshold": MiB, "fsync": False}
+
+
+@pytest.fixture(params=[False, True], ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    return "asyncio", {"use_uvloop": request.param}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind() -> None:
+    """Not asked here: uvloop opens descriptors of its own when it pleases."""
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(params=["http", "https"])
+def oss(request: pytest.FixtureRequest, authority: trustme.CA) -> Iterator[LocalOSS]:
+    context = None
+    if request.param == "https":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+    with LocalOSS(tls=context) as server:
+        yield server
+
+
+@pytest.fixture
+async def session(authority: trustme.CA) -> AsyncIterator[aiohttp.ClientSession]:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def url(oss: LocalOSS, bucket: Any) -> str:
+    oss.put("examplebucket", "key", size=SIZE, seed=1)
+    signed: str = bucket.sign_url("GET", "key", 600)
+    return signed
+
+
+class Filled:
+    """A buffer that is filled by pieces, and what came into it."""
+
+    def __init__(self, size: int) -> None:
+        self.buffer = bytearray(size)
+        self.length = 0
+        self.enough = size
+
+    async def fill(self, body: Any, most: int) -> None:
+        await body.fill(memoryview(self.buffer)[self.length :][:most], self._count)
+
+    def _count(self, length: int) -> bool:
+        self.length += length
+        return self.length < self.enough
+
+
+async def opened(session: aiohttp.ClientSession, url: str) -> aiohttp.ClientResponse:
+    return await session.get(url, auto_decompress=False)
+
+
+async def test_a_plain_body_is_received_into_the_buffer_and_its_connection_kept(
+    oss: LocalOSS, session: aiohttp.ClientSession, url: str
+) -> None:
+    for _ in range(2):
+        response = await opened(session, url)
+        body, found = body_of(response, SIZE, 30, Clock()), Filled(SIZE)
+        assert isinstance(body, _Lent)
+        while found.length < SIZE:
+            await found.fill(body, 100 * KiB)
+        with pytest.raises(EOFError):
+            await body.fill(memoryview(bytearray(1)), lambda _: True)
+        body.close()
+        assert bytes(found.buffer) == oss.find("examplebucket", "key").content.read(0, SIZE)
+    assert len({request.connection for request in oss.requests}) == 1
+
+
+async def test_any_other_body_is_read_by_aiohttp_and_its_connection_kept(
+    oss: LocalOSS, session: aiohttp.ClientSession, url: str
+) -> None:
+    oss.faults.drop_header("Content-Length", times=2)
+    for _ in range(2):
+        response = await opened(session, url)
+        body, found = body_of(response, None, 30, Clock()), Filled(SIZE)
+        assert isinstance(body, _Read)
+        while found.length < SIZE:
+            await found.fill(body, 100 * KiB)
+        with pytest.raises(EOFError):
+            await body.fill(memoryview(bytearray(1)), lambda _: True)
+        body.close()
+        assert bytes(found.buffer) == oss.find("examplebucket", "key").content.read(0, SIZE)
+    assert len({request.connection for request in oss.requests}) == 1
+
+
+async def test_no_byte_is_received_when_no_more_are_wanted(session: aiohttp.ClientSession, url: str) -> None:
+    response = await opened(session, url)
+    body, found = body_of(response, SIZE, 30, Clock()), Filled(SIZE)
+    found.enough = 300 * KiB
+    await found.fill(body, SIZE)
+    assert 300 * KiB <= found.length < SIZE
+    length = found.length
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert found.length == length
+    body.close()
+    assert response.closed
+
+
+async def test_cancelled_and_asked_again_it_goes_on_where_it_was(
+    oss: LocalOSS, session: aiohttp.ClientSession, url: str
+) -> None:
+    fault = oss.faults.stall(MiB, range=None)
+    response = await opened(session, url)
+    body, found = body_of(response, SIZE, 30, Clock()), Filled(SIZE)
+    while found.length < MiB:
+        await found.fill(body, MiB - found.length)
+    waiting = asyncio.create_task(found.fill(body, SIZE))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert found.length == MiB
+    fault.cancel()
+    oss.drop_connections()
+    with pytest.raises((EOFError, OSError)):
+        await found.fill(body, SIZE)
+    body.close()
+    assert bytes(found.buffer[:MiB]) == oss.find("examplebucket", "key").content.read(0, MiB)
+
+
+async def test_a_body_that_stalls_is_given_up_and_what_came_is_told(
+    oss: LocalOSS, session: aiohttp.ClientSession, url: str
+) -> None:
+    oss.faults.stall(MiB)
+    response = await opened(session, url)
+    body, found = body_of(response, SIZE, 0.2, Clock()), Filled(SIZE)
+    with pytest.raises(TimeoutError):
+        while True:
+            await found.fill(body, SIZE)
+    body.close()
+    assert found.length == MiB
+    assert bytes(found.buffer[:MiB]) == oss.find("examplebucket", "key").content.read(0, MiB)
+
+
+async def test_whole_downloads_survive_cuts_and_keep_their_connections(
+    oss: LocalOSS, bucket: Any, session: aiohttp.ClientSession, tmp_path: Path, same_bytes: Any
+) -> None:
+    stored = oss.put("examplebucket", "key", size=20 * MiB, seed=2)
+    async with Downloader(bucket, concurrency=4, session=session) as downloader:
+        result = await downloader.download("key", tmp_path / "whole", **KEYWORDS)
+        assert result.verified
+        assert len({request.connection for request in oss.requests}) <= 4
+        oss.faults.reset_after(500 * KiB, times=3)
+        result = await downloader.download("key", tmp_path / "cut", **KEYWORDS)
+        assert result.attempts == result.requests + 3
+    assert same_bytes(tmp_path / "whole", stored.content)
+    assert same_bytes(tmp_path / "cut", stored.content)
