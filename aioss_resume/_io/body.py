@@ -56,8 +56,9 @@ def body_of(response: aiohttp.ClientResponse, length: int | None, stall: float, 
         and not transport.is_closing()
         and response.headers.get("Content-Length") == str(length)
         and "Transfer-Encoding" not in response.headers
+        and length is not None
+        and length > READ_MOST  # what comes in one piece is not worth the lending
     ):
-        assert length is not None
         return _Lent(response, transport, connection.protocol, length, stall, clock)
     connection.protocol.read_timeout = stall
     connection.protocol.start_timeout()
