@@ -32,8 +32,9 @@ WRITE_SIZE: Final = 1 * MiB
 """Bytes gathered for one write. 1 GiB over loopback took 1.49 s with 256 KiB, 1.23 with 512, 1.06 with 1 or 2 MiB."""
 READ_MOST: Final = 128 * KiB
 """Bytes of one read from a connection, so that the others, and the host program, have their turn."""
-READ_BUFFER: Final = 512 * KiB
-"""aiohttp's buffer for each connection; it stops reading the socket at twice that. 64 KiB costs 5 % of the speed."""
+READ_BUFFER: Final = 128 * KiB
+"""aiohttp's buffer for each connection; it stops reading the socket at twice that. Only what comes along with headers
+and bodies of unknown length pass through it."""
 WRITE_SECONDS: Final = 0.25
 """Seconds after which what was gathered is written however little, so that a slow connection loses little to a kill."""
 FLUSH_BYTES: Final = 8 * MiB
