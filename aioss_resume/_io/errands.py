@@ -53,7 +53,8 @@ class _Errand:
 class Errands:
     """The thread, made with the first call; a second one when a call does not come back, and so on to a few."""
 
-    def __init__(self) -> None:
+    def __init__(self, threads_most: int = _THREADS_MOST) -> None:
+        self._threads_most = threads_most
         self._loop = asyncio.get_running_loop()
         self._waiting: SimpleQueue[_Errand | None] = SimpleQueue()
         self._done: list[_Errand] = []
@@ -88,7 +89,8 @@ class Errands:
         errand = _Errand(call, self._loop.create_future())
         is_stuck = not self._waiting.empty() and monotonic() - self._began_at > _STUCK_SECONDS
         self._waiting.put(errand)
-        if not self.threads or (is_stuck and len(self.threads) < _THREADS_MOST):
+        if not self.threads or (is_stuck and len(self.threads) < self._threads_most):
+            self._began_at = monotonic()  # it has not begun anything, and is not stuck
             # A daemon: a program that ends without closing us is not kept from it.
             thread = Thread(target=self._work, name=f"aioss-resume errands {len(self.threads)}", daemon=True)
             self.threads.append(thread)

@@ -1,6 +1,7 @@
 """The bytes of a body, by both ways to them and on both event loops: all of them, and the connection is kept."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -50,8 +51,24 @@ def oss(request: pytest.FixtureRequest, authority: trustme.CA) -> Iterator[Local
 async def session(authority: trustme.CA) -> AsyncIterator[aiohttp.ClientSession]:
     context = ssl.create_default_context()
     authority.configure_trust(context)
+    before = _sockets()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as opened:
         yield opened
+    for _ in range(100):  # aiohttp 3.11 leaves the ends of TLS connections to the loop
+        if len(_sockets()) <= len(before):
+            break
+        await asyncio.sleep(0.005)
+
+
+def _sockets() -> list[str]:
+    return [number for number in os.listdir("/proc/self/fd") if _is_socket(number)]
+
+
+def _is_socket(number: str) -> bool:
+    try:
+        return os.readlink(f"/proc/self/fd/{number}").startswith("socket:")
+    except FileNotFoundError:  # that of the listing itself
+        return False
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def errands() -> AsyncIterator[Errands]:
-    errands = Errands()
+async def errands(request: pytest.FixtureRequest) -> AsyncIterator[Errands]:
+    errands = Errands(getattr(request, "param", 4))
     yield errands
     errands.close()
     for thread in errands.threads:
@@ -50,6 +50,7 @@ async def test_calls_are_made_one_behind_the_other_in_one_thread(errands: Errand
     assert found == list(range(50))
     assert [number for number, _ in made] == list(range(50))
     assert {name for _, name in made} == {"aioss-resume errands 0"}
+    assert len(errands.threads) == 1
 
 
 async def test_what_a_call_raises_is_raised_where_it_is_awaited(errands: Errands) -> None:
@@ -61,6 +62,7 @@ async def test_what_a_call_raises_is_raised_where_it_is_awaited(errands: Errands
             await awaited(fail)
 
 
+@pytest.mark.parametrize("errands", [1], indirect=True)  # a second thread would begin what waits
 async def test_cancelled_before_it_begins_a_call_is_not_made_and_the_sure_one_is(errands: Errands) -> None:
     first, unmade, made = Held(), Held(), Held()
     unmade.may_end.set()
