@@ -75,9 +75,17 @@ def _seconds(name: str, value: object, *, zero: bool = True) -> None:
         raise ConfigError(f"{name} must be a number {'of at least' if zero else 'above'} 0, not {value!r}")
 
 
-def _one_of(name: str, value: object, choices: object) -> None:
-    if value not in get_args(choices):
-        raise ConfigError(f"{name} must be one of {', '.join(map(repr, get_args(choices)))}, not {value!r}")
+_CHOICES: Final = {
+    "overwrite": get_args(Overwrite),
+    "on_change": get_args(OnChange),
+    "on_busy": get_args(OnBusy),
+    "integrity": get_args(Integrity),
+}
+
+
+def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
 
 
 def _kind(name: str, value: object, kind: type, words: str) -> None:
@@ -223,10 +231,8 @@ class DownloadOptions:
         _whole("multiget_threshold", self.multiget_threshold, least=0)
         if self.concurrency != "auto":
             _whole("concurrency", self.concurrency, least=1)
-        _one_of("overwrite", self.overwrite, Overwrite)
-        _one_of("on_change", self.on_change, OnChange)
-        _one_of("on_busy", self.on_busy, OnBusy)
-        _one_of("integrity", self.integrity, Integrity)
+        for name, choices in _CHOICES.items():
+            _one_of(name, getattr(self, name), choices)
         _kind("fsync", self.fsync, bool, "True or False")
         _kind("retry", self.retry, RetryPolicy, "a RetryPolicy")
         if self.store is not None:

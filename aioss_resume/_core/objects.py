@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
+from typing import Final
+
+_USERS: Final = "x-oss-meta-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +56,9 @@ def read_meta(key: str, size: int, headers: Mapping[str, str]) -> ObjectMeta:
         storage_class=headers.get("x-oss-storage-class"),
         object_type=headers.get("x-oss-object-type"),
         user_metadata={
-            name.lower()[len("x-oss-meta-") :]: value
+            name.lower()[len(_USERS) :]: value
             for name, value in headers.items()
-            if name.lower().startswith("x-oss-meta-")
+            if name[: len(_USERS)].lower() == _USERS
         },
     )
 
@@ -92,6 +96,7 @@ def read_crc64(header: str | None) -> int | None:
     return int(header)
 
 
+@lru_cache(maxsize=64)  # all answers of one object have the same date, and a batch that was uploaded has few
 def read_http_date(header: str | None) -> datetime | None:
     """An HTTP date, in UTC; None when it is absent or none."""
     if not header:

@@ -4,7 +4,6 @@ All are hidden files. The part file and the lock lie beside the destination, so 
 lock is where any process would look; the checkpoint lies there too, or in a store.
 """
 
-import json
 from hashlib import sha256
 from typing import Final
 
@@ -47,7 +46,7 @@ def lock_name(destination_name: str) -> str:
 
 
 def _digest(*fields: object) -> str:
-    return sha256(json.dumps(fields).encode()).hexdigest()[:_DIGEST_LENGTH]
+    return sha256(ascii(fields).encode()).hexdigest()[:_DIGEST_LENGTH]
 
 
 def _hidden(destination_name: str, digest: str, kind: str) -> str:

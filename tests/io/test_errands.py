@@ -97,20 +97,48 @@ async def test_cancelled_again_and_again_it_waits_for_a_call_that_has_begun(erra
     assert held.times == 1
 
 
-async def test_a_call_that_does_not_come_back_keeps_the_others_waiting_only_until_there_are_more(
-    errands: Errands,
-) -> None:
+async def test_behind_a_call_that_does_not_come_back_others_do_not_wait_for_ever(errands: Errands) -> None:
     stuck = Held()
     task = asyncio.create_task(errands.run(stuck))
     await stuck.begun()
-    waiting = [asyncio.create_task(errands.run(lambda: "there"))]
-    while len(errands.threads) < 2:  # until the stuck call has been so for long enough
-        waiting.append(asyncio.create_task(errands.run(lambda: "there")))
-        await asyncio.sleep(0.001)
-    assert await asyncio.gather(*waiting) == ["there"] * len(waiting)
+    for _ in range(2):  # each brings help of its own, which ends when nothing waits
+        assert await errands.run(lambda: "there") == "there"
+        helper = errands.threads[-1]
+        assert len(errands.threads) == 2
+        await anyio.to_thread.run_sync(helper.join)
     assert not task.done()
     stuck.may_end.set()
     assert await task == "let go"
+
+
+async def test_when_all_threads_are_stuck_there_are_no_more(errands: Errands) -> None:
+    stuck = [Held() for _ in range(5)]
+    tasks = [asyncio.create_task(errands.run(held)) for held in stuck]
+    for held in stuck[:4]:
+        await held.begun()
+    assert len(errands.threads) == 4
+    stuck[0].may_end.set()
+    await stuck[4].begun()  # by a thread that there was already
+    assert len(errands.threads) == 4
+    for held in stuck:
+        held.may_end.set()
+    assert await asyncio.gather(*tasks) == ["let go"] * 5
+
+
+async def test_closed_while_a_call_is_stuck_its_thread_ends_after_it(errands: Errands) -> None:
+    stuck = Held()
+    tasks = [asyncio.create_task(errands.run(stuck))]
+    await stuck.begun()
+    tasks.append(asyncio.create_task(errands.run(lambda: "there")))
+    assert await tasks[1] == "there"
+    tasks.append(asyncio.create_task(errands.run(lambda: "late")))
+    await asyncio.sleep(0)
+    errands.close()
+    stuck.may_end.set()
+    assert await tasks[0] == "let go"
+    assert await tasks[2] == "late"
+    for thread in errands.threads:
+        await anyio.to_thread.run_sync(thread.join)
 
 
 async def test_the_threads_end_when_it_is_closed_after_what_waits_was_done() -> None:
