@@ -43,7 +43,7 @@ class Client:
     ) -> None:
         self.bucket = bucket
         self.clock = Clock()
-        self.threads = Threads()
+        self.threads = Threads(lambda: self._leases - 1)  # the Downloader has one too
         self.storage = storage
         self.signer = Signer(bucket, KeyRing(lambda: bucket.auth, self.threads, self.clock), self.threads)
         # No more than the caller's pool has, or our own requests would wait in it for each other, against time limits.

@@ -1,13 +1,15 @@
 """Short calls of the file system, off the loop, at a fifth of the price of a hop to a pool.
 
-With small objects hops are a third of the work. So one thread does the calls of all downloads, one behind the other
-(threads that want the GIL at the same time stand in each other's way), and wakes the loop once for all that are done.
+With small objects hops are a third of the work, and most of that is threads that wake each other for the GIL. So one
+thread does the calls of all downloads, one behind the other; where many are under way it is woken for several calls at
+once, and wakes the loop once for all that are done.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Lock, Thread
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -18,6 +20,9 @@ T = TypeVar("T")
 
 _THREADS_MOST: Final = 4
 _STUCK_SECONDS: Final = 0.02  # after which a call that has not come back gets no others to keep waiting
+_BATCH_MOST: Final = 8
+_GATHER_SECONDS: Final = 0.001  # most that a call waits for others to go along with; no timer is finer
+_TELL_SECONDS: Final = 0.002  # after which the loop hears of what is done, though more is to do
 
 
 class _Errand:
@@ -51,14 +56,23 @@ class _Errand:
 
 
 class Errands:
-    """The thread, made with the first call; when a call does not come back, others help until nothing waits."""
+    """The thread, made with the first call; when a call does not come back, others help until nothing waits.
 
-    def __init__(self, threads_most: int = _THREADS_MOST) -> None:
+    Args:
+        callers: How many downloads are under way, and may so have a call soon.
+    """
+
+    def __init__(self, callers: Callable[[], int] = lambda: 1, threads_most: int = _THREADS_MOST) -> None:
+        self._callers = callers
         self._threads_most = threads_most
         self._loop = asyncio.get_running_loop()
-        self._waiting: SimpleQueue[_Errand | None] = SimpleQueue()
+        self._waiting: deque[_Errand] = deque()
+        self._wakes: SimpleQueue[bool] = SimpleQueue()  # True: look what waits; False: that was all
+        self._is_awake = False  # the first thread looks once more after it has said that it is not
         self._done: list[_Errand] = []
         self._lock = Lock()  # guards _done
+        self._under_way = 0
+        self._gathering: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._began_at = 0.0  # when the last call was begun
         self.threads: list[Thread] = []
@@ -83,29 +97,42 @@ class Errands:
 
     def close(self) -> None:
         """Let the threads end, when they have done what waits."""
-        if self._alarm is not None:
-            self._alarm.cancel()
+        for timer in (self._gathering, self._alarm):
+            if timer is not None:
+                timer.cancel()
         if self.threads:
-            self._waiting.put(None)
+            self._wakes.put(False)
 
     def _send(self, call: Callable[[], Any]) -> _Errand:
         errand = _Errand(call, self._loop.create_future())
-        self._waiting.put(errand)
-        if not self.threads:
-            self._begin_thread(self._work)
+        self._waiting.append(errand)
+        self._under_way += 1
+        if not self._is_awake:
+            if len(self._waiting) >= min(self._callers() // 2, _BATCH_MOST):  # the other half is heard of meanwhile
+                self._wake()
+            elif self._gathering is None:
+                self._gathering = self._loop.call_later(_GATHER_SECONDS, self._wake)
         if self._alarm is None:
             self._alarm = self._loop.call_later(_STUCK_SECONDS, self._look)
         return errand
 
+    def _wake(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        self._is_awake = True
+        self._wakes.put(True)
+        if not self.threads:
+            self._begin_thread(self._work)
+
     def _look(self) -> None:
-        """Now and then, while something waits: is it kept waiting by calls that do not come back?"""
-        self._alarm = None
-        if self._waiting.empty():
-            return
+        """Now and then, while something is to do: does a call that does not come back keep others from it?"""
+        self._take_note()  # of what was done before that call
         self.threads = [thread for thread in self.threads if thread.is_alive()]
-        if monotonic() - self._began_at > _STUCK_SECONDS and len(self.threads) < self._threads_most:
+        is_stuck = self._waiting and monotonic() - self._began_at > _STUCK_SECONDS
+        if is_stuck and len(self.threads) < self._threads_most:
             self._begin_thread(self._help)
-        self._alarm = self._loop.call_later(_STUCK_SECONDS, self._look)
+        self._alarm = self._loop.call_later(_STUCK_SECONDS, self._look) if self._under_way else None
 
     def _begin_thread(self, work: Callable[[], None]) -> None:
         self._began_at = monotonic()  # it has not begun anything, and is not stuck
@@ -128,30 +155,37 @@ class Errands:
         return cancelled
 
     def _work(self) -> None:
-        while (errand := self._waiting.get()) is not None:
-            self._do(errand)
-            del errand
+        while self._wakes.get():
+            self._help()
+            self._is_awake = False
+            self._help()  # what came before that could be read wakes nobody
+        self._help()
 
     def _help(self) -> None:
-        with suppress(Empty):
-            while (errand := self._waiting.get_nowait()) is not None:
-                self._do(errand)
+        """Do what waits, until nothing does."""
+        told_at = monotonic()
+        while self._waiting:
+            with suppress(IndexError):  # another thread was quicker
+                errand = self._waiting.popleft()
+                self._began_at = monotonic()
+                errand.do()
+                with self._lock:
+                    self._done.append(errand)
                 del errand
-            self._waiting.put(None)  # it is the first thread that is to end
+            if monotonic() - told_at > _TELL_SECONDS:
+                self._tell()
+                told_at = monotonic()
+        self._tell()
 
-    def _do(self, errand: _Errand) -> None:
-        self._began_at = monotonic()
-        errand.do()
-        with self._lock:
-            self._done.append(errand)
-            is_first = len(self._done) == 1
-        if is_first:
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+    def _tell(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            if self._done:
                 self._loop.call_soon_threadsafe(self._take_note)
 
     def _take_note(self) -> None:
         with self._lock:
             done, self._done = self._done, []
+        self._under_way -= len(done)
         for errand in done:
             errand.is_over = True
             if not errand.end.done():

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def errands(request: pytest.FixtureRequest) -> AsyncIterator[Errands]:
-    errands = Errands(getattr(request, "param", 4))
+    errands = Errands(threads_most=getattr(request, "param", 4))
     yield errands
     errands.close()
     for thread in errands.threads:
@@ -109,6 +109,19 @@ async def test_behind_a_call_that_does_not_come_back_others_do_not_wait_for_ever
     assert not task.done()
     stuck.may_end.set()
     assert await task == "let go"
+
+
+@pytest.mark.parametrize("errands", [1], indirect=True)
+async def test_what_was_done_before_a_call_that_does_not_come_back_is_heard_of(errands: Errands) -> None:
+    first, stuck = Held(), Held()
+    tasks = [asyncio.create_task(errands.run(call)) for call in (first, lambda: "there", stuck)]
+    await first.begun()
+    first.may_end.set()  # the others are done in one go with it
+    await stuck.begun()
+    assert await asyncio.gather(*tasks[:2]) == ["let go", "there"]
+    assert not tasks[2].done()
+    stuck.may_end.set()
+    assert await tasks[2] == "let go"
 
 
 async def test_when_all_threads_are_stuck_there_are_no_more(errands: Errands) -> None:
