@@ -43,7 +43,7 @@ class Client:
     ) -> None:
         self.bucket = bucket
         self.clock = Clock()
-        self.threads = Threads(lambda: self._leases - 1)  # the Downloader has one too
+        self.threads = Threads()
         self.storage = storage
         self.signer = Signer(bucket, KeyRing(lambda: bucket.auth, self.threads, self.clock), self.threads)
         # No more than the caller's pool has, or our own requests would wait in it for each other, against time limits.
@@ -93,16 +93,18 @@ class Client:
 
     async def slot(self) -> Slot:
         """A place among the requests in flight, in turn. Whoever gets it gives it back."""
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        granted: asyncio.Future[None] | None = None  # none is needed, mostly
 
         def wake() -> None:
-            if not granted.done():
+            if granted is not None and not granted.done():
                 granted.set_result(None)
 
         slot = self.slots.ask(wake)
+        if slot.granted:
+            return slot
+        granted = asyncio.get_running_loop().create_future()
         try:
-            if not slot.granted:
-                await granted
+            await granted
         except asyncio.CancelledError:
             slot.give_back()
             raise

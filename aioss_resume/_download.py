@@ -6,7 +6,6 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TypeVar
 
 from aioss_resume._attempts import tried
@@ -80,12 +79,13 @@ class Download:
     """
 
     def __init__(
-        self, client: Client, name: ObjectName, destination: Path, options: DownloadOptions, timeouts: Timeouts
+        self, client: Client, name: ObjectName, destination: str, options: DownloadOptions, timeouts: Timeouts
     ) -> None:
         self.total: int | None = None
         self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._client = client
         self._name = name
+        self._destination = destination
         self._options = options
         self._tally = Tally()
         self._most_consumed = 0
@@ -124,7 +124,7 @@ class Download:
         Raises:
             AiossError: As design and docstrings of `download()` say; what was written is kept for the next run.
         """
-        logger.info("downloading %s to %s", self._name, self._place.path)
+        logger.info("downloading %s to %s", self._name, self._destination)
         try:
             found = await self._place.hold(waits=self._options.on_busy == "wait")
             result = await self._bring(found)
@@ -143,7 +143,7 @@ class Download:
             raise local_file_error(
                 "download to",
                 errno.EEXIST,
-                str(self._place.path),
+                self._destination,
                 name=self._name,
                 hint='overwrite is "never": remove the file, or choose another path',
             )

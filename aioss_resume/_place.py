@@ -42,30 +42,36 @@ class Found:
 class Place:
     """One destination of one download.
 
-    Attributes:
+    Args:
         path: Absolute.
+
+    Attributes:
         has_checkpoint: Whether there may be one, to be removed in the end.
     """
 
-    def __init__(self, client: Client, name: ObjectName, path: Path, options: DownloadOptions) -> None:
-        self.path = path
+    def __init__(self, client: Client, name: ObjectName, path: str, options: DownloadOptions) -> None:
         self.has_checkpoint = False
         self._client = client
         self._name = name
         self._fsync = options.fsync
         self._made: list[Path] = []
         # Strings, since a Path costs as much as a call of the system, and a small object needs no more of either.
-        self._path = str(path)
+        self._path = path
         self._parent, _, self._file = self._path.rpartition("/")
         self._lock = PathLock(f"{self._parent}/{lock_name(self._file)}", client.storage)
         directory = options.store.directory if options.store else self._parent
         self._checkpoint = f"{directory}/{checkpoint_name(self._path, name, options.version_id)}"
 
     @cached_property
+    def path(self) -> Path:
+        """The destination; absolute."""
+        return Path(self._path)
+
+    @cached_property
     def checkpoint_file(self) -> CheckpointFile:
         """Beside the destination, or in the store."""
         client = self._client
-        return CheckpointFile(Path(self._checkpoint), self._name, client.threads, client.storage, fsync=self._fsync)
+        return CheckpointFile(self._checkpoint, self._name, client.threads, client.storage, fsync=self._fsync)
 
     async def hold(self, *, waits: bool) -> Found:
         """Hold the lock, and see what is there.
@@ -79,7 +85,7 @@ class Place:
             return found
         if not waits:
             raise DownloadInProgressError(
-                f"{self._name}: another process is downloading to {str(self.path)!r}",
+                f"{self._name}: another process is downloading to {self._path!r}",
                 name=self._name,
                 hint='wait for it with on_busy="wait"',
             )
@@ -175,5 +181,5 @@ class Place:
         except LocalFileError:  # of the call's own
             raise
         except OSError as error:
-            path = error.filename or str(self.path)
+            path = error.filename or self._path
             raise local_file_error(tried, error, os.fsdecode(path), name=self._name) from None

@@ -3,9 +3,8 @@
 import asyncio
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -30,12 +29,12 @@ class _Shared:
     is_error_taken: bool = False
 
 
-_running: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Path, _Shared]]] = WeakKeyDictionary()
+_running: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Shared]]] = WeakKeyDictionary()
 # By loop, since tasks of other loops cannot be awaited; downloads of other threads meet at the lock, as processes do.
 
 
 async def share(
-    client: Client, name: ObjectName, destination: Path, options: DownloadOptions, make: Callable[[], Download]
+    client: Client, name: ObjectName, destination: str, options: DownloadOptions, make: Callable[[], Download]
 ) -> DownloadResult:
     """The result of the one transfer that brings this object to that path; begun here, or joined.
 
@@ -67,18 +66,18 @@ async def share(
 
 
 async def _join_or_begin(
-    client: Client, name: ObjectName, destination: Path, options: DownloadOptions, make: Callable[[], Download]
+    client: Client, name: ObjectName, destination: str, options: DownloadOptions, make: Callable[[], Download]
 ) -> _Shared:
     """The transfer to that path, this caller counted in."""
     running = _running.setdefault(asyncio.get_running_loop(), {})
-    wanted = (client.bucket.endpoint, name, options.version_id, *map(_frozen, (options.params, options.headers)))
+    wanted = (client.bucket.endpoint, name, options.version_id, options.params, options.headers)
     while (shared := running.get(destination)) is not None:
         if shared.wanted == wanted and not shared.is_leaving:
             shared.callers += 1
             return shared
         if options.on_busy == "fail" and not shared.is_leaving:
             raise DownloadInProgressError(
-                f"{name}: another object is on its way to {str(destination)!r}",
+                f"{name}: another object is on its way to {destination!r}",
                 name=name,
                 hint='wait for it with on_busy="wait"',
             )
@@ -92,7 +91,7 @@ async def _join_or_begin(
     return shared
 
 
-async def _run(client: Client, download: Download, running: dict[Path, _Shared], destination: Path) -> DownloadResult:
+async def _run(client: Client, download: Download, running: dict[str, _Shared], destination: str) -> DownloadResult:
     try:
         return await download.run()
     finally:
@@ -159,7 +158,3 @@ async def _end_of(task: asyncio.Task[DownloadResult]) -> asyncio.CancelledError 
             except asyncio.CancelledError as error:
                 cancelled = error
     return cancelled
-
-
-def _frozen(mapping: Mapping[str, str] | None) -> frozenset[tuple[str, str]]:
-    return frozenset((mapping or {}).items())

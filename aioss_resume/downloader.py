@@ -6,7 +6,6 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -225,7 +224,7 @@ async def download(
         return await downloader.download(key, path, **keywords)
 
 
-async def _destination(client: Client, path: str | os.PathLike[str], name: ObjectName) -> Path:
+async def _destination(client: Client, path: str | os.PathLike[str], name: ObjectName) -> str:
     """The destination as an absolute path, or an error before anything is touched."""
     given = os.fspath(path) if isinstance(path, str | os.PathLike) else path
     if not isinstance(given, str) or not given or "\0" in given:
@@ -234,4 +233,4 @@ async def _destination(client: Client, path: str | os.PathLike[str], name: Objec
         raise local_file_error("download to", errno.EISDIR, given, name=name)
     # A relative path asks for the working directory, which is a call of the system; an absolute one asks for nothing.
     absolute = os.path.abspath
-    return Path(absolute(given) if os.path.isabs(given) else await client.threads.run(absolute, given))  # noqa: PTH117
+    return absolute(given) if os.path.isabs(given) else await client.threads.run(absolute, given)  # noqa: PTH117

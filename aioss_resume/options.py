@@ -83,11 +83,6 @@ _CHOICES: Final = {
 }
 
 
-def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
-
-
 def _kind(name: str, value: object, kind: type, words: str) -> None:
     if not isinstance(value, kind):
         raise ConfigError(f"{name} must be {words}, not {value!r}")
@@ -232,7 +227,8 @@ class DownloadOptions:
         if self.concurrency != "auto":
             _whole("concurrency", self.concurrency, least=1)
         for name, choices in _CHOICES.items():
-            _one_of(name, getattr(self, name), choices)
+            if (value := getattr(self, name)) not in choices:
+                raise ConfigError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
         _kind("fsync", self.fsync, bool, "True or False")
         _kind("retry", self.retry, RetryPolicy, "a RetryPolicy")
         if self.store is not None:

@@ -1,8 +1,8 @@
 """Short calls of the file system, off the loop, at a fifth of the price of a hop to a pool.
 
 With small objects hops are a third of the work, and most of that is threads that wake each other for the GIL. So one
-thread does the calls of all downloads, one behind the other; where many are under way it is woken for several calls at
-once, and wakes the loop once for all that are done.
+thread does the calls of all downloads, one behind the other; it is woken once for all that one turn of the loop brings,
+and wakes the loop once for all that are done.
 """
 
 import asyncio
@@ -20,8 +20,6 @@ T = TypeVar("T")
 
 _THREADS_MOST: Final = 4
 _STUCK_SECONDS: Final = 0.02  # after which a call that has not come back gets no others to keep waiting
-_BATCH_MOST: Final = 8
-_GATHER_SECONDS: Final = 0.001  # most that a call waits for others to go along with; no timer is finer
 _TELL_SECONDS: Final = 0.002  # after which the loop hears of what is done, though more is to do
 
 
@@ -56,23 +54,17 @@ class _Errand:
 
 
 class Errands:
-    """The thread, made with the first call; when a call does not come back, others help until nothing waits.
+    """The thread, made with the first call; when a call does not come back, others help until nothing waits."""
 
-    Args:
-        callers: How many downloads are under way, and may so have a call soon.
-    """
-
-    def __init__(self, callers: Callable[[], int] = lambda: 1, threads_most: int = _THREADS_MOST) -> None:
-        self._callers = callers
+    def __init__(self, threads_most: int = _THREADS_MOST) -> None:
         self._threads_most = threads_most
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Errand] = deque()
         self._wakes: SimpleQueue[bool] = SimpleQueue()  # True: look what waits; False: that was all
-        self._is_awake = False  # the first thread looks once more after it has said that it is not
+        self._is_awake = False  # or about to be woken; the first thread looks once more after it has denied it
         self._done: list[_Errand] = []
         self._lock = Lock()  # guards _done
         self._under_way = 0
-        self._gathering: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._began_at = 0.0  # when the last call was begun
         self.threads: list[Thread] = []
@@ -97,33 +89,23 @@ class Errands:
 
     def close(self) -> None:
         """Let the threads end, when they have done what waits."""
-        for timer in (self._gathering, self._alarm):
-            if timer is not None:
-                timer.cancel()
+        if self._alarm is not None:
+            self._alarm.cancel()
         if self.threads:
             self._wakes.put(False)
 
     def _send(self, call: Callable[[], Any]) -> _Errand:
+        if not self.threads:
+            self._begin_thread(self._work)
         errand = _Errand(call, self._loop.create_future())
         self._waiting.append(errand)
         self._under_way += 1
         if not self._is_awake:
-            if len(self._waiting) >= min(self._callers() // 2, _BATCH_MOST):  # the other half is heard of meanwhile
-                self._wake()
-            elif self._gathering is None:
-                self._gathering = self._loop.call_later(_GATHER_SECONDS, self._wake)
+            self._is_awake = True
+            self._loop.call_soon(self._wakes.put, True)
         if self._alarm is None:
             self._alarm = self._loop.call_later(_STUCK_SECONDS, self._look)
         return errand
-
-    def _wake(self) -> None:
-        if self._gathering is not None:
-            self._gathering.cancel()
-            self._gathering = None
-        self._is_awake = True
-        self._wakes.put(True)
-        if not self.threads:
-            self._begin_thread(self._work)
 
     def _look(self) -> None:
         """Now and then, while something is to do: does a call that does not come back keep others from it?"""
@@ -131,15 +113,16 @@ class Errands:
         self.threads = [thread for thread in self.threads if thread.is_alive()]
         is_stuck = self._waiting and monotonic() - self._began_at > _STUCK_SECONDS
         if is_stuck and len(self.threads) < self._threads_most:
-            self._begin_thread(self._help)
+            with suppress(RuntimeError):  # the system grants no more of them
+                self._begin_thread(self._help)
         self._alarm = self._loop.call_later(_STUCK_SECONDS, self._look) if self._under_way else None
 
     def _begin_thread(self, work: Callable[[], None]) -> None:
         self._began_at = monotonic()  # it has not begun anything, and is not stuck
         # A daemon: a program that ends without closing us is not kept from it.
         thread = Thread(target=work, name=f"aioss-resume errands {len(self.threads)}", daemon=True)
-        self.threads.append(thread)
         thread.start()
+        self.threads.append(thread)
 
     async def _until_over(self, errand: _Errand) -> asyncio.CancelledError | None:
         """Wait for its end, however often cancelled meanwhile; a cancellation is returned."""

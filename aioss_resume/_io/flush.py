@@ -6,12 +6,15 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from aioss_resume._core.checkpoint import MOST_BYTES, Checkpoint, TooNew, Unusable, decode, encode
-from aioss_resume._io.storage import OUT_OF, STORAGE, Storage, exists, make_missing, remove
+from aioss_resume._io.storage import OUT_OF, STORAGE, Storage, StrPath, exists, make_missing, remove
 from aioss_resume._io.threads import Threads
 from aioss_resume._io.write import written_parts
 from aioss_resume.errors import ObjectName, local_file_error
+
+_NEW: Final = ".new"  # what is written has this behind the checkpoint's own name until it is there as a whole
 
 
 class CheckpointFile:
@@ -21,9 +24,9 @@ class CheckpointFile:
     """
 
     def __init__(
-        self, path: Path, name: ObjectName, threads: Threads, storage: Storage = STORAGE, *, fsync: bool
+        self, path: StrPath, name: ObjectName, threads: Threads, storage: Storage = STORAGE, *, fsync: bool
     ) -> None:
-        self.path = path
+        self.path = os.fspath(path)
         self._name = name
         self._threads = threads
         self._storage = storage
@@ -42,8 +45,7 @@ class CheckpointFile:
             return None if data is None else decode(data)
         except TooNew as reason:
             hint = f"{reason}: use the release that wrote it, or remove it to begin anew"
-        at = str(self.path)
-        raise local_file_error("go on from the checkpoint", errno.ENOTSUP, at, name=self._name, hint=hint)
+        raise local_file_error("go on from the checkpoint", errno.ENOTSUP, self.path, name=self._name, hint=hint)
 
     def remove_now(self) -> None:
         """Remove it, if it is there. For a thread: it blocks."""
@@ -59,7 +61,7 @@ class CheckpointFile:
             try:
                 await self._threads.surely(_replace, self._storage, self.path, encode(checkpoint), fsync=self._fsync)
             except OSError as error:
-                raise local_file_error("flush the checkpoint", error, str(self.path), name=self._name) from None
+                raise local_file_error("flush the checkpoint", error, self.path, name=self._name) from None
 
     async def remove(self, part: Path | None = None) -> None:
         """Remove it, if it is there, and before it the part file that it speaks of.
@@ -74,10 +76,10 @@ class CheckpointFile:
             try:
                 await self._threads.surely(_remove, self._storage, self.path, part)
             except OSError as error:
-                raise local_file_error("remove the checkpoint", error, str(self.path), name=self._name) from None
+                raise local_file_error("remove the checkpoint", error, self.path, name=self._name) from None
 
 
-def _read(storage: Storage, path: Path) -> bytes | None:
+def _read(storage: Storage, path: str) -> bytes | None:
     try:
         descriptor = storage.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a planted FIFO must not hang us
     except FileNotFoundError:
@@ -103,10 +105,11 @@ def _read(storage: Storage, path: Path) -> bytes | None:
             storage.close(descriptor)
 
 
-def _replace(storage: Storage, path: Path, data: bytes, *, fsync: bool) -> None:
-    temporary = path.with_name(path.name + ".new")
-    if not exists(storage, path.parent):
-        make_missing(storage, path.parent, 0o700, fsync=False)
+def _replace(storage: Storage, path: str, data: bytes, *, fsync: bool) -> None:
+    temporary = path + _NEW
+    directory = Path(path).parent
+    if not exists(storage, directory):
+        make_missing(storage, directory, 0o700, fsync=False)
     remove(storage, temporary)  # of a run that was killed here
     # Where locks do nothing, another process may be flushing right now, and take the temporary file from under us. Its
     # checkpoint is as good as ours: of the same name, and proven before it is believed.
@@ -133,8 +136,8 @@ def _replace(storage: Storage, path: Path, data: bytes, *, fsync: bool) -> None:
         raise
 
 
-def _remove(storage: Storage, path: Path, part: Path | None = None) -> None:
+def _remove(storage: Storage, path: str, part: Path | None = None) -> None:
     if part is not None:
         remove(storage, part)
     remove(storage, path)
-    remove(storage, path.with_name(path.name + ".new"))
+    remove(storage, path + _NEW)

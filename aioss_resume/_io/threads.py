@@ -21,14 +21,9 @@ _WORKERS: Final = 4
 
 
 class Threads:
-    """A small pool. It is made with its first hop, and close() waits for its threads to end.
+    """A small pool. It is made with its first hop, and close() waits for its threads to end."""
 
-    Args:
-        callers: How many downloads are under way.
-    """
-
-    def __init__(self, callers: Callable[[], int] = lambda: 1) -> None:
-        self._callers = callers
+    def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
         self._errands: Errands | None = None
 
@@ -36,7 +31,7 @@ class Threads:
     def errands(self) -> Errands:
         """For calls that are short: they wait for each other."""
         if self._errands is None:
-            self._errands = Errands(self._callers)
+            self._errands = Errands()
         return self._errands
 
     def submit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def errands(request: pytest.FixtureRequest) -> AsyncIterator[Errands]:
-    errands = Errands(threads_most=getattr(request, "param", 4))
+    errands = Errands(getattr(request, "param", 4))
     yield errands
     errands.close()
     for thread in errands.threads:

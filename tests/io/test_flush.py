@@ -150,7 +150,7 @@ async def test_removing_it_removes_what_a_killed_flush_left_too(path: Path, thre
 async def test_what_is_no_checkpoint_is_unusable_and_does_not_hang(path: Path, threads: Threads, kind: str) -> None:
     other = file_at(path.with_name("other"), threads)
     await other.flush(OLD)
-    data = other.path.read_bytes()
+    data = path.with_name("other").read_bytes()
     match kind:
         case "torn":
             path.write_bytes(data[:-20])
