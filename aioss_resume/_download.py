@@ -138,6 +138,7 @@ class Download:
         if found.exists and (found.after_another or overwrite == "if_changed") and not self._is_processed:
             same = await self._same_as_destination()
             if same is not None:
+                await self._forget_what_was_left(found, same)
                 return self._result(same, resumed=same.size, verified=True, skipped=True)
         if found.exists and overwrite == "never":
             raise local_file_error(
@@ -430,6 +431,12 @@ class Download:
     async def _forget(self) -> None:
         """Remove what was written of an object that we do not want any more."""
         await self._place.checkpoint_file.remove(self._newest_part.path if self._newest_part else None)
+
+    async def _forget_what_was_left(self, found: Found, there: ObjectMeta) -> None:
+        """Remove what an earlier run left, since the object is there by now."""
+        if found.checkpoint is not None or found.reason is not None:
+            self._part_file(found.checkpoint.meta if found.checkpoint is not None else there)
+            await self._forget()
 
     async def _bring_processed(self) -> DownloadResult:
         """What OSS makes of the object on the way: from zero at each attempt."""

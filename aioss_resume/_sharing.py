@@ -12,6 +12,7 @@ import anyio
 
 from aioss_resume._client import Client
 from aioss_resume._download import Download
+from aioss_resume._io.patience import outlast
 from aioss_resume.errors import AiossError, DownloadInProgressError, IntegrityError, ObjectName, RequestError
 from aioss_resume.events import DownloadResult
 from aioss_resume.options import PROGRESS_SECONDS, DownloadOptions, ProgressCallback
@@ -142,19 +143,9 @@ async def _leave(shared: _Shared) -> None:
         return
     shared.is_leaving = True
     shared.task.cancel()  # does nothing once it has ended
-    cancelled = None if shared.task.done() else await _end_of(shared.task)
+    is_over = shared.task.done
+    cancelled = None if is_over() else await outlast(is_over, lambda: asyncio.wait([shared.task]))
     if not shared.task.cancelled():
         shared.task.exception()  # seen, so that nobody warns of it: it may have come while we were leaving
     if cancelled:
         raise cancelled
-
-
-async def _end_of(task: asyncio.Task[DownloadResult]) -> asyncio.CancelledError | None:
-    cancelled = None
-    with anyio.CancelScope(shield=True):  # against anyio's scopes; the except is against the rest
-        while not task.done():
-            try:
-                await asyncio.wait([task])
-            except asyncio.CancelledError as error:
-                cancelled = error
-    return cancelled

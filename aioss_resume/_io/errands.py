@@ -14,7 +14,7 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import Any, Final, TypeVar
 
-from anyio import CancelScope
+from aioss_resume._io.patience import outlast
 
 T = TypeVar("T")
 
@@ -126,16 +126,13 @@ class Errands:
 
     async def _until_over(self, errand: _Errand) -> asyncio.CancelledError | None:
         """Wait for its end, however often cancelled meanwhile; a cancellation is returned."""
-        cancelled = None
-        with CancelScope(shield=True):  # against anyio's scopes, the except against the rest
-            while not errand.is_over:
-                if errand.end.cancelled():
-                    errand.end = self._loop.create_future()
-                try:
-                    await errand.end
-                except asyncio.CancelledError as error:
-                    cancelled = error
-        return cancelled
+
+        async def wait() -> None:
+            if errand.end.cancelled():
+                errand.end = self._loop.create_future()
+            await errand.end
+
+        return await outlast(lambda: errand.is_over, wait)
 
     def _work(self) -> None:
         while self._wakes.get():

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, Final, ParamSpec, TypeVar
 
-from anyio import CancelScope
-
 from aioss_resume._io.errands import Errands
+from aioss_resume._io.patience import outlast
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -67,14 +66,11 @@ class Threads:
         if pool is not None:
             pool.shutdown(wait=False)
             threads += pool._threads  # the pool has no other way to wait for them but to block
-        cancelled = None
-        with CancelScope(shield=True):  # against anyio's scopes; the except is against the rest
-            while any(thread.is_alive() for thread in threads):  # a thread's end sets no event
-                try:
-                    await asyncio.sleep(0.0005)
-                except asyncio.CancelledError as error:
-                    cancelled = error
-        if cancelled:
+
+        def have_ended() -> bool:
+            return not any(thread.is_alive() for thread in threads)
+
+        if cancelled := await outlast(have_ended, lambda: asyncio.sleep(0.0005)):  # a thread's end sets no event
             raise cancelled
 
 
@@ -105,17 +101,13 @@ async def _end_of(work: Future[Any]) -> asyncio.CancelledError | None:
 
     A thread that still writes after its handle was closed writes to whatever file has the descriptor's number then.
     """
-    cancelled = None
-    # The shield is against anyio's scopes, which cancel again at each turn of the loop; the except against the rest.
-    with CancelScope(shield=True):
-        while not work.done():
-            end = asyncio.wrap_future(work)
-            end.add_done_callback(_heed)
-            try:
-                await asyncio.wait([end])
-            except asyncio.CancelledError as error:
-                cancelled = error
-    return cancelled
+
+    async def wait() -> None:
+        end = asyncio.wrap_future(work)
+        end.add_done_callback(_heed)
+        await asyncio.wait([end])
+
+    return await outlast(work.done, wait)
 
 
 def _heed(end: asyncio.Future[Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import pytest
+from ranged import interrupt, leftover
 
 from aioss_resume import (
     CheckpointStore,
@@ -311,6 +312,22 @@ async def test_overwrite_if_changed_skips_the_same_file(oss: LocalOSS, bucket: A
     assert {request.method for request in oss.requests} == {"GET"}
     after = (tmp_path / "file").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("is_torn", [False, True])
+async def test_a_skipped_download_leaves_nothing_of_an_earlier_one(
+    oss: LocalOSS, bucket: Any, tmp_path: Path, *, is_torn: bool
+) -> None:
+    path = tmp_path / "file"
+    oss.put("examplebucket", "key", size=SIZE)
+    await download(bucket, "key", path)
+    await interrupt(bucket, oss, path)
+    assert kinds(tmp_path) == ["checkpoint", "part"]
+    if is_torn:
+        leftover(tmp_path, "checkpoint").write_bytes(b"{")
+    result = await download(bucket, "key", path, overwrite="if_changed")
+    assert result.skipped
     assert names(tmp_path) == ["file"]
 
 
