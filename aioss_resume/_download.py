@@ -4,7 +4,7 @@ import asyncio
 import errno
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ from aioss_resume._core.window import Window
 from aioss_resume._fill import Fill
 from aioss_resume._io.fetch import Answer, Source, Tally
 from aioss_resume._io.write import PartFile
-from aioss_resume._place import Found, Place
+from aioss_resume._place import Found, Place, Taken
 from aioss_resume._processed import ProcessedStream
 from aioss_resume._small import fetch_small
 from aioss_resume.errors import (
@@ -126,12 +126,27 @@ class Download:
         """
         logger.info("downloading %s to %s", self._name, self._destination)
         try:
-            found = await self._place.hold(waits=self._options.on_busy == "wait")
-            result = await self._bring(found)
+            result = await self._locked_if_need_be()
         finally:
             await self._place.let_go()
         logger.info("%s", result)
         return result
+
+    async def _locked_if_need_be(self) -> DownloadResult:
+        """The lock is taken before anything else; or when the object is not small, where it may turn out to be."""
+        options = self._options
+        waits = options.on_busy == "wait"
+        may_be_small = waits and options.overwrite != "never" and not self._is_processed
+        found = await self._place.claim() if may_be_small else None
+        if found is None:
+            found = await self._place.hold(waits=waits)
+        try:
+            return await self._bring(found)
+        except Taken as taken:
+            found = taken.found
+        if found is None:
+            found = await self._place.hold(waits=waits)
+        return await self._bring(replace(found, after_another=True))
 
     async def _bring(self, found: Found) -> DownloadResult:
         overwrite = self._options.overwrite
@@ -311,6 +326,7 @@ class Download:
         pinned = answer.meta
         part_file = self._part_file(pinned)
         try:
+            await self._place.lock()
             await part_file.create(pinned.size)
         except BaseException:
             answer.close()

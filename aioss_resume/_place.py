@@ -1,11 +1,13 @@
 """Where one object goes: the destination, what lies beside it, and who may write there."""
 
+import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from aioss_resume._client import Client
 from aioss_resume._core.checkpoint import Checkpoint, Unusable
@@ -21,6 +23,10 @@ from aioss_resume.errors import DownloadInProgressError, LocalFileError, ObjectN
 from aioss_resume.options import DownloadOptions
 
 T = TypeVar("T")
+
+LOCK_SECONDS: Final = 0.05
+"""Seconds after which a download that needs no lock takes one all the same, so that other processes know of it. Whoever
+begins within them would have begun at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,14 @@ class Found:
     after_another: bool = False
 
 
+class Taken(Exception):
+    """Another process has the destination now (`found` is None), or had it and left something."""
+
+    def __init__(self, found: Found | None) -> None:
+        super().__init__()
+        self.found = found
+
+
 class Place:
     """One destination of one download.
 
@@ -55,6 +69,10 @@ class Place:
         self._name = name
         self._fsync = options.fsync
         self._made: list[Path] = []
+        self._claimed: Found | None = None  # what there was when there was but a claim
+        self._locked: Found | None = None  # what there was when the lock was taken after all
+        self._alarm: asyncio.TimerHandle | None = None
+        self._locking: Callable[[], Awaitable[asyncio.CancelledError | None]] | None = None
         # Strings, since a Path costs as much as a call of the system, and a small object needs no more of either.
         self._path = path
         self._parent, _, self._file = self._path.rpartition("/")
@@ -72,6 +90,38 @@ class Place:
         """Beside the destination, or in the store."""
         client = self._client
         return CheckpointFile(self._checkpoint, self._name, client.threads, client.storage, fsync=self._fsync)
+
+    async def claim(self) -> Found | None:
+        """See what is there, and keep the other threads of this process away; None when another has the destination.
+
+        A small object is there in no time, and is published under its name as a whole: no lock file is made for it
+        unless it takes LOCK_SECONDS all the same, or there is something that a lock guards.
+
+        Raises:
+            LocalFileError: As hold().
+        """
+        found = await self._on_disk("prepare the destination", partial(self._look_around, is_claim=True))
+        if found is not None and not self._lock.is_held:
+            self._claimed = found
+            self._alarm = asyncio.get_running_loop().call_later(LOCK_SECONDS, self._lock_meanwhile)
+        return found
+
+    async def lock(self) -> None:
+        """Hold the lock now, if there is but a claim.
+
+        Raises:
+            Taken: Another process has it, or has left something since.
+            LocalFileError: As hold().
+        """
+        claimed, self._claimed = self._claimed, None
+        if claimed is None:
+            return
+        self._leave_off()
+        if cancelled := await self._see_out():
+            raise cancelled
+        found = self._locked or await self._on_disk("prepare the destination", self._look_around)
+        if found != claimed:
+            raise Taken(found)
 
     async def hold(self, *, waits: bool) -> Found:
         """Hold the lock, and see what is there.
@@ -98,8 +148,30 @@ class Place:
 
     async def let_go(self) -> None:
         """Whoever waits for the destination may have it; directories made for nothing are removed."""
+        self._leave_off()
+        cancelled = await self._see_out()
         if self._lock.is_held or self._made:
             await self._client.threads.errands.surely(self._let_go)
+        else:
+            self._lock.release()
+        if cancelled:
+            raise cancelled
+
+    def _lock_meanwhile(self) -> None:
+        """It takes so long that others shall know."""
+        self._locking = self._client.threads.errands.begin(self._try_lock)
+
+    def _try_lock(self) -> None:
+        with suppress(OSError):  # another has it, or nobody can have it: a small object needs none
+            self._locked = self._look_around()
+
+    def _leave_off(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+
+    async def _see_out(self) -> asyncio.CancelledError | None:
+        """Wait for the end of what was begun meanwhile; a cancellation is returned."""
+        return None if self._locking is None else await self._locking()
 
     async def has(self, meta: ObjectMeta) -> bool:
         """Whether the destination is that object already: its size and its CRC-64."""
@@ -146,21 +218,32 @@ class Place:
         storage = self._client.storage
         publish_whole(passing, body, self._path, storage, fsync=self._fsync, and_then=self._finish)
 
-    def _look_around(self) -> Found | None:
+    def _look_around(self, *, is_claim: bool = False) -> Found | None:
         """In a thread: try the lock, and see what is there; None if another has the lock."""
         storage = self._client.storage
+        take = self._claim_if_it_will_do if is_claim else self._lock.try_hold
         try:
-            is_there, is_held = is_replaceable(storage, self._path), self._lock.try_hold()
+            is_there, is_held = is_replaceable(storage, self._path), take()
         except (FileNotFoundError, NotADirectoryError, PermissionError):  # it needs more, or cannot be at all
             made, is_there = prepare(self.path, storage, fsync=self._fsync)
             self._made = made or self._made
-            is_held = self._lock.try_hold()
+            is_held = take()
         if not is_held:
             return None
+        if not self._lock.is_held:
+            return Found(is_there)
         try:
             return Found(is_there, self.checkpoint_file.load())
         except Unusable as reason:
             return Found(is_there, reason=str(reason))
+
+    def _claim_if_it_will_do(self) -> bool:
+        storage = self._client.storage
+        if self._lock.has_file() or exists(storage, self._checkpoint, follow_symlinks=False):
+            return self._lock.try_hold()
+        if not storage.access(self._parent or "/", os.W_OK | os.X_OK):
+            raise PermissionError
+        return self._lock.claim()
 
     def _let_go(self) -> None:
         self._lock.release()

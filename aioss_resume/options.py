@@ -195,7 +195,8 @@ class DownloadOptions:
         params: More query parameters, signed.
         overwrite: "always", "if_changed" (skip when the file has the object's size and CRC-64) or "never".
         on_change: The object was replaced: "restart" from zero (at most 3 times) or "fail".
-        on_busy: Another process downloads to this path: "wait" for it or "fail".
+        on_busy: Another process downloads to this path: "wait" for it or "fail". A small object that is waited for
+            ("wait") makes itself known to other processes after 50 ms only: both may fetch it then, each as a whole.
         integrity: "require": fail when OSS sends no CRC-64; "auto": download, `verified` is False.
         fsync: The file and its directory are on the disk before `download` returns.
         retry: How often a span is tried.

@@ -7,8 +7,9 @@ and wakes the loop once for all that are done.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
 from time import monotonic
@@ -86,6 +87,10 @@ class Errands:
         if cancelled := await self._until_over(errand):
             raise cancelled
         return errand.outcome()  # type: ignore[no-any-return]
+
+    def begin(self, call: Callable[[], object]) -> Callable[[], Awaitable[asyncio.CancelledError | None]]:
+        """Have a call made. What is returned waits for its end, however often cancelled; a cancellation is returned."""
+        return partial(self._until_over, self._send(call))
 
     def close(self) -> None:
         """Let the threads end, when they have done what waits."""

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Final
 from weakref import WeakSet
 
-from aioss_resume._io.storage import STORAGE, Storage, StrPath
+from aioss_resume._io.storage import STORAGE, Storage, StrPath, exists
 
 POLL_FIRST: Final = 0.02
 POLL_MOST: Final = 0.5
@@ -24,7 +24,9 @@ _NOT_HERE: Final = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, err
 class PathLock:
     """A file that whoever downloads to a destination holds locked, and removes in the end. For a thread: it blocks.
 
-    `is_held` says whether this object holds it.
+    Within this process a claim does as well, and costs no call of the system.
+
+    `is_held` says whether this object holds the file.
     """
 
     def __init__(self, path: StrPath, storage: Storage = STORAGE) -> None:
@@ -36,8 +38,26 @@ class PathLock:
     def is_held(self) -> bool:
         return self._descriptor >= 0
 
+    def has_file(self) -> bool:
+        """Whether another process may be holding it."""
+        return exists(self._storage, self._path, follow_symlinks=False)
+
+    def claim(self) -> bool:
+        """Whether no other thread of this process has it; from now on none gets it. Does not block."""
+        return _claims.setdefault(self._path, self) is self
+
     def try_hold(self) -> bool:
         """Take it if it is free; OSError when the directory does not let us."""
+        was_claimed = _claims.get(self._path) is self
+        if not self.claim():
+            return False
+        try:
+            return self.is_held or self._try_file()
+        finally:
+            if not (self.is_held or was_claimed):
+                self._disclaim()
+
+    def _try_file(self) -> bool:
         storage = self._storage
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
         while True:
@@ -66,11 +86,19 @@ class PathLock:
             return True  # a file system without locks: see above
 
     def release(self) -> None:
-        """Remove the file and let go, in that order: whoever waits finds it removed, and makes a new one."""
+        """Remove the file and let go, in that order: whoever waits finds it removed, and makes a new one.
+
+        Without the file, with a claim at most, this does not block.
+        """
         if self.is_held:
             with suppress(OSError):
                 self._storage.unlink(self._path)
             self._let_go()
+        self._disclaim()
+
+    def _disclaim(self) -> None:
+        if _claims.get(self._path) is self:
+            del _claims[self._path]
 
     def _let_go(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
@@ -80,10 +108,12 @@ class PathLock:
 
 
 _held: Final[WeakSet[PathLock]] = WeakSet()
+_claims: Final[dict[str, PathLock]] = {}  # by the lock's path
 
 
 def _let_go_in_child() -> None:
     """A forked child has the descriptors too, and would keep the paths when its parent is gone."""
+    _claims.clear()
     for lock in list(_held):
         lock._let_go()
 

@@ -171,9 +171,9 @@ async def recover(bucket: Any, recorded: Recorded, disk: Disk) -> DownloadResult
 
 
 RUNS = {
-    small: 120,
-    small_to_a_new_name: 120,
-    small_to_a_new_directory: 120,
+    small: 65,
+    small_to_a_new_name: 65,
+    small_to_a_new_directory: 65,
     ranged: 650,
     ranged_to_a_new_name: 650,
     resumed: 3500,

@@ -134,6 +134,31 @@ class LocklessDisk(Storage):
         return True
 
 
+class BusyDisk(Storage):
+    """Something happens as soon as a download has seen that nobody else is there; once.
+
+    Args:
+        happens: In the thread that looks.
+    """
+
+    def __init__(self, happens: Callable[[], object]) -> None:
+        self.has_refused = threading.Event()
+        """A lock was not granted."""
+        self._happens = [happens]
+
+    def lock(self, descriptor: int) -> bool:
+        is_granted = super().lock(descriptor)
+        if not is_granted:
+            self.has_refused.set()
+        return is_granted
+
+    def access(self, path: StrPath, wanted: int) -> bool:
+        may = super().access(path, wanted)
+        while self._happens:
+            self._happens.pop()()
+        return may
+
+
 async def onto(storage: Storage, bucket: Any, path: Path, **keywords: Any) -> DownloadResult:
     """download(), onto that disk."""
     downloader = Downloader(bucket)

@@ -17,7 +17,7 @@ import aiohttp
 import anyio
 import anyio.to_thread
 import pytest
-from bad_disk import LocklessDisk, WaitingDisk, onto
+from bad_disk import BadDisk, BusyDisk, LocklessDisk, WaitingDisk, onto
 from flow.canary import Watch
 from flow.ranged import PART, QUICK, RANGED, SIZE, begins_at, interrupt, names, whole
 from over_old import HASTY, OLD, THRICE, brings, fails, is_there, put, with_session
@@ -25,6 +25,8 @@ from test_network import Resolver, named
 
 import aioss_resume
 from aioss_resume import AccessDeniedError, ConfigError, Downloader, DownloadInProgressError, RequestError
+from aioss_resume._core.paths import lock_name
+from aioss_resume._io.lock import PathLock
 from aioss_resume.testing import LocalOSS, MiB
 
 pytestmark = pytest.mark.anyio
@@ -56,6 +58,8 @@ CHILD = textwrap.dedent(
                 task = asyncio.create_task(downloader.download("key", path, **options))
                 await reached.wait()
                 return
+            if how == "fail":
+                options["on_busy"] = "fail"
             if how == "fork":
                 children = []
                 def fork(consumed, total):
@@ -84,6 +88,11 @@ async def start(oss: LocalOSS, path: Path, how: str = "") -> asyncio.subprocess.
         sys.executable, "-W", "ignore::DeprecationWarning", "-c", CHILD, oss.endpoint, str(path), how,
         stdout=-1, stderr=-1,
     )  # fmt: skip
+
+
+def lock_of_another_process(path: Path) -> PathLock:
+    """Held, it is to this process as if another one held it: claims go by the path as it is spelt."""
+    return PathLock(f"{path.parent}/./{lock_name(path.name)}")
 
 
 async def ends_well(process: asyncio.subprocess.Process) -> str:
@@ -323,6 +332,70 @@ async def test_X10_of_two_processes_one_downloads(
         assert (await task).skipped
     is_there(path)
     assert len({record.range for record in oss.requests if record.range != (0, 1) and not record.faults}) >= 10
+
+
+async def test_X10_a_small_object_has_neither_lock_nor_checkpoint(oss: LocalOSS, bucket: Any, path: Path) -> None:
+    put(oss, 1000)
+    disk = BadDisk()
+    await onto(disk, bucket, path)
+    is_there(path, whole(1000))
+    assert [call for call, _ in disk.done] == ["open", "pwritev", "close", "replace"]
+
+
+async def test_X10_a_small_object_that_takes_long_has_a_lock(oss: LocalOSS, bucket: Any, path: Path) -> None:
+    put(oss, 1000)
+    hold = oss.faults.never_answer(times=None)
+    task = asyncio.create_task(aioss_resume.download(bucket, "key", path, **RANGED))
+    with anyio.fail_after(20):
+        while not list(path.parent.glob(".*.lock")):  # noqa: ASYNC110  # a file's coming sets no event
+            await asyncio.sleep(0.01)
+    process = await start(oss, path, "fail")
+    _, errors = await process.communicate()
+    assert b"DownloadInProgressError" in errors
+    assert len(oss.requests) == 1
+    hold.cancel()
+    oss.drop_connections()
+    await task
+    is_there(path, whole(1000))
+
+
+@pytest.mark.parametrize("what", ["brings it", "gives up"])
+async def test_X10_a_process_that_begins_at_the_same_time_is_waited_for(
+    oss: LocalOSS, bucket: Any, path: Path, what: str
+) -> None:
+    put(oss)
+    other = lock_of_another_process(path)
+    disk = BusyDisk(other.try_hold)
+    task = asyncio.create_task(onto(disk, bucket, path))
+    assert await anyio.to_thread.run_sync(disk.has_refused.wait, 20)
+    assert len(oss.requests) == 1
+    assert path.read_bytes() == OLD
+    if what == "brings it":
+        path.write_bytes(whole())
+    await anyio.to_thread.run_sync(other.release)
+    result = await task
+    assert result.skipped == (what == "brings it")
+    is_there(path)
+
+
+async def test_X10_what_a_process_left_that_began_at_the_same_time_is_gone_on_from(
+    oss: LocalOSS, bucket: Any, path: Path, tmp_path: Path
+) -> None:
+    put(oss)
+    await interrupt(bucket, oss, path)
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    left = [each for each in path.parent.iterdir() if each.name.startswith(".")]
+    for each in left:
+        each.rename(kept / each.name)
+
+    def comes_back() -> None:
+        for each in left:
+            (kept / each.name).rename(each)
+
+    result = await onto(BusyDisk(comes_back), bucket, path)
+    assert result.resumed_bytes == 5 * PART
+    is_there(path)
 
 
 async def test_X11_four_processes_without_locks_publish_the_right_file(oss: LocalOSS, bucket: Any, path: Path) -> None:

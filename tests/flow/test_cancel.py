@@ -130,7 +130,8 @@ async def test_cancelled_at_any_file_call_it_leaves_nothing_running_and_can_be_r
         assert result.resumed_bytes + result.fetched_bytes == size
         assert same_bytes(directory / "file", stored.content)
         assert files(directory) == ["file"]
-    assert seen >= {"open", "os.mkdir", "os.rename", "os.remove", "fcntl.flock"}
+    of_the_lock = {"os.remove", "fcntl.flock"} if size == SIZE else set()  # a small object has none
+    assert seen >= {"open", "os.mkdir", "os.rename"} | of_the_lock
 
 
 @pytest.mark.parametrize("times", [1, 4])

@@ -30,6 +30,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / ".file.lock"
 
 
+def of_another_process(path: Path, storage: Storage | None = None) -> PathLock:
+    """A lock that knows of the file alone, as another process would: claims go by the path as it is spelt."""
+    return PathLock(f"{path.parent}/./{path.name}", storage or Storage())
+
+
 class FailingLocks(Storage):
     def __init__(self, number: int) -> None:
         self._number = number
@@ -50,8 +55,9 @@ class Meanwhile(Storage):
         return super().lock(descriptor)
 
 
-def test_one_holds_and_the_other_does_not_until_it_is_released(path: Path) -> None:
-    one, other = PathLock(path), PathLock(path)
+@pytest.mark.parametrize("make", [PathLock, of_another_process])
+def test_one_holds_and_the_other_does_not_until_it_is_released(path: Path, make: Callable[[Path], PathLock]) -> None:
+    one, other = PathLock(path), make(path)
     assert one.try_hold()
     assert not other.try_hold()
     assert (one.is_held, other.is_held) == (True, False)
@@ -62,6 +68,55 @@ def test_one_holds_and_the_other_does_not_until_it_is_released(path: Path) -> No
     other.release()
     assert not one.is_held
     assert not path.exists()
+
+
+def test_a_claim_keeps_others_of_this_process_away_and_makes_no_file(path: Path) -> None:
+    one, other = PathLock(path), PathLock(path)
+    assert one.claim()
+    assert one.claim()
+    assert not other.claim()
+    assert not other.try_hold()
+    other.release()  # takes nothing from whom it belongs to
+    assert not other.claim()
+    assert not one.is_held
+    assert not path.exists()
+    assert one.try_hold()
+    assert path.exists()
+    one.release()
+    assert other.claim()
+    other.release()
+
+
+def test_what_another_process_holds_is_no_reason_to_give_up_a_claim(path: Path) -> None:
+    lock, other = PathLock(path), of_another_process(path)
+    assert lock.claim()
+    assert other.try_hold()
+    assert not lock.try_hold()
+    assert not PathLock(path).claim()
+    other.release()
+    assert lock.try_hold()
+    lock.release()
+
+
+def test_without_a_claim_a_try_that_fails_leaves_none(path: Path) -> None:
+    other = of_another_process(path)
+    assert other.try_hold()
+    assert not PathLock(path).try_hold()
+    other.release()
+    lock = PathLock(path)
+    assert lock.claim()
+    lock.release()
+
+
+def test_a_forked_child_has_none_of_its_parents_claims(path: Path) -> None:
+    lock = PathLock(path)
+    assert lock.claim()
+    child = os.fork()
+    if not child:
+        os._exit(0 if PathLock(path).claim() else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not PathLock(path).claim()
+    lock.release()
 
 
 @pytest.mark.parametrize("end", ["released", "killed"])
@@ -86,9 +141,9 @@ def test_another_process_holds_it_until_it_lets_go_or_dies(path: Path, end: str)
 
 
 def test_a_lock_file_removed_by_its_last_holder_locks_nothing(path: Path) -> None:
-    last = PathLock(path)
+    last = of_another_process(path)
     assert last.try_hold()
-    late, third = PathLock(path, Meanwhile(last.release)), PathLock(path)
+    late, third = PathLock(path, Meanwhile(last.release)), of_another_process(path)
     assert late.try_hold()
     assert path.exists()
     assert not third.try_hold()
@@ -98,7 +153,7 @@ def test_a_lock_file_removed_by_its_last_holder_locks_nothing(path: Path) -> Non
 
 
 def test_a_lock_file_that_another_has_made_anew_meanwhile_is_the_others(path: Path) -> None:
-    last, quick = PathLock(path), PathLock(path)
+    last, quick = of_another_process(path), of_another_process(path)
     assert last.try_hold()
 
     def passes_on() -> None:
@@ -113,7 +168,7 @@ def test_a_lock_file_that_another_has_made_anew_meanwhile_is_the_others(path: Pa
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK])
 def test_where_locks_do_not_exist_everyone_holds(path: Path, number: int) -> None:
-    locks = [PathLock(path, FailingLocks(number)) for _ in range(2)]
+    locks = [make(path, FailingLocks(number)) for make in (PathLock, of_another_process)]
     assert [lock.try_hold() for lock in locks] == [True, True]
     for lock in locks:
         lock.release()

@@ -80,7 +80,7 @@ def kind(call: str) -> str:
 @pytest.mark.parametrize(
     ("size", "before", "is_refused", "never"),
     [
-        (3000, nothing_before, False, {"preadv", "ftruncate"}),
+        (3000, nothing_before, False, {"preadv", "ftruncate", "unlink"}),
         (4 * PART, nothing_before, False, {"preadv"}),
         (4 * PART, a_part_before, False, {"ftruncate"}),
         (4 * PART, nothing_before, True, {"preadv"}),
