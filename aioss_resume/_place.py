@@ -70,7 +70,6 @@ class Place:
         self._fsync = options.fsync
         self._made: list[Path] = []
         self._claimed: Found | None = None  # what there was when there was but a claim
-        self._locked: Found | None = None  # what there was when the lock was taken after all
         self._alarm: asyncio.TimerHandle | None = None
         self._locking: Callable[[], Awaitable[asyncio.CancelledError | None]] | None = None
         # Strings, since a Path costs as much as a call of the system, and a small object needs no more of either.
@@ -119,7 +118,7 @@ class Place:
         self._leave_off()
         if cancelled := await self._see_out():
             raise cancelled
-        found = self._locked or await self._on_disk("prepare the destination", self._look_around)
+        found = await self._on_disk("prepare the destination", self._look_around)
         if found != claimed:
             raise Taken(found)
 
@@ -163,7 +162,7 @@ class Place:
 
     def _try_lock(self) -> None:
         with suppress(OSError):  # another has it, or nobody can have it: a small object needs none
-            self._locked = self._look_around()
+            self._lock.try_hold()
 
     def _leave_off(self) -> None:
         if self._alarm is not None:

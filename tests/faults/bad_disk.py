@@ -96,16 +96,29 @@ class SparingDisk(Storage):
 
 
 class WaitingDisk(Storage):
-    """Writes begin, and end when they may."""
+    """Calls of one kind begin, and end when they may.
 
-    def __init__(self) -> None:
+    Args:
+        call: "pwritev" or "lock".
+    """
+
+    def __init__(self, call: str = "pwritev") -> None:
         self.begun = threading.Event()
         self.may_end = threading.Event()
+        self._call = call
+
+    def _meet(self, call: str) -> None:
+        if call == self._call:
+            self.begun.set()
+            assert self.may_end.wait(30)
 
     def pwritev(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
-        self.begun.set()
-        assert self.may_end.wait(30)
+        self._meet("pwritev")
         return super().pwritev(descriptor, buffers, offset)
+
+    def lock(self, descriptor: int) -> bool:
+        self._meet("lock")
+        return super().lock(descriptor)
 
 
 class ScarceDisk(Storage):

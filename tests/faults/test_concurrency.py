@@ -27,6 +27,7 @@ import aioss_resume
 from aioss_resume import AccessDeniedError, ConfigError, Downloader, DownloadInProgressError, RequestError
 from aioss_resume._core.paths import lock_name
 from aioss_resume._io.lock import PathLock
+from aioss_resume._place import LOCK_SECONDS
 from aioss_resume.testing import LocalOSS, MiB
 
 pytestmark = pytest.mark.anyio
@@ -357,6 +358,39 @@ async def test_X10_a_small_object_that_takes_long_has_a_lock(oss: LocalOSS, buck
     oss.drop_connections()
     await task
     is_there(path, whole(1000))
+
+
+async def test_X10_a_small_object_that_is_there_takes_no_lock_later(oss: LocalOSS, bucket: Any, path: Path) -> None:
+    put(oss, 1000)
+    disk = BadDisk()
+    downloader = Downloader(bucket)
+    downloader._storage = disk
+    async with downloader:
+        await downloader.download("key", path, **RANGED)
+        await asyncio.sleep(2 * LOCK_SECONDS)
+    is_there(path, whole(1000))
+    assert not [name for _, name in disk.done if name.endswith(".lock")]
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_X01_cancelled_while_it_takes_its_lock_late_it_leaves_none(
+    oss: LocalOSS, bucket: Any, path: Path, times: int
+) -> None:
+    put(oss, 1000)
+    hold = oss.faults.never_answer(times=None)
+    disk = WaitingDisk("lock")
+    task = asyncio.create_task(onto(disk, bucket, path))
+    assert await anyio.to_thread.run_sync(disk.begun.wait, 20)
+    for _ in range(times):
+        task.cancel()
+        await turns(10)
+    assert not task.done()
+    disk.may_end.set()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert names(path.parent) == [path.name]
+    hold.cancel()
+    await brings(bucket, path, whole(1000), on_busy="fail")
 
 
 @pytest.mark.parametrize("what", ["brings it", "gives up"])
