@@ -69,6 +69,30 @@ async def test_the_signature_follows_the_offset_of_the_servers_clock(threads: Th
     assert signed.headers["authorization"].endswith(SIGNATURE)
 
 
+async def test_what_is_remembered_between_signatures_follows_day_region_cloud_box_and_keys(threads: Threads) -> None:
+    bucket = bucket_of(AUTHS[0])
+    signer = signer_of(bucket, threads)
+
+    async def is_as_anew(now: datetime = NOW) -> bool:
+        remembering = await signer.sign("GET", NAME, HEADERS, PARAMS, now)
+        return remembering.headers == (await sign(bucket, threads, now=now)).headers
+
+    for _ in range(2):
+        for now in (NOW, NOW + timedelta(days=1), NOW + timedelta(hours=1)):
+            assert await is_as_anew(now)
+        bucket.region = "cn-beijing"
+        assert await is_as_anew()
+        bucket.cloudbox_id = "cb-1"
+        assert await is_as_anew()
+        bucket.region, bucket.cloudbox_id = "cn-hangzhou", None
+        assert await is_as_anew()
+        bucket.auth = oss2.AuthV4("ak", "another")
+        assert await is_as_anew()
+        bucket.auth = oss2.AuthV2("ak", "another")
+        assert await is_as_anew()
+        bucket.auth = AUTHS[0]
+
+
 async def test_headers_that_no_signature_covers_do_not_change_it(threads: Threads) -> None:
     signer = signer_of(bucket_of(AUTHS[0]), threads)
     more = {**HEADERS, "Range": "bytes=0-1", "If-Match": '"E"', "Accept-Encoding": "identity"}
