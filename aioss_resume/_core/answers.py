@@ -1,7 +1,7 @@
 """Does this answer fit that request? Asked of every answer, before a byte of it is written."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from aioss_resume._core.objects import ObjectMeta, difference, read_meta
@@ -9,8 +9,7 @@ from aioss_resume._core.ranges import Range, parse_content_range
 from aioss_resume.errors import ObjectName, ProtocolError, changed_error, printable
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(NamedTuple):
     """An answer that fits.
 
     Attributes:
