@@ -238,7 +238,7 @@ class Place:
 
     def _claim_if_it_will_do(self) -> bool:
         storage = self._client.storage
-        if self._lock.has_file() or storage.access(self._checkpoint, os.F_OK):  # which raises nothing: that costs
+        if self._lock.has_file() or exists(storage, self._checkpoint, follow_symlinks=False):
             return self._lock.try_hold()
         if not storage.access(self._parent or "/", os.W_OK | os.X_OK):
             raise PermissionError

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Final
 from weakref import WeakSet
 
-from aioss_resume._io.storage import STORAGE, Storage, StrPath
+from aioss_resume._io.storage import STORAGE, Storage, StrPath, exists
 
 POLL_FIRST: Final = 0.02
 POLL_MOST: Final = 0.5
@@ -40,7 +40,7 @@ class PathLock:
 
     def has_file(self) -> bool:
         """Whether another process may be holding it."""
-        return self._storage.access(self._path, os.F_OK)
+        return exists(self._storage, self._path, follow_symlinks=False)
 
     def claim(self) -> bool:
         """Whether no other thread of this process has it; from now on none gets it. Does not block."""

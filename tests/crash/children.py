@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from aioss_resume.cli.process import DownloadProcess
@@ -50,8 +52,24 @@ class Child(DownloadProcess):
         self._process.stdin.write("\n")
         self._process.stdin.flush()
 
+    def await_open_files(self, suffix: str, count: int) -> None:
+        """Block until it has opened so many files whose names end so."""
+        directory = Path(f"/proc/{self._process.pid}/fd")
+        deadline = time.monotonic() + 20
+        while sum(name.endswith(suffix) for name in _targets(directory)) < count:
+            assert time.monotonic() < deadline, f"fewer than {count} files *{suffix} are open"
+            time.sleep(0.002)
+
     def __exit__(self, *given: object) -> None:
         self.kill()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()
+
+
+def _targets(descriptors: Path) -> list[str]:
+    found = []
+    for each in descriptors.iterdir():
+        with suppress(FileNotFoundError):  # closed since
+            found.append(os.readlink(each))
+    return found

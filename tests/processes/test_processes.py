@@ -184,6 +184,7 @@ def test_a_late_writer_whose_bytes_were_wrong_mends_what_another_published(
         oss.faults.flip_bit((part + 1) * MiB - 1)
     child, owner = one(stack, oss, path, no_locks=True)
     oss.wait_for_bytes(size // 2)
+    child.await_open_files(".part", 4)  # what is not open yet cannot be opened when the heir has renamed it
     child.send(signal.SIGSTOP)
     oss.wait_for_bytes(size)  # what it has not read waits in the kernel
     _, heir = one(stack, oss, path, no_locks=True)
