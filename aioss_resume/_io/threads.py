@@ -4,8 +4,12 @@ The loop's default executor is left to the host program: it resolves names there
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from threading import Lock
 from typing import Any, Final, ParamSpec, TypeVar
 
 from aioss_resume._io.errands import Errands
@@ -17,6 +21,8 @@ T = TypeVar("T")
 _WORKERS: Final = 4
 # Two write as fast as eight (they hand the GIL to each other), and one reads back while the others write; the fourth
 # is for a call that hangs, such as a provider of keys that waits for the network.
+
+_LANE_MOST: Final = 8  # calls of one lane before the pool turns to what else waits
 
 
 class Threads:
@@ -38,6 +44,13 @@ class Threads:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="aioss-resume")
         return self._pool.submit(call, *args, **kwargs)
+
+    def submit_again(self, call: Callable[[], object]) -> None:
+        """Begin a hop from within one. Nothing happens when the pool was closed meanwhile: nobody waits then."""
+        pool = self._pool
+        if pool is not None:
+            with suppress(RuntimeError):
+                pool.submit(call)
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """call(*args, **kwargs) in a thread. Cancelled, it waits for a call that has begun to end, then raises."""
@@ -74,15 +87,70 @@ class Threads:
             raise cancelled
 
 
-class Hops(Executor):
-    """An executor for one file handle: it remembers its last hop, so that this can be waited for."""
+class Lane:
+    """Calls that are made one behind the other, each in whichever thread of the pool is free.
+
+    A file lets one thread write at a time: others that try would spin, and keep the pool from what else there is to do.
+    1 GiB in four spans over loopback took 0.91 s without, and 0.83 with a lane.
+    """
 
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
+        self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()  # Any: whatever the calls return
+        self._is_moving = False
+        self._lock = Lock()  # guards both
+
+    def submit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """As Threads.submit(), when the calls before it have ended."""
+        work: Future[T] = Future()
+        with self._lock:
+            self._waiting.append((work, partial(call, *args, **kwargs)))
+            begins, self._is_moving = not self._is_moving, True
+        if begins:
+            try:
+                self._threads.submit(self._move)
+            except RuntimeError:  # the system grants no thread
+                work.cancel()
+                self._is_moving = False
+                raise
+        return work
+
+    def _move(self) -> None:
+        for _ in range(_LANE_MOST):
+            with self._lock:
+                if not self._waiting:
+                    self._is_moving = False
+                    return
+                work, call = self._waiting.popleft()
+            if work.set_running_or_notify_cancel():
+                try:
+                    result = call()
+                except BaseException as error:  # noqa: BLE001  # it is raised where the call is awaited
+                    work.set_exception(error)
+                else:
+                    work.set_result(result)
+                    del result
+            del work, call  # a traceback that it may have has this frame: a cycle
+        with self._lock:
+            self._is_moving = goes_on = bool(self._waiting)
+        if goes_on:
+            self._threads.submit_again(self._move)
+
+
+class Hops(Executor):
+    """An executor for one handle of a file: it remembers its last hop, so that this can be waited for.
+
+    Args:
+        lane: The file's.
+    """
+
+    def __init__(self, threads: Threads, lane: Lane) -> None:
+        self._threads = threads
+        self._lane = lane
         self._last: Future[Any] | None = None  # Any: whatever the call returns
 
     def submit(self, call: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # Any: Executor's signature
-        work = self._threads.submit(call, *args, **kwargs)
+        work = self._lane.submit(call, *args, **kwargs)
         self._last = work
         return work
 

@@ -18,7 +18,7 @@ from aiofiles.threadpool.binary import AsyncFileIO
 
 from aioss_resume._core.crc64 import crc64
 from aioss_resume._io.storage import STORAGE, Storage, remove
-from aioss_resume._io.threads import Hops, Threads
+from aioss_resume._io.threads import Hops, Lane, Threads
 from aioss_resume.errors import LocalFileError, ObjectName, local_file_error
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class PartFile:
         self._name = name
         self._threads = threads
         self._storage = storage
+        self._lane = Lane(threads)
         self.identity = (0, 0)
 
     async def create(self, size: int | None) -> bool:
@@ -128,7 +129,7 @@ class PartFile:
 
     async def open_at(self, offset: int, crc: int) -> "FileSink":
         """A handle of its own that writes from `offset` on; `crc` is the CRC-64 of the span before it."""
-        hops = Hops(self._threads)
+        hops = Hops(self._threads, self._lane)
         opened: list[SummingFile] = []
 
         def open_it() -> None:

@@ -7,7 +7,7 @@ import threading
 import anyio
 import pytest
 
-from aioss_resume._io.threads import Hops, Threads
+from aioss_resume._io.threads import Hops, Lane, Threads
 
 pytestmark = pytest.mark.anyio
 
@@ -193,7 +193,7 @@ async def test_close_cancelled_still_waits_for_the_threads_and_says_so(threads: 
 
 
 async def test_drain_waits_for_the_last_hop_however_often_cancelled(threads: Threads) -> None:
-    held, hops = Held(), Hops(threads)
+    held, hops = Held(), Hops(threads, Lane(threads))
     await hops.drain()
     hops.submit(held)
     await held.has_begun()
@@ -205,6 +205,84 @@ async def test_drain_waits_for_the_last_hop_however_often_cancelled(threads: Thr
     held.may_end.set()
     await asyncio.wait([task])
     assert held.ended
+
+
+async def test_the_calls_of_a_lane_are_made_one_behind_the_other(threads: Threads) -> None:
+    lane = Lane(threads)
+    made: list[int] = []
+    in_it = threading.Lock()
+
+    def call(number: int) -> int:
+        assert in_it.acquire(blocking=False), "two at once"
+        made.append(number)
+        in_it.release()
+        return number
+
+    everyone = [asyncio.wrap_future(lane.submit(call, number)) for number in range(100)]
+    assert await asyncio.gather(*everyone) == made == list(range(100))
+
+
+async def test_an_error_in_a_lane_is_its_calls_alone(threads: Threads) -> None:
+    lane = Lane(threads)
+    fails, succeeds = lane.submit(lambda: 1 // 0), lane.submit(max, 3, 5)
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wrap_future(fails)
+    assert await asyncio.wrap_future(succeeds) == 5
+
+
+async def test_a_call_of_a_lane_that_is_cancelled_while_it_waits_is_never_made(threads: Threads) -> None:
+    lane, held, other = Lane(threads), Held(), Held()
+    other.may_end.set()
+    first, second, third = lane.submit(held), lane.submit(other), lane.submit(int)
+    await held.has_begun()
+    assert second.cancel()
+    held.may_end.set()
+    assert await asyncio.wrap_future(third) == 0
+    assert first.result() == "done"
+    assert not other.ended
+
+
+async def test_a_lane_whose_call_hangs_keeps_one_thread_from_the_others(threads: Threads) -> None:
+    lane, held = Lane(threads), Held()
+    everyone = [lane.submit(held)] + [lane.submit(held.may_end.wait, 20) for _ in range(20)]
+    await held.has_begun()
+    with anyio.fail_after(20):
+        assert await threads.run(int) == 0
+    held.may_end.set()
+    await asyncio.wait([asyncio.wrap_future(each) for each in everyone])
+
+
+async def test_a_lane_that_is_never_empty_lets_others_have_their_turn(threads: Threads) -> None:
+    lane, held, last = Lane(threads), Held(), Held()
+    made: list[str] = []
+    lane.submit(held)
+    await held.has_begun()
+    for _ in range(3):  # the other threads
+        threads.submit(last.may_end.wait, 20)
+    everyone = [lane.submit(made.append, "lane") for _ in range(50)]
+    other = threads.submit(made.append, "other")
+    held.may_end.set()
+    await asyncio.wait([asyncio.wrap_future(each) for each in (*everyone, other)])
+    last.may_end.set()
+    assert made.count("lane") == 50
+    assert made.index("other") < 10
+
+
+async def test_a_lane_goes_on_from_rest(threads: Threads) -> None:
+    lane = Lane(threads)
+    for _ in range(3):
+        assert await asyncio.wrap_future(lane.submit(int)) == 0
+        await threads.close()  # it waits until the lane has come to rest too
+
+
+async def test_what_goes_on_after_the_end_does_nothing(threads: Threads) -> None:
+    made: list[int] = []
+    threads.submit_again(lambda: made.append(1))
+    await threads.run(int)
+    await threads.close()
+    threads.submit_again(lambda: made.append(2))
+    assert not made
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("aioss-resume")]
 
 
 async def test_the_loops_default_executor_is_left_alone(threads: Threads) -> None:
