@@ -52,7 +52,7 @@ class ProcessedStream:
         buffer = memoryview(bytearray(self.client.write_size))
         received = 0
 
-        def receive(length: int) -> bool:
+        def receive(length: int, _now: float) -> bool:
             nonlocal received
             received += length
             return True

@@ -21,7 +21,7 @@ async def fetch_small(first: Answer, source: Source, policy: RetryPolicy, client
     found = bytearray(pinned.size)
     buffer = memoryview(found)  # what is still to come
 
-    def receive(length: int) -> bool:
+    def receive(length: int, _now: float) -> bool:
         nonlocal buffer
         buffer = buffer[length:]
         return True

@@ -106,19 +106,13 @@ class SpanFetch:
         try:
             while flight.remaining:
                 self._buffer_start = flight.offset
-                await answer.fill(self._buffer[: flight.remaining], self._receive)
+                await answer.fill(self._buffer[: flight.remaining], flight.receive)
                 received = flight.reach - flight.offset
                 await self._write()
                 await route.keep_pace(received)
                 flight.wait(route.clock.now())
         finally:
             answer.close()  # not read to its end when the flight was shortened: then the connection is closed too
-
-    def _receive(self, length: int) -> bool:
-        """Bytes have come into the buffer, perhaps more than are still wanted."""
-        flight = self._flight
-        flight.receive(min(length, flight.remaining), self._route.clock.now())
-        return flight.remaining > 0
 
     async def _write(self) -> None:
         """Write what was received; the flight knows of it even when this is cancelled."""

@@ -103,15 +103,17 @@ class Flight:
         if self._waits_since is None:
             self._waits_since = now
 
-    def receive(self, length: int, now: float) -> None:
-        """`length` more bytes were received."""
-        assert 0 <= length <= self.remaining
+    def receive(self, length: int, now: float) -> bool:
+        """`length` more bytes were received, which may be more than are still wanted; False: no more are."""
+        wanted = self.stop - self.reach
+        length = min(length, wanted)
         self.reach += length
         self._waits_since = None
         self._window += length
         if self._since is not None and now - self._since >= _SPEED_WINDOW:
             self._before = self._window / (now - self._since)
             self._since, self._window = now, 0
+        return length < wanted
 
     def write(self, offset: int, crc64: int) -> None:
         """All before `offset` is written; `crc64` is that of [start, offset)."""

@@ -17,8 +17,8 @@ from aioss_resume.options import READ_MOST, WRITE_SECONDS
 
 _NOWHERE: Final = memoryview(b"")
 
-OnReceived = Callable[[int], bool]
-"""Called with the number of bytes that came; False: no more are wanted."""
+OnReceived = Callable[[int, float], bool]
+"""Called with the number of bytes that came, and the clock's time; False: no more are wanted."""
 
 
 class Body(Protocol):
@@ -82,7 +82,7 @@ class _Read:
             write_at = min(write_at, now + WRITE_SECONDS)
             buffer[: len(chunk)] = chunk
             buffer = buffer[len(chunk) :]
-            if not on_received(len(chunk)) or now >= write_at:
+            if not on_received(len(chunk), now) or now >= write_at:
                 return
 
     def close(self) -> None:
@@ -124,7 +124,7 @@ class _Lent(asyncio.BufferedProtocol):
     async def fill(self, buffer: memoryview, on_received: OnReceived) -> None:
         early, self._early = self._early[: len(buffer)], self._early[len(buffer) :]
         buffer[: len(early)] = early
-        if early and (not on_received(len(early)) or len(early) == len(buffer)):
+        if early and (not on_received(len(early), self._clock.now()) or len(early) == len(buffer)):
             return
         if self._left == 0 and self._problem is None:
             self._problem = EOFError()
@@ -147,14 +147,14 @@ class _Lent(asyncio.BufferedProtocol):
         self._response.close()
 
     def get_buffer(self, _sizehint: int) -> memoryview:
-        return self._buffer[self._filled :][: min(READ_MOST, self._left)]
+        return self._buffer[self._filled : self._filled + min(READ_MOST, self._left)]
 
     def buffer_updated(self, nbytes: int) -> None:
         now = self._clock.now()
         self._filled += nbytes
         self._left -= nbytes
         self._stalled_at = now + self._stall
-        wants_more = self._on_received(nbytes)
+        wants_more = self._on_received(nbytes, now)
         if not (wants_more and self._left and self._filled < len(self._buffer)) or now >= self._write_at:
             self._end_fill()
 
@@ -221,5 +221,5 @@ def _what_came(response: aiohttp.ClientResponse, transport: asyncio.Transport) -
     return memoryview(came + response.content.read_nowait())
 
 
-def _want_none(_length: int) -> bool:
+def _want_none(_length: int, _now: float) -> bool:
     return False

@@ -121,10 +121,10 @@ class Answer:
         """Let go of the connection: it is kept for the next request if the body was read to its end."""
         self._body.close()
 
-    def _receive(self, length: int) -> bool:
+    def _receive(self, length: int, now: float) -> bool:
         self._came += length
         self._window_came += length
-        return self._on_received(length)
+        return self._on_received(length, now)
 
     def _is_too_slow(self) -> bool:
         speed = self._window_came / self._window_waited
@@ -132,7 +132,7 @@ class Answer:
         return speed < self._timeouts.min_speed
 
 
-def _want_all(_length: int) -> bool:
+def _want_all(_length: int, _now: float) -> bool:
     return True
 
 

@@ -89,7 +89,7 @@ class Filled:
     async def fill(self, body: Any, most: int) -> None:
         await body.fill(memoryview(self.buffer)[self.length :][:most], self._count)
 
-    def _count(self, length: int) -> bool:
+    def _count(self, length: int, _now: float) -> bool:
         self.length += length
         return self.length < self.enough
 
@@ -108,7 +108,7 @@ async def received_twice(oss: LocalOSS, session: aiohttp.ClientSession, url: str
         while found.length < SIZE:
             await found.fill(body, 100 * KiB)
         with pytest.raises(EOFError):
-            await body.fill(memoryview(bytearray(1)), lambda _: True)
+            await body.fill(memoryview(bytearray(1)), lambda _length, _now: True)
         body.close()
         assert bytes(found.buffer) == oss.find("examplebucket", "key").content.read(0, SIZE)
     assert len({request.connection for request in oss.requests}) == 1
