@@ -138,6 +138,15 @@ def remove_made(storage: Storage, directories: Sequence[Path]) -> None:
             storage.rmdir(directory)
 
 
+def sync_file(storage: Storage, path: Path) -> None:
+    """Have a file's bytes on the disk. Its name may not be: see sync_directory()."""
+    descriptor = storage.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # O_NONBLOCK: it may be a FIFO by now
+    try:
+        storage.fsync(descriptor)
+    finally:
+        storage.close(descriptor)
+
+
 def sync_directory(storage: Storage, directory: Path) -> None:
     """Have the names in a directory on the disk; where that cannot be done, the file system's own promises hold."""
     try:

@@ -1,4 +1,6 @@
-"""This library: on asyncio and uvloop, with fsync and without (no rival calls it), told how many ranges and not."""
+"""This library: on asyncio and uvloop, without fsync (as no rival calls it), with it, and synced in the end; told how
+many ranges, and not.
+"""
 
 import asyncio
 import importlib.metadata
@@ -16,9 +18,12 @@ class AiossResume(PythonContestant):
     package = "aioss-resume"
     module = "aioss_resume"
 
-    def __init__(self, name: str, loop: str, *, fsync: bool, is_auto: bool = False) -> None:
+    def __init__(
+        self, name: str, loop: str, *, fsync: bool = False, is_synced: bool = False, is_auto: bool = False
+    ) -> None:
         super().__init__(name, {ONE, MANY, RESUME, LOOP}, loop=loop)
         self.fsync = fsync
+        self.is_synced = is_synced
         self.is_auto = is_auto
 
     def missing(self) -> str | None:
@@ -60,22 +65,27 @@ class AiossResume(PythonContestant):
 
         async def many() -> None:
             keys = iter(job.every_key())
+            results = []
             async with aioss_resume.Downloader(bucket(), concurrency=job.concurrency) as downloader:
 
                 async def work() -> None:
                     for key in keys:
-                        await downloader.download(key, job.path(key), fsync=self.fsync)
+                        result = await downloader.download(key, job.path(key), fsync=self.fsync)
+                        if self.is_synced:
+                            results.append(result)
 
                 async with asyncio.TaskGroup() as workers:
                     for _ in range(job.concurrency):
                         workers.create_task(work())
+                await downloader.sync(results)
 
         return one if job.count == 1 else many
 
 
 CONTESTANTS = [
-    AiossResume("aioss-resume", "asyncio", fsync=False),
-    AiossResume("aioss-resume/uvloop", "uvloop", fsync=False),
+    AiossResume("aioss-resume", "asyncio"),
+    AiossResume("aioss-resume/uvloop", "uvloop"),
     AiossResume("aioss-resume/fsync", "asyncio", fsync=True),
-    AiossResume("aioss-resume/auto", "asyncio", fsync=False, is_auto=True),
+    AiossResume("aioss-resume/synced", "asyncio", is_synced=True),
+    AiossResume("aioss-resume/auto", "asyncio", is_auto=True),
 ]

@@ -11,6 +11,7 @@ EVERYONE = (
     "aioss-resume",
     "aioss-resume/uvloop",
     "aioss-resume/fsync",
+    "aioss-resume/synced",
     "oss2",
     "oss-v2/async",
     "aiooss2",

@@ -126,7 +126,7 @@ class Disk(Storage):
     def open(self, path: StrPath, flags: int, mode: int = 0o600) -> int:
         with self._lock:
             directory, name = self._at(path)
-            inode = directory.names.get(name)
+            inode = directory.names.get(name) if name else directory  # the root has no name
             if inode is None:
                 if not flags & os.O_CREAT:
                     raise OSError(errno.ENOENT, "no such file", str(path))
