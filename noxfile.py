@@ -40,6 +40,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def quick(session: nox.Session) -> None:
+    """The everyday part of the test suite: in one process, and no slow ones."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "-m", "not slow", "tests/core", "tests/io", "tests/flow", *session.posargs)
+
+
+@nox.session
 def oldest(session: nox.Session) -> None:
     """The test suite with the oldest releases that the dependencies' bounds allow."""
     wheel = _built_wheel(session)

@@ -47,7 +47,7 @@ from crash_model.runs import small as small_run
 from aioss_resume._io.storage import STORAGE
 from aioss_resume.testing import LocalOSS
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from crash_model.runs import DESTINATION, DIRECTORY, OLD, PART, RANGED, SIZE, SM
 from aioss_resume import LocalFileError, ServerFaultError
 from aioss_resume.testing import LocalOSS
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 ERRORS = [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EINTR, errno.EMFILE]
 FURTHER_REQUESTS: Final = 5

@@ -88,6 +88,7 @@ async def test_a_large_download_does_not_starve_a_small_one(oss: LocalOSS, bucke
     assert order.index("small") < 12
 
 
+@pytest.mark.slow
 async def test_no_more_tasks_exist_than_requests_may_fly_however_many_parts(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:

@@ -247,6 +247,7 @@ async def test_a_checkpoint_that_lies_is_found_out(oss: LocalOSS, bucket: Any, p
     assert result.resumed_bytes == 0
 
 
+@pytest.mark.slow
 async def test_a_checkpoint_cut_anywhere_or_with_any_bit_flipped_leads_to_the_right_file(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:

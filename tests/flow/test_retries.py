@@ -136,6 +136,7 @@ async def test_a_span_is_tried_as_often_as_the_policy_says(
     assert getattr(caught.error, "__notes__", []) == ([noted] if attempts > 1 else [])
 
 
+@pytest.mark.slow
 async def test_attempts_start_anew_after_progress_that_counts(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.faults.stall(COUNTS, times=4)
     policy = RetryPolicy(attempts=2, wait_initial=0.0, wait_max=0.0)
@@ -145,6 +146,7 @@ async def test_attempts_start_anew_after_progress_that_counts(oss: LocalOSS, buc
     assert path.read_bytes() == whole()
 
 
+@pytest.mark.slow
 async def test_less_progress_than_counts_does_not_start_them_anew(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:

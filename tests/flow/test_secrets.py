@@ -340,6 +340,7 @@ async def test_the_locals_of_our_frames_show_no_secret_of_a_request_that_was_ref
     said.assert_silent({TEMPORARY_ID, TEMPORARY_SECRET, TOKEN}.union(*(sent_secrets(r.headers) for r in oss.requests)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["reset_before", "reset_after", "stall"])
 async def test_the_locals_of_our_frames_show_no_secret_of_a_request_that_was_lost(
     oss: LocalOSS, tmp_path: Path, watch: Watch, lost: str
