@@ -67,7 +67,8 @@ class Attempts:
         self.total += 1
         if not may_help(error) or self.failed >= self.policy.attempts or self.contradicted >= _PROTOCOL_ATTEMPTS:
             return None
-        wait = chance * min(self.policy.wait_max, self.policy.wait_initial * 2.0 ** min(self.failed - 1, 60))
+        doubled = self.policy.wait_initial * 2.0 ** min(self.failed - 1, 1000)  # 2.0**1024 overflows
+        wait = chance * min(self.policy.wait_max, doubled)
         asked = getattr(error, "retry_after", None)
         return min(max(wait, asked), self.policy.wait_max) if asked is not None else wait
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aioss_resume._core.retry import PROGRESS_THAT_COUNTS, Attempts, may_help, read_retry_after
@@ -71,6 +71,7 @@ def test_final_error_ends_it_whatever_progress_was_made():
     st.floats(0, 100), st.floats(0, 100), st.integers(0, 80), st.floats(0, 1, exclude_max=True),
     st.none() | st.floats(0, 1e12),
 )  # fmt: skip
+@example(initial=1e-24, longest=1.0, failures=61, chance=0.5, retry_after=None)
 def test_wait_keeps_its_bounds(initial, longest, failures, chance, retry_after):
     policy = RetryPolicy(attempts=100, wait_initial=initial, wait_max=longest)
     attempts = Attempts(policy, failed=failures)
@@ -80,6 +81,11 @@ def test_wait_keeps_its_bounds(initial, longest, failures, chance, retry_after):
     assert 0 <= wait <= longest
     backoff = min(longest, initial * 2.0**failures)
     assert wait == pytest.approx(min(longest, max(chance * backoff, retry_after or 0.0)))
+
+
+def test_backoff_of_attempts_without_end_does_not_overflow():
+    attempts = Attempts(RetryPolicy(attempts=10_000, wait_initial=0.5, wait_max=3), failed=5000)
+    assert attempts.wait_after(CUT, progress=0, chance=1.0) == 3.0
 
 
 def test_backoff_doubles_up_to_the_most():
