@@ -51,9 +51,9 @@ _FIRST_BYTE = Range(0, 1)
 
 
 class _Mismatch(Exception):
-    """The CRC-64 of what was written is not the object's."""
+    """The CRC-64 of what was written is not the object's; None: it was not looked at."""
 
-    def __init__(self, pinned: ObjectMeta, crc64: int) -> None:
+    def __init__(self, pinned: ObjectMeta, crc64: int | None = None) -> None:
         super().__init__()
         self.pinned, self.crc64 = pinned, crc64
 
@@ -209,7 +209,8 @@ class Download:
                         name=self._name,
                         hint="the network or the disk changes bytes, or the object's CRC-64 is wrong",
                     ) from None
-                logger.warning("%s: the CRC-64 differs; fetching all of it once more", self._name)
+                why = "its part file was published too early" if found.crc64 is None else "the CRC-64 differs"
+                logger.warning("%s: %s; fetching all of it once more", self._name, why)
                 mismatched = found.pinned
             checkpoint = None
 
@@ -268,7 +269,11 @@ class Download:
             await self._place.commit(start.part_file, start.pinned.size)
         except _Mismatch:
             raise
-        except BaseException:
+        except BaseException as error:
+            # Where locks do nothing, another process may have published our part file while we were writing to it.
+            is_gone = isinstance(error, LocalFileError) and error.errno == errno.ENOENT
+            if is_gone and mismatched is None and await self._place.was_published(start.part_file, start.pinned):
+                raise _Mismatch(start.pinned) from None
             await self._keep(start)
             raise
         return self._result(start.pinned, resumed=fill.proven_bytes, verified=verified)

@@ -179,6 +179,18 @@ class Place:
         threads, storage = self._client.threads, self._client.storage
         return await crc64_of_file(self.path, meta.size, threads, storage, name=self._name) == meta.crc64
 
+    async def was_published(self, part_file: PartFile, meta: ObjectMeta) -> bool:
+        """Whether the destination is that very part file, and not that object: somebody has to mend it."""
+
+        def is_ours() -> bool:
+            try:
+                found = self._client.storage.stat(self._path, follow_symlinks=False)
+            except OSError:
+                return False
+            return (found.st_dev, found.st_ino) == part_file.identity
+
+        return await self._client.threads.run(is_ours) and not await self.has(meta)
+
     def part_file(self, meta: ObjectMeta) -> PartFile:
         """The part file of that very object, to be resumed."""
         return self._part_file(part_name(self.path.name, self._name, meta))

@@ -579,10 +579,47 @@ async def test_a_directory_that_may_not_be_written_is_told_before_any_request(
     assert oss.requests == []
 
 
-async def test_a_part_file_that_vanishes_midway_is_a_local_error(
+async def test_a_part_file_that_another_published_before_it_was_whole_is_mended(
+    oss: LocalOSS, bucket: Any, path: Path, watch: Watch
+) -> None:
+    """Where locks do nothing, another process may have thought so: what this one wrote to it later counts too."""
+    oss.put("examplebucket", "key", size=SIZE, seed=1)
+
+    def publish(_range: Any) -> bool:
+        if not path.exists():
+            leftover(path.parent, "part").replace(path)
+        return False
+
+    oss.faults.delay(0, range=lambda range_: begins_at(5 * PART)(range_) and publish(range_), nth=1)
+    result = await aioss_resume.download(bucket, "key", path, **{**RANGED, "concurrency": 1})
+    assert path.read_bytes() == whole()
+    assert (result.verified, result.skipped, result.fetched_bytes) == (True, False, SIZE)
+    assert names(path.parent) == [path.name]
+
+
+async def test_a_part_file_that_is_published_again_and_again_is_a_local_error(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
+
+    def publish(_range: Any) -> bool:
+        if left := [name for name in names(path.parent) if name.endswith(".part")]:
+            (path.parent / left[0]).replace(path)
+        return False
+
+    oss.faults.delay(0, range=lambda range_: begins_at(5 * PART)(range_) and publish(range_), times=None)
+    with watch.raises(LocalFileError) as caught:
+        await aioss_resume.download(bucket, "key", path, **{**RANGED, "concurrency": 1})
+    assert caught.error.errno == errno.ENOENT
+
+
+@pytest.mark.parametrize("old", [None, b"old"])
+async def test_a_part_file_that_vanishes_midway_is_a_local_error(
+    oss: LocalOSS, bucket: Any, path: Path, watch: Watch, old: bytes | None
+) -> None:
+    oss.put("examplebucket", "key", size=SIZE, seed=1)
+    if old is not None:
+        path.write_bytes(old)
 
     def remove(_range: Any) -> bool:
         leftover(path.parent, "part").unlink(missing_ok=True)
@@ -592,4 +629,4 @@ async def test_a_part_file_that_vanishes_midway_is_a_local_error(
     with watch.raises(LocalFileError) as caught:
         await aioss_resume.download(bucket, "key", path, **{**RANGED, "concurrency": 1})
     assert caught.error.errno == errno.ENOENT
-    assert names(path.parent) == []
+    assert [each.read_bytes() for each in path.parent.iterdir()] == ([] if old is None else [old])
