@@ -630,3 +630,5 @@ async def test_a_part_file_that_vanishes_midway_is_a_local_error(
         await aioss_resume.download(bucket, "key", path, **{**RANGED, "concurrency": 1})
     assert caught.error.errno == errno.ENOENT
     assert [each.read_bytes() for each in path.parent.iterdir()] == ([] if old is None else [old])
+    fetched = [range_ for range_ in asked(oss) if range_ != (0, 1)]  # that one looks whether the file is there already
+    assert len(set(fetched)) == len(fetched)
