@@ -297,10 +297,11 @@ def test_kept_bytes_are_not_complete_until_they_are_proven():
     assert transfer.crc64 == crc64(CONTENT)
 
 
-@pytest.mark.parametrize(("length", "reach", "wants_more"), [(9, 9, True), (10, 10, False), (11, 10, False)])
+@pytest.mark.parametrize(("length", "reach", "wants_more"), [(5, 9, True), (6, 10, False), (7, 10, False)])
 def test_flight_never_receives_beyond_its_stop(length, reach, wants_more):
     flight = Transfer(10, part_size=10).claim()
     assert flight is not None
+    assert flight.receive(4, 0.0)
     assert flight.receive(length, 0.0) is wants_more
     assert flight.reach == reach
 
