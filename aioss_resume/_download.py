@@ -270,11 +270,11 @@ class Download:
         except _Mismatch:
             raise
         except BaseException as error:
+            await self._keep(start)
             # Where locks do nothing, another process may have published our part file while we were writing to it.
             is_gone = isinstance(error, LocalFileError) and error.errno == errno.ENOENT
             if is_gone and mismatched is None and await self._place.was_published(start.part_file, start.pinned):
                 raise _Mismatch(start.pinned) from None
-            await self._keep(start)
             raise
         return self._result(start.pinned, resumed=fill.proven_bytes, verified=verified)
 

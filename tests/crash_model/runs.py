@@ -26,11 +26,15 @@ RANGED: dict[str, Any] = {"part_size": PART, "multiget_threshold": PART, "concur
 """One request at a time, so that a recording is the same each time. Any: keywords of many types."""
 
 
-async def download(bucket: Any, storage: Storage, path: Path = DESTINATION, **keywords: Any) -> DownloadResult:
-    """download(), onto that storage."""
+def downloader_onto(bucket: Any, storage: Storage) -> Downloader:
     downloader = Downloader(bucket)
     downloader._storage = storage  # a private door: nobody but these tests brings another file system
-    async with downloader:
+    return downloader
+
+
+async def download(bucket: Any, storage: Storage, path: Path = DESTINATION, **keywords: Any) -> DownloadResult:
+    """download(), onto that storage."""
+    async with downloader_onto(bucket, storage) as downloader:
         return await downloader.download(KEY, path, **{"retry": RetryPolicy(attempts=1), **keywords})
 
 

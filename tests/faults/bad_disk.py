@@ -167,7 +167,7 @@ class BusyDisk(Storage):
 
     def access(self, path: StrPath, wanted: int) -> bool:
         may = super().access(path, wanted)
-        while wanted != os.F_OK and self._happens:  # whether the directory may be written is asked last
+        while self._happens:
             self._happens.pop()()
         return may
 

@@ -13,10 +13,9 @@ import pytest
 from crash_model.calls import Calls
 from crash_model.cuts import images
 from crash_model.disk import Disk, Link, Step, Sync
-from crash_model.runs import DIRECTORY, KEY, RANGED, SIZE, SMALL, whole
+from crash_model.runs import BUCKET, DIRECTORY, KEY, RANGED, SIZE, SMALL, downloader_onto, whole
 
 from aioss_resume import ConfigError, Downloader, DownloadResult, LocalFileError
-from aioss_resume._io.storage import Storage
 from aioss_resume.testing import LocalOSS
 
 pytestmark = pytest.mark.anyio
@@ -29,12 +28,6 @@ def disk() -> Disk:
     disk = Disk()
     disk.mkdir(DIRECTORY)
     return disk
-
-
-def downloader_onto(bucket: Any, storage: Storage) -> Downloader:
-    downloader = Downloader(bucket)
-    downloader._storage = storage  # a private door: nobody but tests brings another file system
-    return downloader
 
 
 async def batch(downloader: Downloader, paths: Sequence[Path]) -> list[DownloadResult]:
@@ -51,7 +44,7 @@ def lost(disk: Disk, journal: Sequence[Step], begins: int, size: int) -> set[str
 
 @pytest.mark.parametrize("size", [SMALL, SIZE])
 async def test_a_batch_that_is_synced_survives_a_power_cut(oss: LocalOSS, bucket: Any, disk: Disk, size: int) -> None:
-    oss.put("examplebucket", KEY, size=size, seed=1)
+    oss.put(BUCKET, KEY, size=size, seed=1)
     begins = len(disk.journal)
     async with downloader_onto(bucket, disk) as downloader:
         results = await batch(downloader, PATHS)
@@ -69,7 +62,7 @@ async def test_a_batch_that_is_synced_survives_a_power_cut(oss: LocalOSS, bucket
 
 
 async def test_what_cannot_be_synced_is_told_and_all_else_is_synced(oss: LocalOSS, bucket: Any, disk: Disk) -> None:
-    oss.put("examplebucket", KEY, size=SMALL, seed=1)
+    oss.put(BUCKET, KEY, size=SMALL, seed=1)
     begins = len(disk.journal)
     async with downloader_onto(bucket, calls := Calls(disk, "fsync", 2, errno.EIO)) as downloader:
         results = await batch(downloader, PATHS)
@@ -83,7 +76,7 @@ async def test_what_cannot_be_synced_is_told_and_all_else_is_synced(oss: LocalOS
 
 
 async def test_a_directory_that_cannot_be_synced_is_told(oss: LocalOSS, bucket: Any, disk: Disk) -> None:
-    oss.put("examplebucket", KEY, size=SMALL, seed=1)
+    oss.put(BUCKET, KEY, size=SMALL, seed=1)
     async with downloader_onto(bucket, Calls(disk, "fsync", len(PATHS) + 1, errno.EIO)) as downloader:
         results = await batch(downloader, PATHS)
         with pytest.raises(LocalFileError, match="could not sync") as caught:
@@ -92,7 +85,7 @@ async def test_a_directory_that_cannot_be_synced_is_told(oss: LocalOSS, bucket: 
 
 
 async def test_files_that_are_gone_are_told_once_for_all(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
-    oss.put("examplebucket", KEY, size=SMALL, seed=1)
+    oss.put(BUCKET, KEY, size=SMALL, seed=1)
     async with Downloader(bucket) as downloader:
         results = await batch(downloader, [tmp_path / str(number) for number in range(6)])
         for number in (0, 1, 3, 4):  # more than are synced at once
@@ -107,7 +100,7 @@ async def test_files_that_are_gone_are_told_once_for_all(oss: LocalOSS, bucket: 
 async def test_a_sync_that_is_cancelled_ends_with_the_calls_that_it_made(
     oss: LocalOSS, bucket: Any, disk: Disk
 ) -> None:
-    oss.put("examplebucket", KEY, size=SMALL, seed=1)
+    oss.put(BUCKET, KEY, size=SMALL, seed=1)
     begun, may_end = threading.Event(), threading.Event()
 
     class Slow(Calls):
@@ -135,7 +128,7 @@ async def test_nothing_to_sync_is_no_error(bucket: Any) -> None:
 
 
 async def test_what_is_no_result_is_refused_before_anything_is_synced(oss: LocalOSS, bucket: Any, disk: Disk) -> None:
-    oss.put("examplebucket", KEY, size=SMALL, seed=1)
+    oss.put(BUCKET, KEY, size=SMALL, seed=1)
     async with downloader_onto(bucket, disk) as downloader:
         results = await batch(downloader, PATHS)
         at = len(disk.journal)

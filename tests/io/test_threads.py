@@ -275,6 +275,18 @@ async def test_a_lane_goes_on_from_rest(threads: Threads) -> None:
         await threads.close()  # it waits until the lane has come to rest too
 
 
+async def test_a_lane_that_gets_no_thread_makes_no_call_and_goes_on_later(threads: Threads) -> None:
+    lane, held = Lane(threads), Held()
+    await threads.run(int)
+    assert threads._pool is not None
+    threads._pool.shutdown()  # as when the system grants no thread: submit() raises RuntimeError
+    with pytest.raises(RuntimeError):
+        lane.submit(held)
+    await threads.close()
+    assert await asyncio.wrap_future(lane.submit(int)) == 0
+    assert not held.begun.is_set()
+
+
 async def test_what_goes_on_after_the_end_does_nothing(threads: Threads) -> None:
     made: list[int] = []
     threads.submit_again(lambda: made.append(1))
