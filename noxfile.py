@@ -43,7 +43,17 @@ def tests(session: nox.Session) -> None:
 def quick(session: nox.Session) -> None:
     """The everyday part of the test suite: in one process, and no slow ones."""
     session.install("-e", ".[test]")
-    session.run("pytest", "-m", "not slow", "tests/core", "tests/io", "tests/flow", *session.posargs)
+    session.run(
+        "pytest",
+        "-m",
+        "not slow",
+        "tests/core",
+        "tests/io",
+        "tests/transfer",
+        "tests/file",
+        "tests/flow",
+        *session.posargs,
+    )
 
 
 @nox.session

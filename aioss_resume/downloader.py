@@ -12,15 +12,15 @@ from typing import Any, Self, TypeVar, Unpack
 import aiohttp
 from oss2 import defaults as oss2_defaults
 
-from aioss_resume._attempts import tried
-from aioss_resume._client import Client
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume._download import Download
+from aioss_resume._file.download import Download
+from aioss_resume._file.sharing import share
+from aioss_resume._file.sync import sync
 from aioss_resume._io.fetch import Source, Tally
 from aioss_resume._io.sign import check_bucket
 from aioss_resume._io.storage import STORAGE
-from aioss_resume._sharing import share
-from aioss_resume._sync import sync
+from aioss_resume._transfer.client import Client
+from aioss_resume._transfer.retrying import tried
 from aioss_resume.errors import ConfigError, ObjectName, local_file_error
 from aioss_resume.events import DownloadResult
 from aioss_resume.options import (

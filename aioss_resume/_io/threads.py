@@ -12,8 +12,8 @@ from functools import partial
 from threading import Lock
 from typing import Any, Final, ParamSpec, TypeVar
 
-from aioss_resume._io.errands import Errands
-from aioss_resume._io.patience import outlast
+from aioss_resume._io.cancellation import outlast
+from aioss_resume._io.file_thread import Errands
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -26,8 +26,8 @@ from test_network import Resolver, named
 import aioss_resume
 from aioss_resume import AccessDeniedError, ConfigError, Downloader, DownloadInProgressError, RequestError
 from aioss_resume._core.paths import lock_name
+from aioss_resume._file.destination import LOCK_SECONDS
 from aioss_resume._io.lock import PathLock
-from aioss_resume._place import LOCK_SECONDS
 from aioss_resume.testing import LocalOSS, MiB
 
 pytestmark = pytest.mark.anyio

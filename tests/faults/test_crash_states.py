@@ -1,4 +1,4 @@
-"""Rows C of the catalogue, each by one state; every state there is, is asked for in tests/flow/test_crash.py."""
+"""Rows C of the catalogue, each by one state; every state there is, is asked for in tests/file/test_crash.py."""
 # ruff: noqa: N802
 
 import errno

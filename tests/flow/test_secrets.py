@@ -28,7 +28,8 @@ from aioss_resume._io.credentials import KeyRing, Keys
 from aioss_resume._io.sign import Signer
 from aioss_resume._io.threads import Threads
 from aioss_resume.errors import ObjectName
-from aioss_resume.testing import LocalOSS, signature
+from aioss_resume.testing import LocalOSS
+from aioss_resume.testing.server import signature
 
 pytestmark = pytest.mark.anyio
 

@@ -18,7 +18,7 @@ import oss2
 
 import aioss_resume
 from aioss_resume._io.clock import Clock
-from aioss_resume._io.errands import Errands
+from aioss_resume._io.file_thread import Errands
 from aioss_resume._io.threads import Threads
 
 _PR_SET_PTRACER = 0x59616D61

@@ -1,4 +1,4 @@
-"""As tests/flow/test_failing_calls.py, with real system calls of a real process: strace lets the nth of a kind fail.
+"""As tests/file/test_failing_calls.py, with real system calls of a real process: strace lets the nth of a kind fail.
 
 Every n is tried, each with one errno; with EVERY_ERRNO=1 in the environment each with all of them.
 """

@@ -1,0 +1,1 @@
+"""One object into one file: reserved, resumed, fetched, verified, committed."""

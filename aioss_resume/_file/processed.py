@@ -1,0 +1,68 @@
+"""What OSS makes of an object on the way (`x-oss-process`): of unknown length, in one stream, published atomically."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from aioss_resume._core.crc64 import EMPTY
+from aioss_resume._core.objects import ObjectMeta
+from aioss_resume._file.destination import Place
+from aioss_resume._io.fetch import Answer, Source
+from aioss_resume._io.write import PartFile
+from aioss_resume._transfer.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessedStream:
+    """One processed object on its way into one file; nothing of it can be resumed or verified.
+
+    Attributes:
+        on_length: Called with the body's length in bytes, or None when it is unknown.
+        on_written: Called with the bytes written so far.
+    """
+
+    source: Source
+    place: Place
+    client: Client
+    on_length: Callable[[int | None], None]
+    on_written: Callable[[int], None]
+
+    async def bring(self) -> ObjectMeta:
+        """One attempt, from zero; the object with the length that came, and no CRC-64: OSS's is the unprocessed one's.
+
+        Raises:
+            AiossError: What ended it. Nothing is left, and the old destination is as it was.
+        """
+        answer = await self.source.open_whole()
+        part_file = self.place.passing_part_file()
+        try:
+            await part_file.create(None)
+            self.on_length(answer.length)
+            size = await self._pour(answer, part_file)
+            await self.place.commit(part_file, size)
+        except BaseException:
+            await part_file.remove()
+            raise
+        finally:
+            answer.close()
+        return replace(answer.meta, size=size, crc64=None)
+
+    async def _pour(self, answer: Answer, part_file: PartFile) -> int:
+        """All of a body into the part file; its length in bytes."""
+        sink = await part_file.open_at(0, EMPTY)
+        buffer = memoryview(bytearray(self.client.write_size))
+        received = 0
+
+        def receive(length: int, _now: float) -> bool:
+            nonlocal received
+            received += length
+            return True
+
+        try:
+            while await answer.fill(buffer, receive):
+                length = received - sink.offset
+                await sink.write([buffer[:length]])
+                self.on_written(sink.offset)
+                await self.client.keep_pace(length)
+        finally:
+            await sink.close()
+        return sink.offset

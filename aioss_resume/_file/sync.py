@@ -1,0 +1,55 @@
+"""Files that were published without fsync are put on the disk together."""
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import anyio
+
+from aioss_resume._io.storage import Storage, sync_directory, sync_file
+from aioss_resume._transfer.client import Client
+from aioss_resume.errors import ConfigError, LocalFileError, ObjectName, local_file_error
+from aioss_resume.events import DownloadResult
+
+_AT_ONCE: Final = 3  # of the pool's threads: file systems do together what is asked for at once
+
+
+async def sync(client: Client, results: Iterable[DownloadResult]) -> None:
+    """Have the files and their names on the disk; those that can be, when others cannot.
+
+    Raises:
+        ConfigError: Something is no DownloadResult.
+        LocalFileError: The first file or directory that could not be synced.
+    """
+    files: dict[Path, ObjectName] = {}
+    for result in results:
+        if not isinstance(result, DownloadResult):
+            raise ConfigError(f"results must be DownloadResults, not {type(result).__name__}")
+        files[result.path] = ObjectName(client.bucket.bucket_name, result.key)
+    # A directory's name is lost with those above it, and any of them may have been made for the file.
+    directories = {directory: name for path, name in files.items() for directory in path.parents}
+    failed = [*await _sync_each(client, sync_file, files), *await _sync_each(client, sync_directory, directories)]
+    if failed:
+        if len(failed) > 1:
+            failed[0].add_note(f"and {len(failed) - 1} more could not be synced")
+        raise failed[0]
+
+
+async def _sync_each(
+    client: Client, call: Callable[[Storage, Path], None], paths: Mapping[Path, ObjectName]
+) -> list[LocalFileError]:
+    failed = []
+    left = iter(paths.items())
+
+    async def work() -> None:
+        for path, name in left:
+            try:
+                await client.threads.run(call, client.storage, path)
+            except OSError as error:
+                hint = 'the disk may keep something else: download it again, with overwrite="always"'
+                failed.append(local_file_error("sync", error, str(path), name=name, hint=hint))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(_AT_ONCE):
+            group.start_soon(work)
+    return failed

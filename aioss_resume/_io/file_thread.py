@@ -1,0 +1,177 @@
+"""Short calls of the file system, off the loop, at a fifth of the price of a hop to a pool.
+
+With small objects hops are a third of the work, and most of that is threads that wake each other for the GIL. So one
+thread does the calls of all downloads, one behind the other; it is woken once for all that one turn of the loop brings,
+and wakes the loop once for all that are done.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from queue import SimpleQueue
+from threading import Lock, Thread
+from time import monotonic
+from typing import Any, Final, TypeVar
+
+from aioss_resume._io.cancellation import outlast
+
+T = TypeVar("T")
+
+_THREADS_MOST: Final = 4
+_STUCK_SECONDS: Final = 0.02  # after which a call that has not come back gets no others to keep waiting
+_TELL_SECONDS: Final = 0.002  # after which the loop hears of what is done, though more is to do
+
+
+class _Errand:
+    """A call on its way. All but do() belongs to the loop's thread."""
+
+    __slots__ = ("_call", "_error", "_result", "end", "is_over", "is_wanted")
+
+    def __init__(self, call: Callable[[], Any], end: asyncio.Future[None]) -> None:  # Any: whatever it returns
+        self._call = call
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self.end = end
+        self.is_wanted = True
+        self.is_over = False
+
+    def do(self) -> None:
+        if not self.is_wanted:
+            return
+        try:
+            self._result = self._call()
+        except BaseException as error:  # noqa: BLE001  # it is raised where the call is awaited
+            self._error = error
+
+    def outcome(self) -> Any:
+        try:
+            if self._error is not None:
+                raise self._error
+            return self._result
+        finally:
+            self._error = None  # its traceback has this frame: a cycle
+
+
+class Errands:
+    """The thread, made with the first call; when a call does not come back, others help until nothing waits."""
+
+    def __init__(self, threads_most: int = _THREADS_MOST) -> None:
+        self._threads_most = threads_most
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[_Errand] = deque()
+        self._wakes: SimpleQueue[bool] = SimpleQueue()  # True: look what waits; False: that was all
+        self._is_awake = False  # or about to be woken; the first thread looks once more after it has denied it
+        self._done: list[_Errand] = []
+        self._lock = Lock()  # guards _done
+        self._under_way = 0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._began_at = 0.0  # when the last call was begun
+        self.threads: list[Thread] = []
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """As Threads.run()."""
+        errand = self._send(call)
+        try:
+            await errand.end
+        except asyncio.CancelledError:
+            errand.is_wanted = False  # does nothing once it has begun
+            await self._until_over(errand)
+            raise
+        return errand.outcome()  # type: ignore[no-any-return]
+
+    async def surely(self, call: Callable[[], T]) -> T:
+        """As Threads.surely()."""
+        errand = self._send(call)
+        if cancelled := await self._until_over(errand):
+            raise cancelled
+        return errand.outcome()  # type: ignore[no-any-return]
+
+    def begin(self, call: Callable[[], object]) -> Callable[[], Awaitable[asyncio.CancelledError | None]]:
+        """Have a call made. What is returned waits for its end, however often cancelled; a cancellation is returned."""
+        return partial(self._until_over, self._send(call))
+
+    def close(self) -> None:
+        """Let the threads end, when they have done what waits."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        if self.threads:
+            self._wakes.put(False)
+
+    def _send(self, call: Callable[[], Any]) -> _Errand:
+        if not self.threads:
+            self._begin_thread(self._work)
+        errand = _Errand(call, self._loop.create_future())
+        self._waiting.append(errand)
+        self._under_way += 1
+        if not self._is_awake:
+            self._is_awake = True
+            self._loop.call_soon(self._wakes.put, True)
+        if self._alarm is None:
+            self._alarm = self._loop.call_later(_STUCK_SECONDS, self._look)
+        return errand
+
+    def _look(self) -> None:
+        """Now and then, while something is to do: does a call that does not come back keep others from it?"""
+        self._take_note()  # of what was done before that call
+        self.threads = [thread for thread in self.threads if thread.is_alive()]
+        is_stuck = self._waiting and monotonic() - self._began_at > _STUCK_SECONDS
+        if is_stuck and len(self.threads) < self._threads_most:
+            with suppress(RuntimeError):  # the system grants no more of them
+                self._begin_thread(self._help)
+        self._alarm = self._loop.call_later(_STUCK_SECONDS, self._look) if self._under_way else None
+
+    def _begin_thread(self, work: Callable[[], None]) -> None:
+        self._began_at = monotonic()  # it has not begun anything, and is not stuck
+        # A daemon: a program that ends without closing us is not kept from it.
+        thread = Thread(target=work, name=f"aioss-resume errands {len(self.threads)}", daemon=True)
+        thread.start()
+        self.threads.append(thread)
+
+    async def _until_over(self, errand: _Errand) -> asyncio.CancelledError | None:
+        """Wait for its end, however often cancelled meanwhile; a cancellation is returned."""
+
+        async def wait() -> None:
+            if errand.end.cancelled():
+                errand.end = self._loop.create_future()
+            await errand.end
+
+        return await outlast(lambda: errand.is_over, wait)
+
+    def _work(self) -> None:
+        while self._wakes.get():
+            self._help()
+            self._is_awake = False
+            self._help()  # what came before that could be read wakes nobody
+        self._help()
+
+    def _help(self) -> None:
+        """Do what waits, until nothing does."""
+        told_at = monotonic()
+        while self._waiting:
+            with suppress(IndexError):  # another thread was quicker
+                errand = self._waiting.popleft()
+                self._began_at = monotonic()
+                errand.do()
+                with self._lock:
+                    self._done.append(errand)
+                del errand
+            if monotonic() - told_at > _TELL_SECONDS:
+                self._tell()
+                told_at = monotonic()
+        self._tell()
+
+    def _tell(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            if self._done:
+                self._loop.call_soon_threadsafe(self._take_note)
+
+    def _take_note(self) -> None:
+        with self._lock:
+            done, self._done = self._done, []
+        self._under_way -= len(done)
+        for errand in done:
+            errand.is_over = True
+            if not errand.end.done():
+                errand.end.set_result(None)

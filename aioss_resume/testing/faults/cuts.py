@@ -1,0 +1,80 @@
+"""Cuts: the answer begins well and does not end so, or never begins."""
+
+from typing import Literal, Unpack
+
+from aioss_resume.testing.faults.fault import Fault, Scope, World
+from aioss_resume.testing.faults.fault_set import FaultSet
+from aioss_resume.testing.server.answers import Answer, Cut, Then
+from aioss_resume.testing.server.calls import Call
+
+_Framing = Literal["length", "chunked", "close"]
+
+
+class CutFaults(FaultSet):
+    """Connections that end, or never do."""
+
+    def reset_after(self, n: int, **scope: Unpack[Scope]) -> Fault:
+        """Reset the connection (RST) after n bytes of the body; 0: after the headers."""
+        return self._cut("reset_after", Cut(n, "reset"), scope)
+
+    def truncate(self, n: int, **scope: Unpack[Scope]) -> Fault:
+        """Close the connection in good order (FIN) after n bytes of the body."""
+        return self._cut("truncate", Cut(n, "truncate"), scope)
+
+    def stall(self, n: int = 0, seconds: float | None = None, **scope: Unpack[Scope]) -> Fault:
+        """Send n bytes of the body and then nothing for so long; None: until somebody leaves."""
+        return self._cut("stall", Cut(n, "stall", seconds), scope)
+
+    def reset_before(self, **scope: Unpack[Scope]) -> Fault:
+        """Reset the connection instead of answering."""
+
+        def act(_call: Call, _world: World) -> Answer:
+            return Answer(0, cut=Cut(-1, "reset"))
+
+        return self._early("reset_before", act, scope)
+
+    def close_before(self, **scope: Unpack[Scope]) -> Fault:
+        """Close the connection in good order (FIN) instead of answering."""
+        return self._unanswered("close_before", "close", scope)
+
+    def never_answer(self, **scope: Unpack[Scope]) -> Fault:
+        """Take the request and never answer; the connection stays open until the client leaves."""
+        return self._unanswered("never_answer", "hang", scope)
+
+    def close_idle(self, how: Then = "close", **scope: Unpack[Scope]) -> Fault:
+        """Answer in full, promise to keep the connection, and end it nevertheless: a stale one for the next request."""
+
+        def act(answer: Answer) -> bool:
+            answer.then = how
+            return answer.cut is None
+
+        return self._late("close_idle", act, scope)
+
+    def cut_chunked(self, n: int, **scope: Unpack[Scope]) -> Fault:
+        """Send the body in chunks, and after n bytes a FIN in place of the last chunk."""
+        return self._cut("cut_chunked", Cut(n, "truncate"), scope, framing="chunked")
+
+    def cut_unannounced(self, n: int, **scope: Unpack[Scope]) -> Fault:
+        """Say no length and send a FIN after n bytes: what is cut short looks complete."""
+        return self._cut("cut_unannounced", Cut(n, "truncate"), scope, framing="close")
+
+    def cut_tls(self, n: int, **scope: Unpack[Scope]) -> Fault:
+        """As `cut_unannounced`, and end the TCP connection without TLS's close_notify."""
+        return self._cut("cut_tls", Cut(n, "unsaid"), scope, framing="close")
+
+    def _unanswered(self, name: str, then: Then, scope: Scope) -> Fault:
+        def act(_call: Call, _world: World) -> Answer:
+            return Answer(0, raw=b"", then=then, is_foreign=True)
+
+        return self._early(name, act, scope)
+
+    def _cut(self, name: str, cut: Cut, scope: Scope, *, framing: _Framing | None = None) -> Fault:
+        def act(answer: Answer) -> bool:
+            never_gets_there = cut.after and cut.after >= answer.length
+            if answer.cut is not None or not answer.is_success or never_gets_there:
+                return False
+            answer.cut = cut
+            answer.framing = framing or answer.framing
+            return True
+
+        return self._late(name, act, scope)

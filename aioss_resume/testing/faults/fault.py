@@ -1,0 +1,125 @@
+"""One fault: which requests it befalls, how often, and what it does to them."""
+
+import random
+import threading
+from collections.abc import Callable
+from typing import Protocol, TypedDict
+
+from aioss_resume.testing.server.answers import Answer
+from aioss_resume.testing.server.calls import Call
+from aioss_resume.testing.server.contents import Content
+
+Asked = tuple[int, int | None] | None
+"""A requested range as the ledger shows it."""
+
+
+class Scope(TypedDict, total=False):
+    """Which requests meet a fault; every fault takes these keywords."""
+
+    times: int | None
+    """How often it fires (default 1); None: for ever."""
+    bucket: str | None
+    key: str | None
+    method: str | None
+    """Default "GET"; None: any."""
+    range: tuple[int, int | None] | Callable[[Asked], bool] | None
+    """The requested range, half-open as in the ledger, or a function that says yes to it."""
+    nth: int | None
+    """Only the nth request in scope, counted from 1."""
+    after_requests: int
+    """Spare that many requests in scope first."""
+    probability: float | None
+    """Fire by chance, repeatably: the dice are cast with `seed`."""
+    seed: int
+
+
+class World(Protocol):
+    """What faults may do to the server besides changing an answer."""
+
+    def replace_content(
+        self, call: Call, content: Content | None, *, same_etag: bool, stale_crc: bool, same_date: bool = False
+    ) -> None: ...
+
+    def delete_object(self, call: Call) -> None: ...
+
+    def expire_credentials(self, call: Call) -> None: ...
+
+    def shift_clock(self, seconds: float) -> None: ...
+
+    def is_under_way(self, call: Call) -> bool: ...
+
+
+When = Callable[[Call, World], bool]
+"""Whether an early fault takes a request that is in its scope."""
+Early = Callable[[Call, World], Answer | Call | None]
+"""Runs before the request is answered; an answer ends it there, a call is answered in place of the one that came."""
+Late = Callable[[Answer], bool]
+"""Changes an answer, or says False when the answer is not one that this fault can befall."""
+
+
+class Fault:
+    """A fault that was set: a handle to count and to cancel it."""
+
+    def __init__(
+        self,
+        name: str,
+        scope: Scope,
+        lock: threading.RLock,
+        *,
+        early: Early | None = None,
+        late: Late | None = None,
+        when: When | None = None,
+    ) -> None:
+        self.name = name
+        self.early = early
+        self.late = late
+        self.when = when
+        self._lock = lock  # the one of all faults
+        self._scope = scope
+        self._dice = random.Random(scope.get("seed", 0))  # noqa: S311 - repeatable, not secret
+        self._left = scope.get("times", 1)
+        self._seen = 0
+        self._hits = 0
+        self.is_cancelled = False
+
+    def __repr__(self) -> str:
+        left = "for ever" if self._left is None else f"{self._left} left"
+        return f"<Fault {self.name}: {self._hits} hits, {left}>"
+
+    @property
+    def hits(self) -> int:
+        """How often it fired."""
+        with self._lock:
+            return self._hits
+
+    def cancel(self) -> None:
+        """Never fire again."""
+        with self._lock:
+            self.is_cancelled = True
+
+    def meets(self, call: Call) -> bool:
+        """Whether this request is one for the fault; counts it. The caller holds the lock."""
+        scope = self._scope
+        method = scope.get("method", "GET")
+        if method is not None and method != call.method:
+            return False
+        if scope.get("bucket") not in (None, call.bucket) or scope.get("key") not in (None, call.key):
+            return False
+        wanted = scope.get("range")
+        if wanted is not None and not (wanted(call.range) if callable(wanted) else wanted == call.range):
+            return False
+        self._seen += 1
+        nth = scope.get("nth")
+        if self._seen <= scope.get("after_requests", 0) or (nth is not None and nth != self._seen):
+            return False
+        probability = scope.get("probability")
+        return probability is None or self._dice.random() < probability
+
+    @property
+    def is_over(self) -> bool:
+        return self.is_cancelled or self._left == 0
+
+    def count(self) -> None:
+        self._hits += 1
+        if self._left is not None:
+            self._left -= 1

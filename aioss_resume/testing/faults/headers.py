@@ -1,0 +1,126 @@
+"""Headers of the answer that are missing, wrong or malformed."""
+
+import re
+from typing import Unpack
+
+from aioss_resume.testing.faults.fault import Fault, Scope
+from aioss_resume.testing.faults.fault_set import FaultSet
+from aioss_resume.testing.server.answers import Answer
+
+
+class HeaderFaults(FaultSet):
+    """Successes whose headers are not what they should be."""
+
+    def drop_header(self, name: str, **scope: Unpack[Scope]) -> Fault:
+        """Leave a header of the answer out; without Content-Length the body is chunked."""
+
+        def act(answer: Answer) -> bool:
+            if not answer.is_success:
+                return False
+            if name.lower() == "content-length":
+                answer.framing = "chunked"
+                return True
+            return bool(answer.headers.popall(name, None))
+
+        return self._late("drop_header", act, scope)
+
+    def set_header(self, name: str, value: str, **scope: Unpack[Scope]) -> Fault:
+        """Put a header into the answer, in place of the one that is there."""
+
+        def act(answer: Answer) -> bool:
+            if not answer.is_success:
+                return False
+            answer.headers[name] = value
+            return True
+
+        return self._late("set_header", act, scope)
+
+    def close_delimited(self, **scope: Unpack[Scope]) -> Fault:
+        """Say no length and end the body by closing the connection."""
+
+        def act(answer: Answer) -> bool:
+            answer.framing = "close"
+            return answer.is_success
+
+        return self._late("close_delimited", act, scope)
+
+    def weak_etag(self, **scope: Unpack[Scope]) -> Fault:
+        """Make the ETag a weak one, `W/"..."`."""
+
+        def act(answer: Answer) -> bool:
+            etag = answer.headers.get("ETag")
+            if etag is None or not answer.is_success:
+                return False
+            answer.headers["ETag"] = f"W/{etag}"
+            return True
+
+        return self._late("weak_etag", act, scope)
+
+    def malformed_etag(self, text: str = 'A1"B2', **scope: Unpack[Scope]) -> Fault:
+        """Tell this as the ETag, as it is."""
+        return self.set_header("ETag", text, **scope)
+
+    def malformed_crc(self, text: str = "-1", **scope: Unpack[Scope]) -> Fault:
+        """Tell this as the CRC-64, as it is."""
+        return self.set_header("x-oss-hash-crc64ecma", text, **scope)
+
+    def malformed_range(self, text: str = "bytes 0-", **scope: Unpack[Scope]) -> Fault:
+        """Tell this as the Content-Range of a range, as it is."""
+
+        def act(answer: Answer) -> bool:
+            if answer.status != 206:
+                return False
+            answer.headers["Content-Range"] = text
+            return True
+
+        return self._late("malformed_range", act, scope)
+
+    def total(self, n: int | str, **scope: Unpack[Scope]) -> Fault:
+        """Tell another total in the Content-Range of a range: a number, `*` or anything."""
+
+        def act(answer: Answer) -> bool:
+            told = answer.headers.get("Content-Range")
+            if answer.status != 206 or told is None:
+                return False
+            answer.headers["Content-Range"] = re.sub(r"/.*", "", told) + f"/{n}"
+            return True
+
+        return self._late("total", act, scope)
+
+    def content_length(self, n: int | str, **scope: Unpack[Scope]) -> Fault:
+        """Announce another length than the body has, and end the connection after the body."""
+
+        def act(answer: Answer) -> bool:
+            if not answer.is_success:
+                return False
+            answer.headers["Content-Length"] = str(n)
+            answer.then = "close"
+            return True
+
+        return self._late("content_length", act, scope)
+
+    def duplicate_content_length(self, other: int | None = None, **scope: Unpack[Scope]) -> Fault:
+        """Tell two lengths: the body's, and another or the same again."""
+
+        def act(answer: Answer) -> bool:
+            if not answer.is_success:
+                return False
+            for length in (answer.length, answer.length if other is None else other):
+                answer.headers.add("Content-Length", str(length))
+            answer.then = "close"
+            return True
+
+        return self._late("duplicate_content_length", act, scope)
+
+    def length_and_chunked(self, n: int | None = None, **scope: Unpack[Scope]) -> Fault:
+        """Send chunks and tell a Content-Length as well: the body's, or n."""
+
+        def act(answer: Answer) -> bool:
+            if not answer.is_success:
+                return False
+            answer.headers["Content-Length"] = str(answer.length if n is None else n)
+            answer.headers["Transfer-Encoding"] = "chunked"
+            answer.framing = "chunked"
+            return True
+
+        return self._late("length_and_chunked", act, scope)

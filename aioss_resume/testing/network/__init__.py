@@ -1,0 +1,1 @@
+"""Networks and servers that misbehave, and their threads."""

@@ -1,0 +1,1 @@
+"""The local OSS: storage, signatures, requests and answers."""

@@ -1,0 +1,153 @@
+"""What the server answers: a status, headers and a stretch of some content, or an error as OSS words it."""
+
+import base64
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+from xml.sax.saxutils import escape
+
+from multidict import CIMultiDict
+
+from aioss_resume.testing.server.contents import BytesContent, Content
+
+PIECE = 512 * 1024  # large enough that Python is not what limits the speed, small enough to count and cut finely
+
+# Only those seen in OSS's own documents and traces: other errors go without, which real OSS's do not.
+_EC = {
+    (403, "AccessDenied"): "0003-00000001",
+    (403, "InvalidAccessKeyId"): "0002-00000902",
+    (403, "RequestTimeTooSkewed"): "0002-00000504",
+    (403, "SecurityTokenExpired"): "0002-00000007",
+    (403, "SignatureDoesNotMatch"): "0002-00000040",
+    (404, "NoSuchBucket"): "0015-00000101",
+    (404, "NoSuchKey"): "0026-00000001",
+}
+
+
+@dataclass(slots=True)
+class Cut:
+    """Where an answer's body is left, and how."""
+
+    after: int
+    how: Literal["reset", "truncate", "stall", "unsaid"]
+    """unsaid: the TCP connection ends in good order, TLS is not told."""
+    seconds: float | None = None
+
+
+Then = Literal["close", "reset", "hang"]
+"""What becomes of a connection: FIN, RST, or nothing until the client leaves."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """One answer, still open to change by faults until it is sent."""
+
+    status: int
+    headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
+    content: Content = field(default_factory=lambda: BytesContent(b""))
+    start: int = 0
+    stop: int = 0
+    error: str | None = None
+    framing: Literal["length", "chunked", "close"] = "length"
+    announced: int | None = None
+    """The Content-Length to send when it is not the body's."""
+    flips: set[int] = field(default_factory=set)
+    """Offsets in the object of bytes whose lowest bit is flipped."""
+    tail: bytes = b""
+    """Bytes sent after the body."""
+    cut: Cut | None = None
+    delay: float = 0.0
+    rate: float | None = None
+    head_rate: float | None = None
+    """Bytes of the headers per second."""
+    before: Callable[[], Iterable[bytes]] | None = None
+    """What is sent ahead of the answer; may never end."""
+    rewrite_head: Callable[[bytes], bytes] | None = None
+    """Changes the headers as they go on the wire."""
+    raw: bytes | None = None
+    """Sent instead of headers and body."""
+    then: Then | None = None
+    """What becomes of the connection after the answer, whatever the headers say; None: as they say."""
+    is_foreign: bool = False
+    """It is not OSS who answers: no header of OSS is added."""
+
+    @property
+    def length(self) -> int:
+        return self.stop - self.start + len(self.tail)
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+    def pieces(self) -> Iterator[bytes | bytearray | memoryview]:
+        for position in range(self.start, self.stop, PIECE):
+            end = min(position + PIECE, self.stop)
+            piece = self.content.read(position, end)
+            flipped = [offset for offset in self.flips if position <= offset < end]
+            if flipped:
+                changed = bytearray(piece)
+                for offset in flipped:
+                    changed[offset - position] ^= 1
+                yield changed
+            else:
+                yield piece
+        if self.tail:
+            yield self.tail
+
+
+def text_answer(status: int, body: bytes, content_type: str = "application/xml") -> Answer:
+    headers = CIMultiDict({"Content-Type": content_type})
+    return Answer(status, headers, BytesContent(body), 0, len(body))
+
+
+class RefusedError(Exception):
+    """OSS says no; becomes an error answer."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        ec: str | None = None,
+        details: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.ec = ec if ec is not None else _EC.get((status, code))
+        self.details = dict(details or {})
+        self.headers = dict(headers or {})
+
+
+def error_answer(refused: RefusedError, *, method: str, request_id: str, host: str) -> Answer:
+    """The error as XML, or, as the answer to a HEAD, in `x-oss-err`."""
+    if refused.status == 304:
+        return Answer(304, CIMultiDict(refused.headers), error=refused.code)
+    fields = {
+        "Code": refused.code,
+        "Message": refused.message,
+        "RequestId": request_id,
+        "HostId": host,
+        **refused.details,
+    }
+    if refused.ec:
+        fields["EC"] = refused.ec
+        fields["RecommendDoc"] = f"https://api.aliyun.com/troubleshoot?q={refused.ec}"
+    lines = "".join(f"  <{name}>{xml_text(value)}</{name}>\n" for name, value in fields.items())
+    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>\n{lines}</Error>\n'.encode("utf-8", "replace")
+    answer = text_answer(refused.status, body)
+    answer.error = refused.code
+    if refused.ec:
+        answer.headers["x-oss-ec"] = refused.ec
+    answer.headers.update(refused.headers)
+    if method == "HEAD":
+        answer.headers["x-oss-err"] = base64.b64encode(body).decode()
+    return answer
+
+
+def xml_text(value: str) -> str:
+    """Text as XML 1.0 can say it; characters it has no way to write become question marks."""
+    return escape("".join(c if c >= " " or c in "\t\n\r" else "?" for c in value))

@@ -1,0 +1,361 @@
+"""LocalOSS: an OSS on 127.0.0.1 to test against."""
+
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit, urlunsplit
+
+import anyio.to_thread
+import oss2
+import requests.adapters
+
+from aioss_resume.testing.faults.faults import Faults
+from aioss_resume.testing.server.authority import Authority
+from aioss_resume.testing.server.calls import Call
+from aioss_resume.testing.server.contents import BytesContent, Content, FileContent, GeneratedContent
+from aioss_resume.testing.server.ledger import RequestRecord
+from aioss_resume.testing.server.serving import ServerThread, Service
+from aioss_resume.testing.server.store import StoredObject
+
+ACCESS_KEY_ID = "local-access-key-id"
+ACCESS_KEY_SECRET = "local-access-key-secret"  # noqa: S105 - opens nothing but this
+
+
+class LocalOSS:
+    """A real HTTP server on this machine that answers as OSS does, for `with` and `async with`.
+
+    It runs in a thread of its own, so that blocking clients in the same process can talk to it. Every method
+    may be called from any thread.
+    """
+
+    def __init__(
+        self,
+        *,
+        region: str = "cn-hangzhou",
+        access_key_id: str = ACCESS_KEY_ID,
+        access_key_secret: str = ACCESS_KEY_SECRET,
+        tls: ssl.SSLContext | tuple[str, str] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        strict_faults: bool = False,
+    ) -> None:
+        """Set up, without listening yet.
+
+        Args:
+            region: The region that version 4 signatures must name.
+            access_key_id: Of the credentials that `bucket` signs with.
+            access_key_secret: Of the same.
+            tls: Serve https with this context, or with a certificate chain and its key, both PEM files.
+            host: The address to listen on.
+            port: The port to listen on; 0: one that is free.
+            strict_faults: Leaving `with` calls `faults.check()`, unless an exception is under way.
+        """
+        self.region = region
+        self.access_key_id = access_key_id
+        self.access_key_secret = access_key_secret
+        self.clock_offset = 0.0
+        """Seconds by which the server's clock is ahead."""
+        self._host = host
+        self._tls = _context(tls)
+        authority = Authority(region)
+        authority.add(access_key_id, access_key_secret, None, None)
+        self._service = Service(authority, self._now)
+        self._port = port
+        self._strict_faults = strict_faults
+        self._thread: ServerThread | None = None
+        self._session: oss2.Session | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        if self._session is not None:
+            self._session.session.close()
+        if self._strict_faults and kind is None:
+            self.faults.check()
+
+    async def __aenter__(self) -> Self:
+        return await anyio.to_thread.run_sync(self.__enter__)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self.__exit__, kind, error, trace)
+
+    # Whether it is there, and where.
+
+    def start(self) -> None:
+        """Listen, on the same port as before a `stop`. `with` does it.
+
+        Raises:
+            OSError: The port is taken.
+        """
+        thread = ServerThread(self._service, _World(self), self._host, self._port, self._tls)
+        thread.start()
+        self._thread, self._port = thread, thread.port
+
+    def stop(self) -> None:
+        """Close the port and every connection; objects, faults and ledger stay. Leaving `with` does it."""
+        if self._thread is not None:
+            self._thread.stop()
+
+    def drop_connections(self) -> None:
+        """Close every connection, as if the network were gone for a moment."""
+        if self._thread is not None:
+            self._thread.drop_connections()
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def endpoint(self) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{self._scheme}://{host}:{self.port}"
+
+    @property
+    def _scheme(self) -> str:
+        return "http" if self._tls is None else "https"
+
+    # oss2.Bucket ships no types: its arguments and the result are Any.
+    def bucket(
+        self, name: str, *, auth: Any = None, cname: bool = False, endpoint: str | None = None, **options: Any
+    ) -> Any:
+        """An `oss2.Bucket` for a bucket here, made when it is not there.
+
+        Args:
+            name: The bucket's name.
+            auth: What signs; None: version 4 with the server's own credentials.
+            cname: The endpoint is a domain of the bucket's own; it is added.
+            endpoint: Another name for the server, such as `http://oss.localhost`. The bucket's own session
+                comes here whatever the name resolves to; other clients need a resolver.
+            options: Passed on to `oss2.Bucket`.
+        """
+        self.create_bucket(name)
+        if endpoint is None:
+            endpoint = f"{self._scheme}://{name}.cname.localhost:{self.port}" if cname else self.endpoint
+        if cname:
+            self.add_cname(urlsplit(endpoint).hostname or "", name)
+        if auth is None:
+            auth = oss2.AuthV4(self.access_key_id, self.access_key_secret)
+        if self._session is None:
+            self._session = oss2.Session(adapter=_ToHere(urlsplit(self.endpoint).netloc))
+        options = {"region": self.region, "session": self._session, "is_cname": cname, **options}
+        return oss2.Bucket(auth, endpoint, name, **options)
+
+    # What is stored.
+
+    def create_bucket(self, name: str) -> None:
+        """Make a bucket, unless it is there."""
+        self._service.store.create_bucket(name, int(self._now()))
+
+    def make_public(self, bucket: str) -> None:
+        """Let everybody read the bucket's objects."""
+        self.create_bucket(bucket)
+        self._service.store.make_public(bucket)
+
+    def enable_versioning(self, bucket: str) -> None:
+        """Keep every version of the bucket's objects from now on."""
+        self.create_bucket(bucket)
+        self._service.store.enable_versioning(bucket)
+
+    def add_cname(self, host: str, bucket: str) -> None:
+        """Let a domain (no port) stand for a bucket."""
+        self._service.cnames[host.lower()] = bucket
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        data: bytes | None = None,
+        *,
+        size: int | None = None,
+        seed: int = 0,
+        file: str | Path | None = None,
+        headers: Mapping[str, str] | None = None,
+        storage_class: str = "Standard",
+        object_type: str | None = None,
+        etag: str | None = None,
+        crc64: int | None = None,
+        no_crc: bool = False,
+        last_modified: float | None = None,
+    ) -> StoredObject:
+        """Store an object (its bucket is made when it is not there), as bytes, as a file or as made-up bytes.
+
+        Args:
+            bucket: Its bucket.
+            key: Its key.
+            data: Its bytes.
+            size: Instead of data: so many repeatable bytes, `GeneratedContent(size, seed)`.
+            seed: Which bytes.
+            file: Instead of data: a file, which must not change.
+            headers: `Content-Type`, `Content-Encoding`, `x-oss-meta-...` as stored.
+            storage_class: "Archive" and its kin cannot be read.
+            object_type: "Normal", "Multipart", "Appendable", "Symlink"; None: as fits the ETag.
+            etag: Instead of the content's own, without quotes.
+            crc64: Instead of the true one.
+            no_crc: Tell no CRC-64.
+            last_modified: Seconds since 1970; None: now.
+        """
+        content = _content(data, size, seed, file)
+        self.create_bucket(bucket)
+        stored = StoredObject(
+            key=key,
+            content=content,
+            etag=content.etag if etag is None else etag,
+            last_modified=int(self._now() if last_modified is None else last_modified),
+            headers=dict(headers or {}),
+            storage_class=storage_class,
+            object_type=object_type or ("Normal" if content.md5 is not None else "Multipart"),
+            crc64=crc64,
+            no_crc=no_crc,
+        )
+        return self._service.store.put(bucket, stored)
+
+    def find(self, bucket: str, key: str, version_id: str | None = None) -> StoredObject:
+        """The object as stored; raises `RefusedError` when there is none."""
+        return self._service.store.find(bucket, key, version_id)
+
+    def delete(self, bucket: str, key: str, version_id: str | None = None) -> StoredObject | None:
+        """Delete an object, or one version of it; what went, or the delete marker that was put."""
+        empty = BytesContent(b"")
+        marker = StoredObject(key=key, content=empty, etag="", last_modified=int(self._now()), is_delete_marker=True)
+        return self._service.store.delete(bucket, key, version_id, marker)
+
+    # Who may ask.
+
+    def add_credentials(
+        self, access_key_id: str, secret: str, token: str | None = None, expires_at: float | None = None
+    ) -> None:
+        """Accept these credentials; a token makes them temporary, until `expires_at` (seconds since 1970)."""
+        self._service.authority.add(access_key_id, secret, token, expires_at)
+
+    def expire(self, access_key_id: str) -> None:
+        """Expire these credentials now."""
+        self._service.authority.expire(access_key_id)
+
+    def remove_credentials(self, access_key_id: str) -> None:
+        """Forget these credentials."""
+        self._service.authority.remove(access_key_id)
+
+    # What happened, what will go wrong.
+
+    @property
+    def faults(self) -> Faults:
+        return self._service.faults
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """The ledger as it stands: a record is there from its arrival; read again for how it went on."""
+        return self._service.ledger.snapshot()
+
+    def clear_requests(self) -> None:
+        """Empty the ledger, and start `peak_in_flight` anew."""
+        self._service.ledger.clear()
+
+    @property
+    def peak_in_flight(self) -> int:
+        """Most GETs that were being answered at once.
+
+        Small answers leave as soon as they come: hold them (`faults.delay`, `faults.slow`) to see how many requests
+        a client keeps in flight. It never counts a request as under way whose client has all its bytes.
+        """
+        return self._service.ledger.peak_in_flight
+
+    def wait_for_bytes(self, n: int, timeout: float = 30.0) -> None:
+        """Block until the bodies of the requests in the ledger have n bytes sent together.
+
+        Raises:
+            TimeoutError: They did not within `timeout` seconds.
+        """
+        if not self._service.ledger.wait_for_bytes(n, timeout):
+            raise TimeoutError(f"{self._service.ledger.bytes_sent} of {n} bytes were sent within {timeout} seconds")
+
+    def wait_for_requests(self, n: int, timeout: float = 30.0) -> None:
+        """Block until the ledger holds n requests.
+
+        Raises:
+            TimeoutError: It did not within `timeout` seconds.
+        """
+        if not self._service.ledger.wait_for_requests(n, timeout):
+            raise TimeoutError(f"{len(self.requests)} of {n} requests arrived within {timeout} seconds")
+
+    def _now(self) -> float:
+        return time.time() + self.clock_offset
+
+
+class _ToHere(requests.adapters.HTTPAdapter):
+    """Connects to the server whatever host a URL names, and leaves the name in the Host header."""
+
+    def __init__(self, netloc: str) -> None:
+        super().__init__()
+        self._netloc = netloc
+
+    # requests ships no types: what is passed on is Any.
+    def send(self, request: Any, *args: Any, **options: Any) -> Any:
+        parts = urlsplit(request.url)
+        request.headers["Host"] = parts.netloc
+        request.url = urlunsplit(parts._replace(netloc=self._netloc))
+        return super().send(request, *args, **options)
+
+
+class _World:
+    """What faults do to a LocalOSS."""
+
+    def __init__(self, oss: LocalOSS) -> None:
+        self._oss = oss
+
+    def replace_content(
+        self, call: Call, content: Content | None, *, same_etag: bool, stale_crc: bool, same_date: bool = False
+    ) -> None:
+        old = self._oss.find(call.bucket, call.key)
+        new = content or GeneratedContent(old.content.size, seed=-1 - getattr(old.content, "seed", 0))
+        stored = replace(
+            old,
+            content=new,
+            etag=old.etag if same_etag else new.etag,
+            last_modified=old.last_modified if same_date else int(self._oss._now()),
+            object_type="Normal" if new.md5 is not None else "Multipart",
+            crc64=old.told_crc64 if stale_crc else None,
+        )
+        self._oss._service.store.put(call.bucket, stored)
+
+    def delete_object(self, call: Call) -> None:
+        self._oss.delete(call.bucket, call.key)
+
+    def expire_credentials(self, call: Call) -> None:
+        self._oss._service.authority.expire_signer(call)
+
+    def shift_clock(self, seconds: float) -> None:
+        self._oss.clock_offset += seconds
+
+    def is_under_way(self, call: Call) -> bool:
+        return self._oss._service.ledger.is_under_way(call.request_id)
+
+
+def _context(tls: ssl.SSLContext | tuple[str, str] | None) -> ssl.SSLContext | None:
+    if tls is None or isinstance(tls, ssl.SSLContext):
+        return tls
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*tls)
+    return context
+
+
+def _content(data: bytes | None, size: int | None, seed: int, file: str | Path | None) -> Content:
+    if (data is not None) + (size is not None) + (file is not None) != 1:
+        raise ValueError("an object is made of data, of size or of file: give one of them")
+    if data is not None:
+        return BytesContent(bytes(data))
+    if size is not None:
+        return GeneratedContent(size, seed)
+    assert file is not None
+    return FileContent(Path(file))

@@ -1,0 +1,148 @@
+"""What is stored: buckets, their objects and the versions of these."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from aioss_resume.testing.server.answers import RefusedError
+from aioss_resume.testing.server.contents import Content
+
+Storing = Literal["Standard", "IA", "Archive", "ColdArchive", "DeepColdArchive"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One version of an object, or the mark that it was deleted; never changes."""
+
+    key: str
+    content: Content
+    etag: str
+    last_modified: int
+    version_id: str = "null"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers as stored, `Content-Type` and `x-oss-meta-*` among them."""
+    storage_class: str = "Standard"
+    object_type: str = "Normal"
+    crc64: int | None = None
+    """The CRC-64 to tell instead of the content's."""
+    no_crc: bool = False
+    is_delete_marker: bool = False
+
+    @property
+    def told_crc64(self) -> int | None:
+        if self.no_crc:
+            return None
+        return self.content.crc64 if self.crc64 is None else self.crc64
+
+
+class _Bucket:
+    """The versions of each key, the newest last; without versioning there is one."""
+
+    def __init__(self, created: int) -> None:
+        self.created = created
+        self.is_public = False
+        self.has_versions = False
+        self.objects: dict[str, list[StoredObject]] = {}
+
+
+class Store:
+    """All buckets; every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards everything below
+        self._buckets: dict[str, _Bucket] = {}
+        self._versions = 0
+
+    def create_bucket(self, name: str, now: int) -> None:
+        """Make the bucket, unless it is there."""
+        with self._lock:
+            self._buckets.setdefault(name, _Bucket(now))
+
+    def make_public(self, name: str) -> None:
+        with self._lock:
+            self._bucket(name).is_public = True
+
+    def is_public(self, name: str) -> bool:
+        with self._lock:
+            return self._bucket(name).is_public
+
+    def enable_versioning(self, name: str) -> None:
+        with self._lock:
+            self._bucket(name).has_versions = True
+
+    def has_versions(self, name: str) -> bool:
+        with self._lock:
+            return self._bucket(name).has_versions
+
+    def put(self, bucket: str, stored: StoredObject) -> StoredObject:
+        """Store an object as the newest version; hands back what was stored, with its version id."""
+        with self._lock:
+            return self._put(self._bucket(bucket), stored)
+
+    def _put(self, home: _Bucket, stored: StoredObject) -> StoredObject:
+        versions = home.objects.setdefault(stored.key, [])
+        if not home.has_versions:
+            versions[:] = [version for version in versions if version.version_id != "null"]
+        else:
+            self._versions += 1
+            stored = replace(stored, version_id=f"CAEQ{self._versions:060X}")
+        versions.append(stored)
+        return stored
+
+    def find(self, bucket: str, key: str, version_id: str | None = None) -> StoredObject:
+        """The newest version or the one asked for; raises OSS's error when there is none."""
+        with self._lock:
+            versions = self._bucket(bucket).objects.get(key, [])
+            if version_id is None:
+                if not versions:
+                    raise _no_such_key(key)
+                if versions[-1].is_delete_marker:
+                    marker = {"x-oss-delete-marker": "true", "x-oss-version-id": versions[-1].version_id}
+                    raise _no_such_key(key, marker)
+                return versions[-1]
+            for version in versions:
+                if version.version_id == version_id:
+                    break
+            else:
+                message = "The specified version does not exist."
+                details = {"Key": key, "VersionId": version_id}
+                raise RefusedError(404, "NoSuchVersion", message, details=details)
+            if version.is_delete_marker:
+                marker = {"x-oss-delete-marker": "true", "x-oss-version-id": version_id, "Allow": "DELETE"}
+                message = "The specified method is not allowed against this resource."
+                raise RefusedError(405, "MethodNotAllowed", message, headers=marker)
+            return version
+
+    def delete(self, bucket: str, key: str, version_id: str | None, marker: StoredObject) -> StoredObject | None:
+        """Delete; hands back the version that went or the `marker` that was put."""
+        with self._lock:
+            home = self._bucket(bucket)
+            versions = home.objects.get(key, [])
+            if version_id is None and home.has_versions:
+                return self._put(home, marker)
+            gone = [version for version in versions if version.version_id == (version_id or "null")]
+            left = [version for version in versions if version not in gone]
+            home.objects[key] = left
+            if not left:
+                del home.objects[key]
+            return gone[0] if gone else None
+
+    def newest(self, bucket: str) -> list[StoredObject]:
+        """The newest version of each object that is not deleted, in the order of the keys' UTF-8 bytes."""
+        with self._lock:
+            found = [versions[-1] for versions in self._bucket(bucket).objects.values() if versions]
+        kept = [stored for stored in found if not stored.is_delete_marker]
+        return sorted(kept, key=lambda stored: stored.key.encode("utf-8", "surrogateescape"))
+
+    def _bucket(self, name: str) -> _Bucket:
+        bucket = self._buckets.get(name)
+        if bucket is None:
+            message = "The specified bucket does not exist."
+            raise RefusedError(404, "NoSuchBucket", message, details={"BucketName": name})
+        return bucket
+
+
+def _no_such_key(key: str, headers: Mapping[str, str] | None = None) -> RefusedError:
+    message = "The specified key does not exist."
+    return RefusedError(404, "NoSuchKey", message, details={"Key": key}, headers=headers)
