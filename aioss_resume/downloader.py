@@ -16,11 +16,11 @@ from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._file.download import Download
 from aioss_resume._file.sharing import share
 from aioss_resume._file.sync import sync
-from aioss_resume._io.fetch import Source, Tally
+from aioss_resume._io.fetch import RequestCounts, Source
 from aioss_resume._io.sign import check_bucket
 from aioss_resume._io.storage import STORAGE
 from aioss_resume._transfer.client import Client
-from aioss_resume._transfer.retrying import tried
+from aioss_resume._transfer.retrying import with_retries
 from aioss_resume.errors import ConfigError, ObjectName, local_file_error
 from aioss_resume.events import DownloadResult
 from aioss_resume.options import (
@@ -162,7 +162,7 @@ class Downloader:
         Raises:
             AiossError: As `aioss_resume.download()`, less what concerns files.
         """
-        client, tally = self._entered(), Tally()
+        client, counts = self._entered(), RequestCounts()
         source = Source(
             client.session,
             client.signer,
@@ -173,13 +173,13 @@ class Downloader:
             params=checked_params(params),
             timeouts=self._timeouts(DEFAULT_TIMEOUTS),
             clock=client.clock,
-            tally=tally,
+            counts=counts,
         )
         slot = await client.slot()
         try:
-            return await tried(source.head, DEFAULT_RETRY, client.clock, tally)
+            return await with_retries(source.head, DEFAULT_RETRY, client.clock, counts)
         finally:
-            slot.give_back()
+            slot.release()
 
     def _entered(self) -> Client:
         if self._client is None:

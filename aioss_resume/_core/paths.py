@@ -29,7 +29,7 @@ def part_name(destination_name: str, name: ObjectName, meta: ObjectMeta) -> str:
     return _hidden(destination_name, digest, "part")
 
 
-def passing_name(destination_name: str, token: str) -> str:
+def temporary_name(destination_name: str, token: str) -> str:
     """The name that a small file has until it has its own: nobody else's, since it is never resumed."""
     return _hidden(destination_name, token, "part")
 

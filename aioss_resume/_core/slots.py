@@ -21,7 +21,7 @@ class Slot:
         self._wake = wake
         self.granted = False
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """End it, granted or not. Calling it again does nothing."""
         self._slots._end(self)
 
@@ -42,7 +42,7 @@ class Slots:
     def taken(self) -> int:
         return len(self._taken)
 
-    def ask(self, wake: Callable[[], None]) -> Slot:
+    def request(self, wake: Callable[[], None]) -> Slot:
         """A slot, granted at once or later; `wake` is called when it is, possibly before this returns."""
         slot = Slot(self, wake)
         self._queue.append(slot)

@@ -1,6 +1,6 @@
 """Which spans of an object wait, fly or are done; claiming, sharing out the tail, landing, joining.
 
-Always: the waiting ranges, the flying spans, the doubtful spans and the done spans are disjoint, and together they
+Always: the waiting ranges, the flying spans, the unproven spans and the done spans are disjoint, and together they
 are the whole object. No offset is in two of them, so no byte is written by two flights.
 """
 
@@ -169,7 +169,7 @@ class Transfer:
     Args:
         size: The object's, in bytes.
         part_size: Most bytes of a claim.
-        kept: Spans of an earlier run, disjoint and within the object. They are doubtful until they are proven.
+        kept: Spans of an earlier run, disjoint and within the object. They are unproven until they are proven.
         tail_is_shared: Whether flights may be shortened for newcomers.
     """
 
@@ -177,14 +177,14 @@ class Transfer:
         self.size = size
         self._part_size = part_size
         self._tail_is_shared = tail_is_shared
-        self._doubtful = sorted(kept)
+        self._unproven = sorted(kept)
         self._waiting: list[Range] = []
         self._flying: list[Flight] = []
         self._done: list[Done] = []
         self._speeds: list[float] = []  # of the flights that landed last
         self._latency = 0.0
         edge = 0
-        for span in self._doubtful:
+        for span in self._unproven:
             if span.start > edge:
                 self._waiting.append(Range(edge, span.start))
             edge = span.stop
@@ -193,16 +193,16 @@ class Transfer:
 
     @property
     def is_complete(self) -> bool:
-        return not (self._waiting or self._flying or self._doubtful)
+        return not (self._waiting or self._flying or self._unproven)
 
     @property
-    def doubtful(self) -> tuple[Done, ...]:
-        return tuple(self._doubtful)
+    def unproven(self) -> tuple[Done, ...]:
+        return tuple(self._unproven)
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes of the spans that are doubtful still."""
-        return sum(span.stop - span.start for span in self._doubtful)
+        """Bytes of the spans that are unproven still."""
+        return sum(span.stop - span.start for span in self._unproven)
 
     @property
     def consumed(self) -> int:
@@ -237,7 +237,7 @@ class Transfer:
         """What is written, as a checkpoint keeps it: in order, neighbours joined."""
         flown = [Done(f.start, f.offset, f.crc64) for f in self._flying if f.offset > f.start]
         joined: list[Done] = []
-        for span in sorted([*self._done, *self._doubtful, *flown]):
+        for span in sorted([*self._done, *self._unproven, *flown]):
             joined.append(_joined(joined.pop(), span) if joined and self._joins(joined[-1], span) else span)
         return joined
 
@@ -287,10 +287,10 @@ class Transfer:
         if flight.offset < flight.stop:
             self._add_waiting(Range(flight.offset, flight.stop))
 
-    def prove(self, span: Done, *, holds: bool) -> None:
-        """A doubtful span was read back: it is done if its CRC-64 holds, and waits again otherwise."""
-        self._doubtful.remove(span)
-        if holds:
+    def prove(self, span: Done, *, matches: bool) -> None:
+        """A unproven span was read back: it is done if its CRC-64 holds, and waits again otherwise."""
+        self._unproven.remove(span)
+        if matches:
             self._add_done(span)
         else:
             self._add_waiting(Range(span.start, span.stop))

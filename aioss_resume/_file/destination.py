@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 from aioss_resume._core.checkpoint import Checkpoint, Unusable
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume._core.paths import checkpoint_name, lock_name, part_name, passing_name
+from aioss_resume._core.paths import checkpoint_name, lock_name, part_name, temporary_name
 from aioss_resume._io.commit import commit, is_replaceable, prepare, publish_whole
 from aioss_resume._io.flush import CheckpointFile
 from aioss_resume._io.lock import POLL_FIRST, POLL_MOST, PathLock
@@ -30,7 +30,7 @@ begins within them would have begun at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Existing:
     """What there is when the lock is held.
 
     Attributes:
@@ -45,15 +45,15 @@ class Found:
     after_another: bool = False
 
 
-class Taken(Exception):
+class TakenByAnotherProcess(Exception):
     """Another process has the destination now (`found` is None), or had it and left something."""
 
-    def __init__(self, found: Found | None) -> None:
+    def __init__(self, found: Existing | None) -> None:
         super().__init__()
         self.found = found
 
 
-class Place:
+class Destination:
     """One destination of one download.
 
     Args:
@@ -69,7 +69,7 @@ class Place:
         self._name = name
         self._fsync = options.fsync
         self._made: list[Path] = []
-        self._claimed: Found | None = None  # what there was when there was but a claim
+        self._reserved: Existing | None = None  # what there was when there was but a claim
         self._alarm: asyncio.TimerHandle | None = None
         self._locking: Callable[[], Awaitable[asyncio.CancelledError | None]] | None = None
         # Strings, since a Path costs as much as a call of the system, and a small object needs no more of either.
@@ -90,18 +90,18 @@ class Place:
         client = self._client
         return CheckpointFile(self._checkpoint, self._name, client.threads, client.storage, fsync=self._fsync)
 
-    async def claim(self) -> Found | None:
+    async def reserve(self) -> Existing | None:
         """See what is there, and keep the other threads of this process away; None when another has the destination.
 
         A small object is there in no time, and is published under its name as a whole: no lock file is made for it
         unless it takes LOCK_SECONDS all the same, or there is something that a lock guards.
 
         Raises:
-            LocalFileError: As hold().
+            LocalFileError: As lock_or_wait().
         """
-        found = await self._on_disk("prepare the destination", partial(self._look_around, is_claim=True))
+        found = await self._on_disk("prepare the destination", partial(self._look_around, is_reservation=True))
         if found is not None and not self._lock.is_held:
-            self._claimed = found
+            self._reserved = found
             self._alarm = asyncio.get_running_loop().call_later(LOCK_SECONDS, self._lock_meanwhile)
         return found
 
@@ -109,20 +109,20 @@ class Place:
         """Hold the lock now, if there is but a claim.
 
         Raises:
-            Taken: Another process has it, or has left something since.
-            LocalFileError: As hold().
+            TakenByAnotherProcess: Another process has it, or has left something since.
+            LocalFileError: As lock_or_wait().
         """
-        claimed, self._claimed = self._claimed, None
-        if claimed is None:
+        reserved, self._reserved = self._reserved, None
+        if reserved is None:
             return
-        self._leave_off()
-        if cancelled := await self._see_out():
+        self._cancel_lock_timer()
+        if cancelled := await self._wait_for_pending_lock():
             raise cancelled
         found = await self._on_disk("prepare the destination", self._look_around)
-        if found != claimed:
-            raise Taken(found)
+        if found != reserved:
+            raise TakenByAnotherProcess(found)
 
-    async def hold(self, *, waits: bool) -> Found:
+    async def lock_or_wait(self, *, waits: bool) -> Existing:
         """Hold the lock, and see what is there.
 
         Raises:
@@ -145,12 +145,12 @@ class Place:
             found = await self._on_disk("prepare the destination", self._look_around)
         return replace(found, after_another=True)
 
-    async def let_go(self) -> None:
+    async def release(self) -> None:
         """Whoever waits for the destination may have it; directories made for nothing are removed."""
-        self._leave_off()
-        cancelled = await self._see_out()
+        self._cancel_lock_timer()
+        cancelled = await self._wait_for_pending_lock()
         if self._lock.is_held or self._made:
-            await self._client.threads.errands.surely(self._let_go)
+            await self._client.threads.file_thread.run_uncancelled(self._release)
         else:
             self._lock.release()
         if cancelled:
@@ -158,17 +158,17 @@ class Place:
 
     def _lock_meanwhile(self) -> None:
         """It takes so long that others shall know."""
-        self._locking = self._client.threads.errands.begin(self._try_lock)
+        self._locking = self._client.threads.file_thread.begin(self._try_lock)
 
     def _try_lock(self) -> None:
         with suppress(OSError):  # another has it, or nobody can have it: a small object needs none
-            self._lock.try_hold()
+            self._lock.try_lock()
 
-    def _leave_off(self) -> None:
+    def _cancel_lock_timer(self) -> None:
         if self._alarm is not None:
             self._alarm.cancel()
 
-    async def _see_out(self) -> asyncio.CancelledError | None:
+    async def _wait_for_pending_lock(self) -> asyncio.CancelledError | None:
         """Wait for the end of what was begun meanwhile; a cancellation is returned."""
         return None if self._locking is None else await self._locking()
 
@@ -195,13 +195,15 @@ class Place:
         """The part file of that very object, to be resumed."""
         return self._part_file(part_name(self.path.name, self._name, meta))
 
-    def passing_part_file(self) -> PartFile:
+    def temporary_part_file(self) -> PartFile:
         """A part file that is never resumed: where locks do nothing, nobody else writes there."""
-        return self._part_file(passing_name(self.path.name, self._client.clock.token()))
+        return self._part_file(temporary_name(self.path.name, self._client.clock.token()))
 
     async def is_there(self, part_file: PartFile) -> bool:
         """Whether a part file still has its name; asked even when this task is cancelled."""
-        return await self._client.threads.surely(exists, self._client.storage, part_file.path, follow_symlinks=False)
+        return await self._client.threads.run_uncancelled(
+            exists, self._client.storage, part_file.path, follow_symlinks=False
+        )
 
     async def commit(self, part_file: PartFile, size: int) -> None:
         """The part file gets its name; the checkpoint goes last.
@@ -225,14 +227,14 @@ class Place:
         return PartFile(self.path.with_name(name), self._name, self._client.threads, self._client.storage)
 
     def _publish(self, body: bytearray) -> None:
-        passing = f"{self._parent}/{passing_name(self._file, self._client.clock.token())}"
+        passing = f"{self._parent}/{temporary_name(self._file, self._client.clock.token())}"
         storage = self._client.storage
         publish_whole(passing, body, self._path, storage, fsync=self._fsync, and_then=self._finish)
 
-    def _look_around(self, *, is_claim: bool = False) -> Found | None:
+    def _look_around(self, *, is_reservation: bool = False) -> Existing | None:
         """In a thread: try the lock, and see what is there; None if another has the lock."""
         storage = self._client.storage
-        take = self._claim_if_it_will_do if is_claim else self._lock.try_hold
+        take = self._reserve_if_possible if is_reservation else self._lock.try_lock
         try:
             is_there, is_held = is_replaceable(storage, self._path), take()
         except (FileNotFoundError, NotADirectoryError, PermissionError):  # it needs more, or cannot be at all
@@ -242,21 +244,21 @@ class Place:
         if not is_held:
             return None
         if not self._lock.is_held:
-            return Found(is_there)
+            return Existing(is_there)
         try:
-            return Found(is_there, self.checkpoint_file.load())
+            return Existing(is_there, self.checkpoint_file.load())
         except Unusable as reason:
-            return Found(is_there, reason=str(reason))
+            return Existing(is_there, reason=str(reason))
 
-    def _claim_if_it_will_do(self) -> bool:
+    def _reserve_if_possible(self) -> bool:
         storage = self._client.storage
         if self._lock.has_file() or exists(storage, self._checkpoint, follow_symlinks=False):
-            return self._lock.try_hold()
+            return self._lock.try_lock()
         if not storage.access(self._parent or "/", os.W_OK | os.X_OK):
             raise PermissionError
-        return self._lock.claim()
+        return self._lock.reserve()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self._lock.release()
         remove_made(self._client.storage, self._made)  # succeeds only where nothing was written
 
@@ -271,7 +273,7 @@ class Place:
         """A call of the file system, off the loop; its OSError as ours."""
         threads = self._client.threads
         try:
-            return await (threads.errands.run(call) if is_short else threads.run(call))
+            return await (threads.file_thread.run(call) if is_short else threads.run(call))
         except LocalFileError:  # of the call's own
             raise
         except OSError as error:

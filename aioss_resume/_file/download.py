@@ -16,14 +16,14 @@ from aioss_resume._core.ranges import Range
 from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Done, Flight, Transfer, choose_part_size
 from aioss_resume._core.window import Window
-from aioss_resume._file.destination import Found, Place, Taken
+from aioss_resume._file.destination import Destination, Existing, TakenByAnotherProcess
 from aioss_resume._file.processed import ProcessedStream
 from aioss_resume._file.small import fetch_small
-from aioss_resume._io.fetch import Answer, Source, Tally
+from aioss_resume._io.fetch import AcceptedResponse, RequestCounts, Source
 from aioss_resume._io.write import PartFile
 from aioss_resume._transfer.client import Client
-from aioss_resume._transfer.retrying import tried
-from aioss_resume._transfer.scheduler import Fill
+from aioss_resume._transfer.retrying import with_retries
+from aioss_resume._transfer.scheduler import SpanScheduler
 from aioss_resume.errors import (
     IntegrityError,
     LocalFileError,
@@ -60,13 +60,13 @@ class _Mismatch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """What one run has when it knows its object: `flight` is the one that `answer` is for, if anything is missing."""
+    """What one run has when it knows its object: `flight` is the one that `response` is for, if anything is missing."""
 
     pinned: ObjectMeta
     part_file: PartFile
     transfer: Transfer
     flight: Flight | None
-    answer: Answer | None
+    response: AcceptedResponse | None
 
 
 class Download:
@@ -87,10 +87,10 @@ class Download:
         self._name = name
         self._destination = destination
         self._options = options
-        self._tally = Tally()
+        self._counts = RequestCounts()
         self._most_consumed = 0
         self._newest_part: PartFile | None = None
-        self._place = Place(client, name, destination, options)
+        self._at = Destination(client, name, destination, options)
         self._transfer: Transfer | None = None
         self._started = client.clock.now()
         assert options.params is not None
@@ -109,7 +109,7 @@ class Download:
             params=options.params,
             timeouts=timeouts,
             clock=client.clock,
-            tally=self._tally,
+            counts=self._counts,
         )
 
     @property
@@ -128,7 +128,7 @@ class Download:
         try:
             result = await self._locked_if_need_be()
         finally:
-            await self._place.let_go()
+            await self._at.release()
         logger.info("%s", result)
         return result
 
@@ -137,23 +137,23 @@ class Download:
         options = self._options
         waits = options.on_busy == "wait"
         may_be_small = waits and options.overwrite != "never" and not self._is_processed
-        found = await self._place.claim() if may_be_small else None
+        found = await self._at.reserve() if may_be_small else None
         if found is None:
-            found = await self._place.hold(waits=waits)
+            found = await self._at.lock_or_wait(waits=waits)
         try:
-            return await self._bring(found)
-        except Taken as taken:
+            return await self._download(found)
+        except TakenByAnotherProcess as taken:
             found = taken.found
         if found is None:
-            found = await self._place.hold(waits=waits)
-        return await self._bring(replace(found, after_another=True))
+            found = await self._at.lock_or_wait(waits=waits)
+        return await self._download(replace(found, after_another=True))
 
-    async def _bring(self, found: Found) -> DownloadResult:
+    async def _download(self, found: Existing) -> DownloadResult:
         overwrite = self._options.overwrite
         if found.exists and (found.after_another or overwrite == "if_changed") and not self._is_processed:
             same = await self._same_as_destination()
             if same is not None:
-                await self._forget_what_was_left(found, same)
+                await self._discard_leftovers(found, same)
                 return self._result(same, resumed=same.size, verified=True, skipped=True)
         if found.exists and overwrite == "never":
             raise local_file_error(
@@ -164,33 +164,33 @@ class Download:
                 hint='overwrite is "never": remove the file, or choose another path',
             )
         if self._is_processed:
-            return await self._bring_processed()
-        return await self._bring_whole(self._usable(found))
+            return await self._download_processed()
+        return await self._download_object(self._usable(found))
 
     async def _same_as_destination(self) -> ObjectMeta | None:
         """The object, if the destination has its size and CRC-64 already."""
-        meta = await self._with_slot(self._look)
-        return meta if await self._place.has(meta) else None
+        meta = await self._with_slot(self._fetch_meta)
+        return meta if await self._at.has(meta) else None
 
-    async def _look(self) -> ObjectMeta:
+    async def _fetch_meta(self) -> ObjectMeta:
         """The object's facts, for the price of one byte."""
-        answer, _ = await self._open_first(_FIRST_BYTE)
+        response, _ = await self._open_first(_FIRST_BYTE)
         try:
-            await answer.discard()
-            return answer.meta
+            await response.discard()
+            return response.meta
         finally:
-            answer.close()
+            response.close()
 
-    async def _bring_whole(self, checkpoint: Checkpoint | None) -> DownloadResult:
+    async def _download_object(self, checkpoint: Checkpoint | None) -> DownloadResult:
         """Try until one run goes through: anew if the object changes, once more if its CRC-64 differs."""
         restarts, mismatched = 0, None
         while True:
             try:
-                return await self._bring_once(checkpoint, mismatched)
+                return await self._download_once(checkpoint, mismatched)
             except ObjectChangedError as error:
                 if error.is_deleted:
                     raise
-                await self._forget()
+                await self._discard()
                 if self._options.on_change == "fail" or restarts == RESTARTS_MOST:
                     raise
                 logger.warning("%s; beginning anew", error)
@@ -202,7 +202,7 @@ class Download:
                     raise
                 return self._result(same, resumed=same.size, verified=True, skipped=True)
             except _Mismatch as found:
-                await self._forget()
+                await self._discard()
                 if mismatched is not None:
                     raise IntegrityError(
                         f"{self._name}: fetched twice, and its CRC-64 is {found.crc64}, not {found.pinned.crc64}",
@@ -214,9 +214,9 @@ class Download:
                 mismatched = found.pinned
             checkpoint = None
 
-    def _usable(self, found: Found) -> Checkpoint | None:
+    def _usable(self, found: Existing) -> Checkpoint | None:
         """What an earlier run left, if this one can go on from it."""
-        self._place.has_checkpoint = found.checkpoint is not None or found.reason is not None
+        self._at.has_checkpoint = found.checkpoint is not None or found.reason is not None
         reason = found.reason
         if found.checkpoint is not None:
             try:
@@ -226,21 +226,21 @@ class Download:
             else:
                 return found.checkpoint
         if reason:
-            logger.warning("%s: the checkpoint %s is ignored: %s", self._name, self._place.checkpoint_file.path, reason)
+            logger.warning("%s: the checkpoint %s is ignored: %s", self._name, self._at.checkpoint_file.path, reason)
         return None
 
     def _check_fit(self, checkpoint: Checkpoint) -> None:
         meta = checkpoint.meta
         if (checkpoint.name, checkpoint.version_id) != (self._name, self._options.version_id):
             raise Unusable("it is of another object")
-        if checkpoint.part_file != part_name(self._place.path.name, self._name, meta):
+        if checkpoint.part_file != part_name(self._at.path.name, self._name, meta):
             raise Unusable("it names a part file that is not this object's")
         if meta.if_match is None and meta.crc64 is None:
             raise Unusable("the object has neither ETag nor CRC-64 to know it by")
         if self._options.integrity == "require" and meta.crc64 is None:
             raise Unusable('it has no CRC-64 to compare with, as integrity="require" asks for')
 
-    async def _bring_once(self, checkpoint: Checkpoint | None, mismatched: ObjectMeta | None) -> DownloadResult:
+    async def _download_once(self, checkpoint: Checkpoint | None, mismatched: ObjectMeta | None) -> DownloadResult:
         """One run over one version of the object.
 
         Args:
@@ -252,43 +252,43 @@ class Download:
             if checkpoint is not None:
                 start = await self._resume(checkpoint)
             else:
-                answer, given = await self._discover(mismatched)
-                if self._fits_in_memory(answer.meta, given):
-                    return await self._bring_small(answer, slot)
-                start = await self._begin_spans(answer, given)
+                response, given = await self._discover(mismatched)
+                if self._fits_in_memory(response.meta, given):
+                    return await self._download_small(response, slot)
+                start = await self._begin_spans(response, given)
         except BaseException:
-            slot.give_back()
+            slot.release()
             raise
         if start.flight is None:
-            slot.give_back()
+            slot.release()
         fill = self._fill(start)
-        self._place.has_checkpoint = self._place.has_checkpoint or fill.flush is not None
+        self._at.has_checkpoint = self._at.has_checkpoint or fill.flush is not None
         try:
-            await fill.run(start.flight, start.answer, slot)
+            await fill.run(start.flight, start.response, slot)
             verified = self._verify(start.transfer.crc64, start.pinned)
-            await self._place.commit(start.part_file, start.pinned.size)
+            await self._at.commit(start.part_file, start.pinned.size)
         except _Mismatch:
             raise
         except BaseException as error:
-            await self._keep(start)
+            await self._save_checkpoint(start)
             # Where locks do nothing, another process may have published our part file while we were writing to it.
             is_gone = isinstance(error, LocalFileError) and error.errno == errno.ENOENT
-            if is_gone and mismatched is None and await self._place.was_published(start.part_file, start.pinned):
+            if is_gone and mismatched is None and await self._at.was_published(start.part_file, start.pinned):
                 raise _Mismatch(start.pinned) from None
             raise
         return self._result(start.pinned, resumed=fill.proven_bytes, verified=verified)
 
-    async def _bring_small(self, answer: Answer, slot: Slot) -> DownloadResult:
-        """An object that came with one answer: kept in memory, then written and published in one hop."""
-        pinned = answer.meta
+    async def _download_small(self, response: AcceptedResponse, slot: Slot) -> DownloadResult:
+        """An object that came with one response: kept in memory, then written and published in one hop."""
+        pinned = response.meta
         self._set_total(pinned.size)
         try:
-            body = await fetch_small(answer, self._source, self._options.retry, self._client, self._tally)
+            body = await fetch_small(response, self._source, self._options.retry, self._client, self._counts)
         finally:
-            slot.give_back()
+            slot.release()
         verified = self._verify(crc64(body), pinned)
         self._note_consumed(pinned.size)
-        await self._place.publish(body)
+        await self._at.publish(body)
         return self._result(pinned, resumed=0, verified=verified)
 
     def _fits_in_memory(self, meta: ObjectMeta, given: Range) -> bool:
@@ -304,41 +304,41 @@ class Download:
         transfer = self._new_transfer(pinned.size, checkpoint.spans if was_there else ())
         self._begin(transfer)
         flight = transfer.claim()
-        answer, _ = await self._open_first(Range(flight.start, flight.stop) if flight else _FIRST_BYTE, pinned)
+        response, _ = await self._open_first(Range(flight.start, flight.stop) if flight else _FIRST_BYTE, pinned)
         if flight is not None:
-            return _Start(pinned, part_file, transfer, flight, answer)
+            return _Start(pinned, part_file, transfer, flight, response)
         try:  # nothing is missing: that the object is the same is all we wanted to know
-            await answer.discard()
+            await response.discard()
         finally:
-            answer.close()
+            response.close()
         return _Start(pinned, part_file, transfer, None, None)
 
-    async def _discover(self, mismatched: ObjectMeta | None) -> tuple[Answer, Range]:
-        """Begin from zero: the first answer tells what the object is, and which of its bytes come along."""
+    async def _discover(self, mismatched: ObjectMeta | None) -> tuple[AcceptedResponse, Range]:
+        """Begin from zero: the first response tells what the object is, and which of its bytes come along."""
         first = max(self._options.part_size or MiB, self._options.multiget_threshold)
         # An empty object is not pinned: no range fits it, and a pinned one that answers 416 got shorter.
         pinned = mismatched if mismatched is not None and mismatched.size else None
-        answer, given = await self._open_first(Range(0, first), pinned)
+        response, given = await self._open_first(Range(0, first), pinned)
         try:
-            self._require_crc64(answer.meta)
+            self._require_crc64(response.meta)
         except BaseException:
-            answer.close()
+            response.close()
             raise
-        return answer, given
+        return response, given
 
-    async def _begin_spans(self, answer: Answer, given: Range) -> _Start:
-        """A part file for the object of that answer."""
-        pinned = answer.meta
+    async def _begin_spans(self, response: AcceptedResponse, given: Range) -> _Start:
+        """A part file for the object of that response."""
+        pinned = response.meta
         part_file = self._part_file(pinned)
         try:
-            await self._place.lock()
+            await self._at.lock()
             await part_file.create(pinned.size)
         except BaseException:
-            answer.close()
+            response.close()
             raise
         transfer = self._new_transfer(pinned.size)
         self._begin(transfer)
-        return _Start(pinned, part_file, transfer, transfer.claim(given.length), answer)
+        return _Start(pinned, part_file, transfer, transfer.claim(given.length), response)
 
     def _new_transfer(self, size: int, kept: Sequence[Done] = ()) -> Transfer:
         slots = AUTO_PART_SLOTS if self._options.concurrency == "auto" else self._most
@@ -349,12 +349,12 @@ class Download:
         return size >= self._options.multiget_threshold and size > 0
 
     def _part_file(self, meta: ObjectMeta) -> PartFile:
-        self._newest_part = self._place.part_file(meta)
+        self._newest_part = self._at.part_file(meta)
         return self._newest_part
 
-    def _fill(self, start: _Start) -> Fill:
+    def _fill(self, start: _Start) -> SpanScheduler:
         keeps_checkpoint = self._keeps_checkpoint(start.pinned.size)
-        return Fill(
+        return SpanScheduler(
             client=self._client,
             transfer=start.transfer,
             source=self._source,
@@ -362,12 +362,12 @@ class Download:
             part_file=start.part_file,
             window=self._window,
             policy=self._options.retry,
-            tally=self._tally,
+            counts=self._counts,
             flush=partial(self._flush, start) if keeps_checkpoint else None,
         )
 
     async def _flush(self, start: _Start) -> None:
-        await self._place.checkpoint_file.flush(
+        await self._at.checkpoint_file.flush(
             Checkpoint(
                 name=self._name,
                 version_id=self._options.version_id,
@@ -394,27 +394,27 @@ class Download:
                 hint='integrity="auto" downloads it all the same, and says verified=False',
             )
 
-    async def _open_first(self, asked: Range, pinned: ObjectMeta | None = None) -> tuple[Answer, Range]:
-        """The first answer of a run, and the object's bytes that its body is; tried again like any span."""
+    async def _open_first(self, asked: Range, pinned: ObjectMeta | None = None) -> tuple[AcceptedResponse, Range]:
+        """The first response of a run, and the object's bytes that its body is; tried again like any span."""
 
-        async def open_it() -> tuple[Answer, Range]:
+        async def open_it() -> tuple[AcceptedResponse, Range]:
             began = self._client.clock.now()
             try:
-                answer = await self._source.open_range(asked, pinned)
+                response = await self._source.open_range(asked, pinned)
             except ServiceError as error:
                 if error.status != 416 or pinned is not None or asked.start > 0:
                     raise
             else:
                 self._note_latency(self._client.clock.now() - began)
-                assert answer.range is not None
-                return answer, answer.range
-            answer = await self._source.open_whole()  # it is empty: no range fits
-            if answer.length != 0:
-                answer.close()
+                assert response.range is not None
+                return response, response.range
+            response = await self._source.open_whole()  # it is empty: no range fits
+            if response.length != 0:
+                response.close()
                 raise ProtocolError(f"{self._name}: no range fits it, yet it is not empty", name=self._name)
-            return answer, Range(0, 0)
+            return response, Range(0, 0)
 
-        return await tried(open_it, self._options.retry, self._client.clock, self._tally)
+        return await with_retries(open_it, self._options.retry, self._client.clock, self._counts)
 
     def _note_latency(self, seconds: float) -> None:
         if self._transfer is not None:
@@ -425,7 +425,7 @@ class Download:
         try:
             return await call()
         finally:
-            slot.give_back()
+            slot.release()
 
     def _verify(self, found: int, pinned: ObjectMeta) -> bool:
         """Whether what was written is proven to be the object; _Mismatch when it is proven not to be."""
@@ -435,35 +435,37 @@ class Download:
             raise _Mismatch(pinned, found)
         return True
 
-    async def _keep(self, start: _Start) -> None:
+    async def _save_checkpoint(self, start: _Start) -> None:
         """Leave what was written to the next run; nothing, where there is nothing or it could not be resumed."""
         try:
             if (
-                await self._place.is_there(start.part_file)
+                await self._at.is_there(start.part_file)
                 and start.transfer.spans()
                 and self._keeps_checkpoint(start.pinned.size)
             ):
                 await self._flush(start)
             else:
-                await self._forget()
+                await self._discard()
         except OSError as error:  # what ended the download counts, not this
             logger.warning("%s: the last checkpoint could not be flushed: %s", self._name, error)
 
-    async def _forget(self) -> None:
+    async def _discard(self) -> None:
         """Remove what was written of an object that we do not want any more."""
-        await self._place.checkpoint_file.remove(self._newest_part.path if self._newest_part else None)
+        await self._at.checkpoint_file.remove(self._newest_part.path if self._newest_part else None)
 
-    async def _forget_what_was_left(self, found: Found, there: ObjectMeta) -> None:
+    async def _discard_leftovers(self, found: Existing, there: ObjectMeta) -> None:
         """Remove what an earlier run left, since the object is there by now."""
         if found.checkpoint is not None or found.reason is not None:
             self._part_file(found.checkpoint.meta if found.checkpoint is not None else there)
-            await self._forget()
+            await self._discard()
 
-    async def _bring_processed(self) -> DownloadResult:
+    async def _download_processed(self) -> DownloadResult:
         """What OSS makes of the object on the way: from zero at each attempt."""
         self._require_crc64(None)
-        stream = ProcessedStream(self._source, self._place, self._client, self._set_total, self._note_consumed)
-        meta = await self._with_slot(lambda: tried(stream.bring, self._options.retry, self._client.clock, self._tally))
+        stream = ProcessedStream(self._source, self._at, self._client, self._set_total, self._note_consumed)
+        meta = await self._with_slot(
+            lambda: with_retries(stream.download, self._options.retry, self._client.clock, self._counts)
+        )
         return self._result(meta, resumed=0, verified=False)
 
     def _note_consumed(self, consumed: int) -> None:
@@ -471,7 +473,7 @@ class Download:
 
     def _result(self, meta: ObjectMeta, *, resumed: int, verified: bool, skipped: bool = False) -> DownloadResult:
         return DownloadResult(
-            path=self._place.path,
+            path=self._at.path,
             key=self._name.key,
             version_id=meta.version_id,
             size=meta.size,
@@ -480,8 +482,8 @@ class Download:
             verified=verified,
             resumed_bytes=resumed,
             fetched_bytes=meta.size - resumed,
-            requests=self._tally.sent - self._tally.failed,
-            attempts=self._tally.sent,
+            requests=self._counts.sent - self._counts.failed,
+            attempts=self._counts.sent,
             elapsed=self._client.clock.now() - self._started,
             skipped=skipped,
         )

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from aioss_resume._core.crc64 import EMPTY
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume._file.destination import Place
-from aioss_resume._io.fetch import Answer, Source
+from aioss_resume._file.destination import Destination
+from aioss_resume._io.fetch import AcceptedResponse, Source
 from aioss_resume._io.write import PartFile
 from aioss_resume._transfer.client import Client
 
@@ -21,32 +21,32 @@ class ProcessedStream:
     """
 
     source: Source
-    place: Place
+    destination: Destination
     client: Client
     on_length: Callable[[int | None], None]
     on_written: Callable[[int], None]
 
-    async def bring(self) -> ObjectMeta:
+    async def download(self) -> ObjectMeta:
         """One attempt, from zero; the object with the length that came, and no CRC-64: OSS's is the unprocessed one's.
 
         Raises:
             AiossError: What ended it. Nothing is left, and the old destination is as it was.
         """
-        answer = await self.source.open_whole()
-        part_file = self.place.passing_part_file()
+        response = await self.source.open_whole()
+        part_file = self.destination.temporary_part_file()
         try:
             await part_file.create(None)
-            self.on_length(answer.length)
-            size = await self._pour(answer, part_file)
-            await self.place.commit(part_file, size)
+            self.on_length(response.length)
+            size = await self._pour(response, part_file)
+            await self.destination.commit(part_file, size)
         except BaseException:
             await part_file.remove()
             raise
         finally:
-            answer.close()
-        return replace(answer.meta, size=size, crc64=None)
+            response.close()
+        return replace(response.meta, size=size, crc64=None)
 
-    async def _pour(self, answer: Answer, part_file: PartFile) -> int:
+    async def _pour(self, response: AcceptedResponse, part_file: PartFile) -> int:
         """All of a body into the part file; its length in bytes."""
         sink = await part_file.open_at(0, EMPTY)
         buffer = memoryview(bytearray(self.client.write_size))
@@ -58,7 +58,7 @@ class ProcessedStream:
             return True
 
         try:
-            while await answer.fill(buffer, receive):
+            while await response.fill(buffer, receive):
                 length = received - sink.offset
                 await sink.write([buffer[:length]])
                 self.on_written(sink.offset)

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import anyio
 
 from aioss_resume._file.download import Download
-from aioss_resume._io.cancellation import outlast
+from aioss_resume._io.cancellation import wait_uncancelled
 from aioss_resume._transfer.client import Client
 from aioss_resume.errors import AiossError, DownloadInProgressError, IntegrityError, ObjectName, RequestError
 from aioss_resume.events import DownloadResult
@@ -120,9 +120,9 @@ async def _follow(shared: _Shared, callback: ProgressCallback | None) -> Downloa
 
 
 async def _tell(callback: ProgressCallback, consumed: int, total: int | None) -> None:
-    answer = callback(consumed, total)
-    if inspect.isawaitable(answer):
-        await answer
+    response = callback(consumed, total)
+    if inspect.isawaitable(response):
+        await response
 
 
 def _outcome(shared: _Shared) -> DownloadResult:
@@ -144,7 +144,7 @@ async def _leave(shared: _Shared) -> None:
     shared.is_leaving = True
     shared.task.cancel()  # does nothing once it has ended
     is_over = shared.task.done
-    cancelled = None if is_over() else await outlast(is_over, lambda: asyncio.wait([shared.task]))
+    cancelled = None if is_over() else await wait_uncancelled(is_over, lambda: asyncio.wait([shared.task]))
     if not shared.task.cancelled():
         shared.task.exception()  # seen, so that nobody warns of it: it may have come while we were leaving
     if cancelled:

@@ -2,22 +2,24 @@
 
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.retry import Attempts
-from aioss_resume._io.fetch import Answer, Source, Tally
+from aioss_resume._io.fetch import AcceptedResponse, RequestCounts, Source
 from aioss_resume._transfer.client import Client
-from aioss_resume._transfer.retrying import WORTH_TRYING_AGAIN, wait_or_raise
+from aioss_resume._transfer.retrying import RETRYABLE, wait_or_raise
 from aioss_resume.options import RetryPolicy
 
 
-async def fetch_small(first: Answer, source: Source, policy: RetryPolicy, client: Client, tally: Tally) -> bytearray:
-    """All bytes of an object that came with one answer.
+async def fetch_small(
+    first: AcceptedResponse, source: Source, policy: RetryPolicy, client: Client, counts: RequestCounts
+) -> bytearray:
+    """All bytes of an object that came with one response.
 
     Args:
-        first: That answer; it is closed here. What it does not bring is asked for again, of the very same object.
+        first: That response; it is closed here. What it does not bring is asked for again, of the very same object.
 
     Raises:
         AiossError: What ended the last attempt.
     """
-    pinned, answer, attempts = first.meta, first, Attempts(policy)
+    pinned, response, attempts = first.meta, first, Attempts(policy)
     found = bytearray(pinned.size)
     buffer = memoryview(found)  # what is still to come
 
@@ -30,19 +32,19 @@ async def fetch_small(first: Answer, source: Source, policy: RetryPolicy, client
         before = len(buffer)
         try:
             while left := len(buffer):
-                await answer.fill(buffer[: client.write_size], receive)
+                await response.fill(buffer[: client.write_size], receive)
                 await client.keep_pace(left - len(buffer))
-        except WORTH_TRYING_AGAIN as error:
+        except RETRYABLE as error:
             problem = error
         else:
             return found
         finally:
-            answer.close()
+            response.close()
         progress = before - len(buffer)
         while True:
-            await wait_or_raise(problem, attempts, client.clock, tally, progress=progress)
+            await wait_or_raise(problem, attempts, client.clock, counts, progress=progress)
             try:
-                answer = await source.open_range(Range(pinned.size - len(buffer), pinned.size), pinned)
+                response = await source.open_range(Range(pinned.size - len(buffer), pinned.size), pinned)
                 break
-            except WORTH_TRYING_AGAIN as error:
+            except RETRYABLE as error:
                 problem, progress = error, 0

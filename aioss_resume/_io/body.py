@@ -49,7 +49,7 @@ def body_of(response: aiohttp.ClientResponse, length: int | None, stall: float, 
     """
     connection = response.connection
     if connection is None or connection.protocol is None:  # the whole body came along with the headers
-        return _Read(response, clock)
+        return _ReaderBody(response, clock)
     transport = connection.transport
     if (
         transport is not None
@@ -59,13 +59,13 @@ def body_of(response: aiohttp.ClientResponse, length: int | None, stall: float, 
         and length is not None
         and length > READ_MOST  # what comes in one piece is not worth the lending
     ):
-        return _Lent(response, transport, connection.protocol, length, stall, clock)
+        return _DirectBody(response, transport, connection.protocol, length, stall, clock)
     connection.protocol.read_timeout = stall
     connection.protocol.start_timeout()
-    return _Read(response, clock)
+    return _ReaderBody(response, clock)
 
 
-class _Read:
+class _ReaderBody:
     """A body that aiohttp's reader has."""
 
     def __init__(self, response: aiohttp.ClientResponse, clock: Clock) -> None:
@@ -89,7 +89,7 @@ class _Read:
         self._response.close()
 
 
-class _Lent(asyncio.BufferedProtocol):
+class _DirectBody(asyncio.BufferedProtocol):
     """A body whose connection is lent to us until it ends.
 
     The connection is read only while someone waits in fill(): at other times there is no buffer to read into.

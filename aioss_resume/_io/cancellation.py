@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable
 from anyio import CancelScope
 
 
-async def outlast(is_over: Callable[[], bool], wait: Callable[[], Awaitable[object]]) -> asyncio.CancelledError | None:
+async def wait_uncancelled(
+    is_over: Callable[[], bool], wait: Callable[[], Awaitable[object]]
+) -> asyncio.CancelledError | None:
     """Wait until it is over, however often this task is cancelled meanwhile; the last cancellation is returned.
 
     Args:

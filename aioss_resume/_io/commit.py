@@ -22,14 +22,14 @@ from aioss_resume._io.storage import (
 from aioss_resume._io.write import written_parts
 
 
-class Place(NamedTuple):
+class Prepared(NamedTuple):
     """A destination that can be one: the directories made for it, the deepest first, and whether it exists."""
 
     made: list[Path]
     exists: bool
 
 
-def prepare(destination: Path, storage: Storage = STORAGE, *, fsync: bool) -> Place:
+def prepare(destination: Path, storage: Storage = STORAGE, *, fsync: bool) -> Prepared:
     """See that the destination can be a file, and make the parents that are missing.
 
     Args:
@@ -50,7 +50,7 @@ def prepare(destination: Path, storage: Storage = STORAGE, *, fsync: bool) -> Pl
             remove_made(storage, made)
             number = errno.EACCES if stat.S_ISDIR(storage.stat(parent).st_mode) else errno.ENOTDIR
             raise OSError(number, os.strerror(number), parent)
-    return Place(made, is_there)
+    return Prepared(made, is_there)
 
 
 def is_replaceable(storage: Storage, path: str) -> bool:

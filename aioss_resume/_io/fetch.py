@@ -45,14 +45,14 @@ _RANGES_AS_HTTP_HAS_THEM: Final = {"x-oss-range-behavior": "standard"}
 
 
 @dataclass(slots=True)
-class Tally:
+class RequestCounts:
     """Requests of one download: how many were sent, and how many of them failed and were tried again."""
 
     sent: int = 0
     failed: int = 0
 
 
-class Answer:
+class AcceptedResponse:
     """An accepted answer whose body is still to come. Whoever has it closes it.
 
     Attributes:
@@ -136,7 +136,7 @@ def _want_all(_length: int, _now: float) -> bool:
     return True
 
 
-class _Reply:
+class _MaskedResponse:
     """A response whose headers and texts are free of the secrets of its request, should they have been echoed."""
 
     def __init__(self, response: aiohttp.ClientResponse, signed: Signed) -> None:
@@ -171,7 +171,7 @@ class Source:
         bucket: The oss2.Bucket; its proxies are used. Any: oss2 has no types.
         name: The object.
         version_id, headers, params, timeouts: As in DownloadOptions.
-        tally: Counts the requests.
+        counts: Counts the requests.
     """
 
     def __init__(
@@ -186,7 +186,7 @@ class Source:
         params: Mapping[str, str],
         timeouts: Timeouts,
         clock: Clock,
-        tally: Tally,
+        counts: RequestCounts,
     ) -> None:
         self.name = name
         self._session = session
@@ -197,10 +197,10 @@ class Source:
         self._timeouts = timeouts
         self._timeout = _client_timeout(timeouts)
         self._clock = clock
-        self._tally = tally
+        self._counts = counts
         self._was_there = False
 
-    async def open_range(self, asked: Range, pinned: ObjectMeta | None) -> Answer:
+    async def open_range(self, asked: Range, pinned: ObjectMeta | None) -> AcceptedResponse:
         """The answer to a GET of a range, of the pinned object if there is one. No byte of the body is read yet.
 
         Raises:
@@ -221,7 +221,7 @@ class Source:
             reply.close()
             raise
 
-    async def open_whole(self) -> Answer:
+    async def open_whole(self) -> AcceptedResponse:
         """The answer to a GET without a range: of an empty object, or of one that OSS processes on the way.
 
         Raises:
@@ -254,16 +254,18 @@ class Source:
         finally:
             reply.close()
 
-    def _answer(self, reply: _Reply, meta: ObjectMeta, range_: Range | None, length: int | None) -> Answer:
-        return Answer(reply.response, self.name, meta, range_, length, self._timeouts, self._clock)
+    def _answer(
+        self, reply: _MaskedResponse, meta: ObjectMeta, range_: Range | None, length: int | None
+    ) -> AcceptedResponse:
+        return AcceptedResponse(reply.response, self.name, meta, range_, length, self._timeouts, self._clock)
 
-    async def _send(self, method: str, headers: Mapping[str, str], pinned: ObjectMeta | None = None) -> _Reply:
+    async def _send(self, method: str, headers: Mapping[str, str], pinned: ObjectMeta | None = None) -> _MaskedResponse:
         """A reply that is no refusal. If our keys or clock were refused, these are mended first, each once."""
         cured: set[str] = set()
         while True:
             signed = await self._sign(method, headers)
-            self._tally.sent += 1
-            reply = _Reply(await self._request(signed), signed)
+            self._counts.sent += 1
+            reply = _MaskedResponse(await self._request(signed), signed)
             if reply.status in (200, 206):
                 return reply
             try:
@@ -274,7 +276,7 @@ class Source:
             if cure is None or cure in cured:
                 raise self._explain(error, pinned)
             cured.add(cure)
-            self._tally.failed += 1
+            self._counts.failed += 1
 
     async def _sign(self, method: str, headers: Mapping[str, str]) -> Signed:
         try:
@@ -305,7 +307,7 @@ class Source:
             problem = request_error(error, self.name, self._timeouts.response)
         raise problem
 
-    async def _refusal(self, reply: _Reply) -> AiossError:
+    async def _refusal(self, reply: _MaskedResponse) -> AiossError:
         """The error that an answer other than a success is."""
         if 300 <= reply.status < 400 and reply.status != 304:
             return refuse_redirect(self.name, reply.status, reply.headers)
@@ -352,7 +354,7 @@ class Source:
             return changed_error(f"{self.name} was deleted while it was downloaded", name=self.name, answer=error)
         return error
 
-    async def _cure(self, error: AiossError, reply: _Reply) -> str | None:
+    async def _cure(self, error: AiossError, reply: _MaskedResponse) -> str | None:
         """What was done about a refusal so that the same request may pass now; None: nothing can be."""
         if not isinstance(error, ServiceError) or reply.keys is None:
             return None

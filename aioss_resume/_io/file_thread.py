@@ -15,7 +15,7 @@ from threading import Lock, Thread
 from time import monotonic
 from typing import Any, Final, TypeVar
 
-from aioss_resume._io.cancellation import outlast
+from aioss_resume._io.cancellation import wait_uncancelled
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ _STUCK_SECONDS: Final = 0.02  # after which a call that has not come back gets n
 _TELL_SECONDS: Final = 0.002  # after which the loop hears of what is done, though more is to do
 
 
-class _Errand:
+class _FileCall:
     """A call on its way. All but do() belongs to the loop's thread."""
 
     __slots__ = ("_call", "_error", "_result", "end", "is_over", "is_wanted")
@@ -54,16 +54,16 @@ class _Errand:
             self._error = None  # its traceback has this frame: a cycle
 
 
-class Errands:
+class FileThread:
     """The thread, made with the first call; when a call does not come back, others help until nothing waits."""
 
     def __init__(self, threads_most: int = _THREADS_MOST) -> None:
         self._threads_most = threads_most
         self._loop = asyncio.get_running_loop()
-        self._waiting: deque[_Errand] = deque()
+        self._waiting: deque[_FileCall] = deque()
         self._wakes: SimpleQueue[bool] = SimpleQueue()  # True: look what waits; False: that was all
         self._is_awake = False  # or about to be woken; the first thread looks once more after it has denied it
-        self._done: list[_Errand] = []
+        self._done: list[_FileCall] = []
         self._lock = Lock()  # guards _done
         self._under_way = 0
         self._alarm: asyncio.TimerHandle | None = None
@@ -72,21 +72,21 @@ class Errands:
 
     async def run(self, call: Callable[[], T]) -> T:
         """As Threads.run()."""
-        errand = self._send(call)
+        file_call = self._send(call)
         try:
-            await errand.end
+            await file_call.end
         except asyncio.CancelledError:
-            errand.is_wanted = False  # does nothing once it has begun
-            await self._until_over(errand)
+            file_call.is_wanted = False  # does nothing once it has begun
+            await self._until_over(file_call)
             raise
-        return errand.outcome()  # type: ignore[no-any-return]
+        return file_call.outcome()  # type: ignore[no-any-return]
 
-    async def surely(self, call: Callable[[], T]) -> T:
-        """As Threads.surely()."""
-        errand = self._send(call)
-        if cancelled := await self._until_over(errand):
+    async def run_uncancelled(self, call: Callable[[], T]) -> T:
+        """As Threads.run_uncancelled()."""
+        file_call = self._send(call)
+        if cancelled := await self._until_over(file_call):
             raise cancelled
-        return errand.outcome()  # type: ignore[no-any-return]
+        return file_call.outcome()  # type: ignore[no-any-return]
 
     def begin(self, call: Callable[[], object]) -> Callable[[], Awaitable[asyncio.CancelledError | None]]:
         """Have a call made. What is returned waits for its end, however often cancelled; a cancellation is returned."""
@@ -99,18 +99,18 @@ class Errands:
         if self.threads:
             self._wakes.put(False)
 
-    def _send(self, call: Callable[[], Any]) -> _Errand:
+    def _send(self, call: Callable[[], Any]) -> _FileCall:
         if not self.threads:
             self._begin_thread(self._work)
-        errand = _Errand(call, self._loop.create_future())
-        self._waiting.append(errand)
+        file_call = _FileCall(call, self._loop.create_future())
+        self._waiting.append(file_call)
         self._under_way += 1
         if not self._is_awake:
             self._is_awake = True
             self._loop.call_soon(self._wakes.put, True)
         if self._alarm is None:
             self._alarm = self._loop.call_later(_STUCK_SECONDS, self._look)
-        return errand
+        return file_call
 
     def _look(self) -> None:
         """Now and then, while something is to do: does a call that does not come back keep others from it?"""
@@ -125,19 +125,19 @@ class Errands:
     def _begin_thread(self, work: Callable[[], None]) -> None:
         self._began_at = monotonic()  # it has not begun anything, and is not stuck
         # A daemon: a program that ends without closing us is not kept from it.
-        thread = Thread(target=work, name=f"aioss-resume errands {len(self.threads)}", daemon=True)
+        thread = Thread(target=work, name=f"aioss-resume file_thread {len(self.threads)}", daemon=True)
         thread.start()
         self.threads.append(thread)
 
-    async def _until_over(self, errand: _Errand) -> asyncio.CancelledError | None:
+    async def _until_over(self, file_call: _FileCall) -> asyncio.CancelledError | None:
         """Wait for its end, however often cancelled meanwhile; a cancellation is returned."""
 
         async def wait() -> None:
-            if errand.end.cancelled():
-                errand.end = self._loop.create_future()
-            await errand.end
+            if file_call.end.cancelled():
+                file_call.end = self._loop.create_future()
+            await file_call.end
 
-        return await outlast(lambda: errand.is_over, wait)
+        return await wait_uncancelled(lambda: file_call.is_over, wait)
 
     def _work(self) -> None:
         while self._wakes.get():
@@ -151,12 +151,12 @@ class Errands:
         told_at = monotonic()
         while self._waiting:
             with suppress(IndexError):  # another thread was quicker
-                errand = self._waiting.popleft()
+                file_call = self._waiting.popleft()
                 self._began_at = monotonic()
-                errand.do()
+                file_call.do()
                 with self._lock:
-                    self._done.append(errand)
-                del errand
+                    self._done.append(file_call)
+                del file_call
             if monotonic() - told_at > _TELL_SECONDS:
                 self._tell()
                 told_at = monotonic()
@@ -171,7 +171,7 @@ class Errands:
         with self._lock:
             done, self._done = self._done, []
         self._under_way -= len(done)
-        for errand in done:
-            errand.is_over = True
-            if not errand.end.done():
-                errand.end.set_result(None)
+        for file_call in done:
+            file_call.is_over = True
+            if not file_call.end.done():
+                file_call.end.set_result(None)

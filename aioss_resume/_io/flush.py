@@ -59,7 +59,9 @@ class CheckpointFile:
         """
         async with self._flushing:
             try:
-                await self._threads.surely(_replace, self._storage, self.path, encode(checkpoint), fsync=self._fsync)
+                await self._threads.run_uncancelled(
+                    _replace, self._storage, self.path, encode(checkpoint), fsync=self._fsync
+                )
             except OSError as error:
                 raise local_file_error("flush the checkpoint", error, self.path, name=self._name) from None
 
@@ -74,7 +76,7 @@ class CheckpointFile:
         """
         async with self._flushing:
             try:
-                await self._threads.surely(_remove, self._storage, self.path, part)
+                await self._threads.run_uncancelled(_remove, self._storage, self.path, part)
             except OSError as error:
                 raise local_file_error("remove the checkpoint", error, self.path, name=self._name) from None
 

@@ -24,7 +24,7 @@ _NOT_HERE: Final = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, err
 class PathLock:
     """A file that whoever downloads to a destination holds locked, and removes in the end. For a thread: it blocks.
 
-    Within this process a claim does as well, and costs no call of the system.
+    Within this process a reserve does as well, and costs no call of the system.
 
     `is_held` says whether this object holds the file.
     """
@@ -42,20 +42,20 @@ class PathLock:
         """Whether another process may be holding it."""
         return exists(self._storage, self._path, follow_symlinks=False)
 
-    def claim(self) -> bool:
+    def reserve(self) -> bool:
         """Whether no other thread of this process has it; from now on none gets it. Does not block."""
-        return _claims.setdefault(self._path, self) is self
+        return _reservations.setdefault(self._path, self) is self
 
-    def try_hold(self) -> bool:
+    def try_lock(self) -> bool:
         """Take it if it is free; OSError when the directory does not let us."""
-        was_claimed = _claims.get(self._path) is self
-        if not self.claim():
+        was_reserved = _reservations.get(self._path) is self
+        if not self.reserve():
             return False
         try:
             return self.is_held or self._try_file()
         finally:
-            if not (self.is_held or was_claimed):
-                self._disclaim()
+            if not (self.is_held or was_reserved):
+                self._unreserve()
 
     def _try_file(self) -> bool:
         storage = self._storage
@@ -88,19 +88,19 @@ class PathLock:
     def release(self) -> None:
         """Remove the file and let go, in that order: whoever waits finds it removed, and makes a new one.
 
-        Without the file, with a claim at most, this does not block.
+        Without the file, with a reserve at most, this does not block.
         """
         if self.is_held:
             with suppress(OSError):
                 self._storage.unlink(self._path)
-            self._let_go()
-        self._disclaim()
+            self._close()
+        self._unreserve()
 
-    def _disclaim(self) -> None:
-        if _claims.get(self._path) is self:
-            del _claims[self._path]
+    def _unreserve(self) -> None:
+        if _reservations.get(self._path) is self:
+            del _reservations[self._path]
 
-    def _let_go(self) -> None:
+    def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         _held.discard(self)
         with suppress(OSError):  # nothing was written
@@ -108,15 +108,15 @@ class PathLock:
 
 
 _held: Final[WeakSet[PathLock]] = WeakSet()
-_claims: Final[dict[str, PathLock]] = {}  # by the lock's path
+_reservations: Final[dict[str, PathLock]] = {}  # by the lock's path
 
 
-def _let_go_in_child() -> None:
+def _close_in_child() -> None:
     """A forked child has the descriptors too, and would keep the paths when its parent is gone."""
-    _claims.clear()
+    _reservations.clear()
     for lock in list(_held):
-        lock._let_go()
+        lock._close()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go_in_child)
+    os.register_at_fork(after_in_child=_close_in_child)

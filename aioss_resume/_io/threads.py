@@ -1,4 +1,4 @@
-"""Threads of our own, and hops to them that never outlive the task that made them.
+"""Threads of our own, and executor to them that never outlive the task that made them.
 
 The loop's default executor is left to the host program: it resolves names there, and may have filled it.
 """
@@ -12,8 +12,8 @@ from functools import partial
 from threading import Lock
 from typing import Any, Final, ParamSpec, TypeVar
 
-from aioss_resume._io.cancellation import outlast
-from aioss_resume._io.file_thread import Errands
+from aioss_resume._io.cancellation import wait_uncancelled
+from aioss_resume._io.file_thread import FileThread
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -22,7 +22,7 @@ _WORKERS: Final = 4
 # Two write as fast as eight (they hand the GIL to each other), and one reads back while the others write; the fourth
 # is for a call that hangs, such as a provider of keys that waits for the network.
 
-_LANE_MOST: Final = 8  # calls of one lane before the pool turns to what else waits
+_QUEUE_TURN: Final = 8  # calls of one queue before the pool turns to what else waits
 
 
 class Threads:
@@ -30,13 +30,13 @@ class Threads:
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
-        self._errands: Errands | None = None
+        self._errands: FileThread | None = None
 
     @property
-    def errands(self) -> Errands:
+    def file_thread(self) -> FileThread:
         """For calls that are short: they wait for each other."""
         if self._errands is None:
-            self._errands = Errands()
+            self._errands = FileThread()
         return self._errands
 
     def submit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -62,7 +62,7 @@ class Threads:
             await _end_of(work)
             raise
 
-    async def surely(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run_uncancelled(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As run(), but the call is made even when this task is cancelled: for cleaning up."""
         work = self.submit(call, *args, **kwargs)
         if cancelled := await _end_of(work):
@@ -70,12 +70,12 @@ class Threads:
         return work.result()
 
     async def close(self) -> None:
-        """End the threads. All hops have ended by then, so this takes no time worth naming."""
+        """End the threads. All executor have ended by then, so this takes no time worth naming."""
         pool, self._pool = self._pool, None
-        errands, self._errands = self._errands, None
-        threads = list(errands.threads) if errands is not None else []
-        if errands is not None:
-            errands.close()
+        file_thread, self._errands = self._errands, None
+        threads = list(file_thread.threads) if file_thread is not None else []
+        if file_thread is not None:
+            file_thread.close()
         if pool is not None:
             pool.shutdown(wait=False)
             threads += pool._threads  # the pool has no other way to wait for them but to block
@@ -83,15 +83,17 @@ class Threads:
         def have_ended() -> bool:
             return not any(thread.is_alive() for thread in threads)
 
-        if cancelled := await outlast(have_ended, lambda: asyncio.sleep(0.0005)):  # a thread's end sets no event
+        if cancelled := await wait_uncancelled(
+            have_ended, lambda: asyncio.sleep(0.0005)
+        ):  # a thread's end sets no event
             raise cancelled
 
 
-class Lane:
+class SerialQueue:
     """Calls that are made one behind the other, each in whichever thread of the pool is free.
 
     A file lets one thread write at a time: others that try would spin, and keep the pool from what else there is to do.
-    1 GiB in four spans over loopback took 0.91 s without, and 0.83 with a lane.
+    1 GiB in four spans over loopback took 0.91 s without, and 0.83 with a queue.
     """
 
     def __init__(self, threads: Threads) -> None:
@@ -116,7 +118,7 @@ class Lane:
         return work
 
     def _move(self) -> None:
-        for _ in range(_LANE_MOST):
+        for _ in range(_QUEUE_TURN):
             with self._lock:
                 if not self._waiting:
                     self._is_moving = False
@@ -137,26 +139,26 @@ class Lane:
             self._threads.submit_again(self._move)
 
 
-class Hops(Executor):
+class FileExecutor(Executor):
     """An executor for one handle of a file: it remembers its last hop, so that this can be waited for.
 
     Args:
-        lane: The file's.
+        queue: The file's.
     """
 
-    def __init__(self, threads: Threads, lane: Lane) -> None:
+    def __init__(self, threads: Threads, queue: SerialQueue) -> None:
         self._threads = threads
-        self._lane = lane
+        self._queue = queue
         self._last: Future[Any] | None = None  # Any: whatever the call returns
 
     def submit(self, call: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # Any: Executor's signature
-        work = self._lane.submit(call, *args, **kwargs)
+        work = self._queue.submit(call, *args, **kwargs)
         self._last = work
         return work
 
-    async def surely(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """As Threads.surely()."""
-        return await self._threads.surely(call, *args, **kwargs)
+    async def run_uncancelled(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As Threads.run_uncancelled()."""
+        return await self._threads.run_uncancelled(call, *args, **kwargs)
 
     async def drain(self) -> None:
         """Wait until the last hop has ended, however often this task is cancelled meanwhile."""
@@ -172,13 +174,13 @@ async def _end_of(work: Future[Any]) -> asyncio.CancelledError | None:
 
     async def wait() -> None:
         end = asyncio.wrap_future(work)
-        end.add_done_callback(_heed)
+        end.add_done_callback(_retrieve_exception)
         await asyncio.wait([end])
 
-    return await outlast(work.done, wait)
+    return await wait_uncancelled(work.done, wait)
 
 
-def _heed(end: asyncio.Future[Any]) -> None:
+def _retrieve_exception(end: asyncio.Future[Any]) -> None:
     """Take note of an error, or asyncio would tell the host program's log that nobody did. Any: as above."""
     if not end.cancelled():
         end.exception()

@@ -17,7 +17,7 @@ _HOP_BYTES: Final = 16 * 1024 * 1024
 _READ_BYTES: Final = 1024 * 1024  # of one read: it fits a processor's cache, so that summing it costs no memory traffic
 
 
-async def holds(
+async def span_matches_disk(
     path: Path, span: Done, threads: Threads, storage: Storage = STORAGE, *, name: ObjectName | None = None
 ) -> bool:
     """Whether the file has the bytes of that span, as far as their CRC-64 can tell. A missing file has not.
@@ -41,7 +41,10 @@ async def holds(
 async def crc64_of_file(
     path: Path, size: int, threads: Threads, storage: Storage = STORAGE, *, name: ObjectName | None = None
 ) -> int | None:
-    """CRC-64 of a whole file; None when there is none of that size. Arguments and errors as those of holds()."""
+    """CRC-64 of a whole file; None when there is none of that size.
+
+    Takes the arguments and raises the errors of span_matches_disk().
+    """
     if await threads.run(_size, storage, path) != size:
         return None
     found = EMPTY

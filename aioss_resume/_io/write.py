@@ -18,7 +18,7 @@ from aiofiles.threadpool.binary import AsyncFileIO
 
 from aioss_resume._core.crc64 import crc64
 from aioss_resume._io.storage import STORAGE, Storage, remove
-from aioss_resume._io.threads import Hops, Lane, Threads
+from aioss_resume._io.threads import FileExecutor, SerialQueue, Threads
 from aioss_resume.errors import LocalFileError, ObjectName, local_file_error
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class PartFile:
         self._name = name
         self._threads = threads
         self._storage = storage
-        self._lane = Lane(threads)
+        self._queue = SerialQueue(threads)
         self.identity = (0, 0)
 
     async def create(self, size: int | None) -> bool:
@@ -123,13 +123,13 @@ class PartFile:
             LocalFileError: It is there still.
         """
         try:
-            await self._threads.surely(remove, self._storage, self.path)
+            await self._threads.run_uncancelled(remove, self._storage, self.path)
         except OSError as error:
             raise local_file_error("remove the part file", error, str(self.path), name=self._name) from None
 
     async def open_at(self, offset: int, crc: int) -> "FileSink":
         """A handle of its own that writes from `offset` on; `crc` is the CRC-64 of the span before it."""
-        hops = Hops(self._threads, self._lane)
+        executor = FileExecutor(self._threads, self._queue)
         opened: list[SummingFile] = []
 
         def open_it() -> None:
@@ -141,19 +141,19 @@ class PartFile:
             raise local_file_error("open the part file", error, str(self.path), name=self._name) from None
         except asyncio.CancelledError:
             for file in opened:  # the hop has ended, and what it opened is nobody's
-                await self._threads.surely(file.close)
+                await self._threads.run_uncancelled(file.close)
             raise
-        return FileSink(opened[0], hops, self._name)
+        return FileSink(opened[0], executor, self._name)
 
 
 class FileSink:
     """One span's way into the part file. `offset` and `crc64` tell what is written, whatever happened."""
 
-    def __init__(self, file: SummingFile, hops: Hops, name: ObjectName) -> None:
+    def __init__(self, file: SummingFile, executor: FileExecutor, name: ObjectName) -> None:
         self._file = file
-        self._hops = hops
+        self._executor = executor
         self._name = name
-        self._through: Any = AsyncFileIO(file, loop=asyncio.get_running_loop(), executor=hops)
+        self._through: Any = AsyncFileIO(file, loop=asyncio.get_running_loop(), executor=executor)
         # Any: the stubs of aiofiles know its wrappers only as results of open().
 
     @property
@@ -175,7 +175,7 @@ class FileSink:
         try:
             await self._through.writelines(chunks)
         except asyncio.CancelledError:
-            await self._hops.drain()
+            await self._executor.drain()
             raise
         except OSError as error:
             raise self._failed("write", error) from None
@@ -185,8 +185,8 @@ class FileSink:
         try:
             await self._through.close()
         except asyncio.CancelledError:
-            await self._hops.drain()
-            await self._hops.surely(self._file.close)  # the hop may have been cancelled before it began
+            await self._executor.drain()
+            await self._executor.run_uncancelled(self._file.close)  # the hop may have been cancelled before it began
             raise
         except OSError as error:
             raise self._failed("close", error) from None

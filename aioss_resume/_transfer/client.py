@@ -99,14 +99,14 @@ class Client:
             if granted is not None and not granted.done():
                 granted.set_result(None)
 
-        slot = self.slots.ask(wake)
+        slot = self.slots.request(wake)
         if slot.granted:
             return slot
         granted = asyncio.get_running_loop().create_future()
         try:
             await granted
         except asyncio.CancelledError:
-            slot.give_back()
+            slot.release()
             raise
         return slot
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from aioss_resume._core.retry import Attempts
 from aioss_resume._io.clock import Clock
-from aioss_resume._io.fetch import Tally
+from aioss_resume._io.fetch import RequestCounts
 from aioss_resume.errors import AiossError, ProtocolError, RequestError, ServiceError
 from aioss_resume.options import RetryPolicy
 
@@ -14,22 +14,22 @@ logger = logging.getLogger("aioss_resume")
 
 T = TypeVar("T")
 
-WORTH_TRYING_AGAIN = (RequestError, ProtocolError, ServiceError)
+RETRYABLE = (RequestError, ProtocolError, ServiceError)
 """What an attempt may end with and be followed by another; Attempts decides which of them are."""
 
 
-async def tried(call: Callable[[], Awaitable[T]], policy: RetryPolicy, clock: Clock, tally: Tally) -> T:
+async def with_retries(call: Callable[[], Awaitable[T]], policy: RetryPolicy, clock: Clock, counts: RequestCounts) -> T:
     """What the call returns, after as many attempts as the policy grants; or the last attempt's error."""
     attempts = Attempts(policy)
     while True:
         try:
             return await call()
-        except WORTH_TRYING_AGAIN as error:
-            await wait_or_raise(error, attempts, clock, tally)
+        except RETRYABLE as error:
+            await wait_or_raise(error, attempts, clock, counts)
 
 
 async def wait_or_raise(
-    error: AiossError, attempts: Attempts, clock: Clock, tally: Tally, *, progress: int = 0
+    error: AiossError, attempts: Attempts, clock: Clock, counts: RequestCounts, *, progress: int = 0
 ) -> None:
     """Wait until the next attempt, or raise what ended the last one."""
     wait = attempts.wait_after(error, progress=progress, chance=clock.chance())
@@ -37,6 +37,6 @@ async def wait_or_raise(
         if attempts.total > 1:
             error.add_note(f"after {attempts.total} attempts, the last {attempts.failed} of them without progress")
         raise error
-    tally.failed += 1
+    counts.failed += 1
     logger.warning("%s; trying again in %.1f s", error, wait)
     await clock.sleep(wait)

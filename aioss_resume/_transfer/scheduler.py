@@ -12,12 +12,12 @@ from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Done, Flight, Transfer
 from aioss_resume._core.window import Window
-from aioss_resume._io.fetch import Answer, Source, Tally
+from aioss_resume._io.fetch import AcceptedResponse, RequestCounts, Source
 from aioss_resume._io.storage import OUT_OF
-from aioss_resume._io.verify import holds
+from aioss_resume._io.verify import span_matches_disk
 from aioss_resume._io.write import PartFile
 from aioss_resume._transfer.client import Client
-from aioss_resume._transfer.span import Route, SpanFetch
+from aioss_resume._transfer.span import SpanContext, SpanFetch
 from aioss_resume.errors import LocalFileError, RequestError, plain
 from aioss_resume.options import (
     FLUSH_BYTES,
@@ -35,7 +35,7 @@ _LOOK_AGAIN_SECONDS = 0.1
 
 
 @dataclass(slots=True)
-class Fill:
+class SpanScheduler:
     """The filling of one part file.
 
     Attributes:
@@ -51,7 +51,7 @@ class Fill:
     part_file: PartFile
     window: Window
     policy: RetryPolicy
-    tally: Tally
+    counts: RequestCounts
     flush: Callable[[], Awaitable[None]] | None = None
     proven_bytes: int = 0
     _flying: int = 0
@@ -61,28 +61,28 @@ class Fill:
     _flush_due: asyncio.Event = field(default_factory=asyncio.Event)
     _flushed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def run(self, first: Flight | None, answer: Answer | None, slot: Slot | None) -> None:
+    async def run(self, first: Flight | None, response: AcceptedResponse | None, slot: Slot | None) -> None:
         """Fetch all that is missing.
 
         Args:
-            first, answer, slot: A flight that has its answer and its slot already; both are taken over.
+            first, response, slot: A flight that has its response and its slot already; both are taken over.
 
         Raises:
             AiossError: The one that ended it. What was written is in the transfer.
         """
         if first is not None and self._is_alone(first):
             assert slot is not None
-            await self._fly(first, slot, answer)  # no task is needed
+            await self._fly(first, slot, response)  # no task is needed
             return
         problem: BaseException | None = None
         try:
             async with anyio.create_task_group() as group:
                 if self.flush is not None:
                     group.start_soon(self._flush_now_and_then)
-                if self.transfer.doubtful:
+                if self.transfer.unproven:
                     group.start_soon(self._prove)
                 if first is not None and slot is not None:
-                    self._start(group, first, slot, answer)
+                    self._start(group, first, slot, response)
                 await self._claim_until_complete(group)
                 group.cancel_scope.cancel()  # the flusher
         except BaseExceptionGroup as errors:
@@ -102,19 +102,19 @@ class Fill:
                 self._changed.clear()
                 self._tick()
                 if asked is None and self._flying < self.window.limit and self._has_work():
-                    asked = self.client.slots.ask(self._changed.set)
+                    asked = self.client.slots.request(self._changed.set)
                 if asked is not None and asked.granted:
                     slot, asked = asked, None
                     flight = self.transfer.claim() or self.transfer.claim_share(self.client.clock.now())
                     if flight is None:
-                        slot.give_back()
+                        slot.release()
                     else:
                         self._start(group, flight, slot)
                         continue
                 await self._wait_for_change()
         finally:
             if asked is not None:
-                asked.give_back()
+                asked.release()
 
     def _has_work(self) -> bool:
         return self.transfer.has_waiting or self.transfer.can_share(self.client.clock.now())
@@ -136,13 +136,13 @@ class Fill:
     def _note_trouble(self) -> None:
         self.window.trouble(self.client.clock.now())
 
-    def _start(self, group: TaskGroup, flight: Flight, slot: Slot, answer: Answer | None = None) -> None:
+    def _start(self, group: TaskGroup, flight: Flight, slot: Slot, response: AcceptedResponse | None = None) -> None:
         self._flying += 1
-        group.start_soon(self._fly_as_task, flight, slot, answer)
+        group.start_soon(self._fly_as_task, flight, slot, response)
 
-    async def _fly_as_task(self, flight: Flight, slot: Slot, answer: Answer | None) -> None:
+    async def _fly_as_task(self, flight: Flight, slot: Slot, response: AcceptedResponse | None) -> None:
         try:
-            await self._fly(flight, slot, answer)
+            await self._fly(flight, slot, response)
         except (LocalFileError, RequestError) as error:
             if not self._fewer_may_do(error):
                 raise
@@ -158,30 +158,30 @@ class Fill:
         logger.warning("%s; going on with %d requests at once", error, self.window.limit)
         return True
 
-    async def _fly(self, flight: Flight, slot: Slot, answer: Answer | None) -> None:
-        route = Route(
+    async def _fly(self, flight: Flight, slot: Slot, response: AcceptedResponse | None) -> None:
+        context = SpanContext(
             source=self.source,
             pinned=self.pinned,
             open_sink=self.part_file.open_at,
             policy=self.policy,
             clock=self.client.clock,
             keep_pace=self.client.keep_pace,
-            tally=self.tally,
+            counts=self.counts,
             on_written=self._count,
             on_answered=self.transfer.note_latency,
             on_trouble=self._note_trouble,
             write_size=self.client.write_size,
         )
         try:
-            await SpanFetch(route, flight).run(answer)
+            await SpanFetch(context, flight).run(response)
         finally:
             self.transfer.land(flight, self.client.clock.now())
-            slot.give_back()
+            slot.release()
 
     async def _prove(self) -> None:
         """Read the kept spans back; what does not hold is fetched again."""
-        for span in self.transfer.doubtful:
-            found = await self._holds(span)
+        for span in self.transfer.unproven:
+            found = await self._matches_disk(span)
             if found:
                 self.proven_bytes += span.stop - span.start
             else:
@@ -191,14 +191,14 @@ class Fill:
                     span.start,
                     span.stop,
                 )
-            self.transfer.prove(span, holds=found)
+            self.transfer.prove(span, matches=found)
             self._changed.set()
 
-    async def _holds(self, span: Done) -> bool:
+    async def _matches_disk(self, span: Done) -> bool:
         path, threads, storage = self.part_file.path, self.client.threads, self.client.storage
         while True:
             try:
-                return await holds(path, span, threads, storage, name=self.source.name)
+                return await span_matches_disk(path, span, threads, storage, name=self.source.name)
             except LocalFileError as error:
                 if not self._fewer_may_do(error):
                     raise

@@ -11,15 +11,15 @@ from aioss_resume._core.ranges import Range
 from aioss_resume._core.retry import Attempts
 from aioss_resume._core.transfer import Flight
 from aioss_resume._io.clock import Clock
-from aioss_resume._io.fetch import Answer, Source, Tally
+from aioss_resume._io.fetch import AcceptedResponse, RequestCounts, Source
 from aioss_resume._io.write import Sink
-from aioss_resume._transfer.retrying import WORTH_TRYING_AGAIN, wait_or_raise
+from aioss_resume._transfer.retrying import RETRYABLE, wait_or_raise
 from aioss_resume.errors import ServerFaultError, ThrottledError
 from aioss_resume.options import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class SpanContext:
     """What all spans of one transfer have in common.
 
     Attributes:
@@ -28,7 +28,7 @@ class Route:
         open_sink: Where they go: from an offset on, behind bytes of that CRC-64.
         policy: How often each is tried.
         keep_pace: Awaited after each write, with its length in bytes.
-        tally: Counts the requests.
+        counts: Counts the requests.
         on_written: Awaited after each write, with its length in bytes; it may make the span wait.
         on_answered: Called with the seconds until a request was answered.
         on_trouble: Called when OSS throttles, or fails.
@@ -41,7 +41,7 @@ class Route:
     policy: RetryPolicy
     clock: Clock
     keep_pace: Callable[[int], Awaitable[None]]
-    tally: Tally
+    counts: RequestCounts
     on_written: Callable[[int], Awaitable[None]]
     on_answered: Callable[[float], None]
     on_trouble: Callable[[], None]
@@ -51,68 +51,68 @@ class Route:
 class SpanFetch:
     """The fetching of one flight's bytes. When it ends, however it ends, nothing writes for it any more."""
 
-    def __init__(self, route: Route, flight: Flight) -> None:
-        self._route = route
+    def __init__(self, context: SpanContext, flight: Flight) -> None:
+        self._context = context
         self._flight = flight
         self._sink: Sink | None = None
-        self._buffer = memoryview(bytearray(min(route.write_size, flight.remaining)))
+        self._buffer = memoryview(bytearray(min(context.write_size, flight.remaining)))
         self._buffer_start = flight.offset  # the offset of its first byte
 
-    async def run(self, answer: Answer | None = None) -> None:
+    async def run(self, response: AcceptedResponse | None = None) -> None:
         """Fetch until the flight is complete.
 
         Args:
-            answer: One that was opened for this flight already; it is closed here.
+            response: One that was opened for this flight already; it is closed here.
 
         Raises:
             AiossError: What ended the last attempt. What was written is in the flight.
         """
         flight = self._flight
         try:
-            self._sink = await self._route.open_sink(flight.offset, EMPTY)
+            self._sink = await self._context.open_sink(flight.offset, EMPTY)
             with CancelScope() as scope:
                 flight.interrupt = scope.cancel
-                await self._through_retries(answer)
+                await self._through_retries(response)
             if flight.stop == flight.reach:  # interrupted: the rest was given to another flight
                 await self._write()
         finally:
             flight.interrupt = None
-            if answer is not None:
-                answer.close()
+            if response is not None:
+                response.close()
             if self._sink is not None:
                 await self._sink.close()
 
-    async def _through_retries(self, answer: Answer | None) -> None:
-        route, flight = self._route, self._flight
-        attempts = Attempts(route.policy)
+    async def _through_retries(self, response: AcceptedResponse | None) -> None:
+        context, flight = self._context, self._flight
+        attempts = Attempts(context.policy)
         while not flight.is_complete:
             before = flight.offset
             try:
-                await self._attempt(answer)
-            except WORTH_TRYING_AGAIN as error:
+                await self._attempt(response)
+            except RETRYABLE as error:
                 if isinstance(error, ThrottledError | ServerFaultError):
-                    route.on_trouble()
+                    context.on_trouble()
                 await self._write()  # what came before the cut
-                await wait_or_raise(error, attempts, route.clock, route.tally, progress=flight.offset - before)
-            answer = None
+                await wait_or_raise(error, attempts, context.clock, context.counts, progress=flight.offset - before)
+            response = None
 
-    async def _attempt(self, answer: Answer | None) -> None:
-        route, flight = self._route, self._flight
-        began = route.clock.now()
+    async def _attempt(self, response: AcceptedResponse | None) -> None:
+        context, flight = self._context, self._flight
+        began = context.clock.now()
         flight.begin(began)
-        if answer is None:
-            answer = await route.source.open_range(Range(flight.offset, flight.stop), route.pinned)
-            route.on_answered(route.clock.now() - began)
+        if response is None:
+            response = await context.source.open_range(Range(flight.offset, flight.stop), context.pinned)
+            context.on_answered(context.clock.now() - began)
         try:
             while flight.remaining:
                 self._buffer_start = flight.offset
-                await answer.fill(self._buffer[: flight.remaining], flight.receive)
+                await response.fill(self._buffer[: flight.remaining], flight.receive)
                 received = flight.reach - flight.offset
                 await self._write()
-                await route.keep_pace(received)
-                flight.wait(route.clock.now())
+                await context.keep_pace(received)
+                flight.wait(context.clock.now())
         finally:
-            answer.close()  # not read to its end when the flight was shortened: then the connection is closed too
+            response.close()  # not read to its end when the flight was shortened: then the connection is closed too
 
     async def _write(self) -> None:
         """Write what was received; the flight knows of it even when this is cancelled."""
@@ -125,4 +125,4 @@ class SpanFetch:
             await self._sink.write([self._buffer[before - self._buffer_start : flight.reach - self._buffer_start]])
         finally:
             flight.write(self._sink.offset, self._sink.crc64)
-        await self._route.on_written(flight.offset - before)
+        await self._context.on_written(flight.offset - before)

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume._core.paths import checkpoint_name, lock_name, part_name, passing_name
+from aioss_resume._core.paths import checkpoint_name, lock_name, part_name, temporary_name
 from aioss_resume.errors import ObjectName
 
 LINUX_NAME_MAX = 255
@@ -34,7 +34,7 @@ def all_names(destination_name):
 @example("\udcff" * 300)
 @given(names | st.integers(1, 255).map(lambda n: "文" * n) | st.integers(1, 255).map(lambda n: "a" * n + "😀" * 60))
 def test_names_are_hidden_short_and_utf8_for_any_destination(destination_name):
-    for name in (*all_names(destination_name), passing_name(destination_name, "token")):
+    for name in (*all_names(destination_name), temporary_name(destination_name, "token")):
         assert (
             len(name.encode("utf-8")) + len(".mode") <= LINUX_NAME_MAX
         )  # what is written beside it has its name and more
@@ -110,6 +110,6 @@ def test_lock_is_one_for_all_objects_of_a_destination():
     assert lock_name("f") == lock_name("f")
 
 
-def test_passing_name_is_a_part_files_and_another_one_for_each_token():
-    assert passing_name("report", "one") == ".report.one.part"
-    assert passing_name("report", "two") == ".report.two.part"
+def test_temporary_name_is_a_part_files_and_another_one_for_each_token():
+    assert temporary_name("report", "one") == ".report.one.part"
+    assert temporary_name("report", "two") == ".report.two.part"

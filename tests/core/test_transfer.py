@@ -59,7 +59,7 @@ class Histories(RuleBasedStateMachine):
     @rule(most=st.none() | st.integers(1, MiB))
     def claim(self, most):
         taken = bytearray(self.is_written)
-        for each in [*self.flights, *self.transfer.doubtful]:
+        for each in [*self.flights, *self.transfer.unproven]:
             taken[each.start : each.stop] = b"\1" * (each.stop - each.start)
         had_waiting = self.transfer.has_waiting
         flight = self.transfer.claim(most)
@@ -129,12 +129,12 @@ class Histories(RuleBasedStateMachine):
         assert (victim in self.interrupted) or victim.remaining > 0
         self.took_off(flight)
 
-    @precondition(lambda self: self.transfer.doubtful)
+    @precondition(lambda self: self.transfer.unproven)
     @rule(data=st.data())
     def prove(self, data):
-        span = data.draw(st.sampled_from(self.transfer.doubtful))
+        span = data.draw(st.sampled_from(self.transfer.unproven))
         holds = crc64(self.disk[span.start : span.stop]) == span.crc64
-        self.transfer.prove(span, holds=holds)
+        self.transfer.prove(span, matches=holds)
         if not holds:
             self.is_written[span.start : span.stop] = bytes(span.stop - span.start)
 
@@ -167,7 +167,7 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def the_whole_object_is_covered_once(self):
         transfer = self.transfer
-        pieces = [*transfer._waiting, *transfer._flying, *transfer._doubtful, *transfer._done]
+        pieces = [*transfer._waiting, *transfer._flying, *transfer._unproven, *transfer._done]
         edge = 0
         for piece in sorted(pieces, key=lambda piece: (piece.start, piece.stop)):
             assert piece.start == edge
@@ -193,7 +193,7 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def complete_means_the_object_is_there(self):
-        assert self.transfer.is_complete == (not (self.transfer.has_waiting or self.flights or self.transfer.doubtful))
+        assert self.transfer.is_complete == (not (self.transfer.has_waiting or self.flights or self.transfer.unproven))
         if self.transfer.is_complete:
             assert self.transfer.crc64 == crc64(CONTENT[: self.size])
             assert self.disk == CONTENT[: self.size]
@@ -203,9 +203,9 @@ class Histories(RuleBasedStateMachine):
             return
         while self.flights:
             self.transfer.land(self.flights.pop(), self.now)
-        for span in self.transfer.doubtful:
+        for span in self.transfer.unproven:
             holds = crc64(self.disk[span.start : span.stop]) == span.crc64
-            self.transfer.prove(span, holds=holds)
+            self.transfer.prove(span, matches=holds)
             if not holds:
                 self.is_written[span.start : span.stop] = bytes(span.stop - span.start)
         while flight := self.transfer.claim():
@@ -235,7 +235,7 @@ def test_nothing_is_claimed_of_what_was_kept():
     assert flight is not None
     assert (flight.start, flight.stop) == (10, 20)
     assert transfer.claim() is None
-    assert (transfer.consumed, transfer.kept_bytes, transfer.doubtful) == (20, 20, tuple(kept))
+    assert (transfer.consumed, transfer.kept_bytes, transfer.unproven) == (20, 20, tuple(kept))
 
 
 def test_neighbours_that_wait_again_are_one_request():
@@ -293,7 +293,7 @@ def test_kept_bytes_are_not_complete_until_they_are_proven():
     span = Done(0, MiB, crc64(CONTENT))
     transfer = Transfer(MiB, part_size=MiB, kept=[span])
     assert not transfer.is_complete
-    transfer.prove(span, holds=True)
+    transfer.prove(span, matches=True)
     assert transfer.crc64 == crc64(CONTENT)
 
 

@@ -22,7 +22,7 @@ from aioss_resume._core.paths import checkpoint_name, part_name
 from aioss_resume._core.transfer import Done
 from aioss_resume._io.flush import CheckpointFile
 from aioss_resume._io.threads import Threads
-from aioss_resume._io.verify import holds
+from aioss_resume._io.verify import span_matches_disk
 from aioss_resume._io.write import PartFile
 from aioss_resume.errors import ObjectName
 
@@ -39,7 +39,7 @@ class Inline(Threads):
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return call(*args, **kwargs)
 
-    async def surely(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run_uncancelled(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return call(*args, **kwargs)
 
     def submit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
@@ -212,7 +212,7 @@ def _kept(recorded: Recorded, disk: Disk) -> list[tuple[Done, bytes | None]]:
     data = disk.read(part.path)
     assert data is not None
     return [
-        (span, data[span.start : span.stop] if _driven(holds(part.path, span, threads, disk)) else None)
+        (span, data[span.start : span.stop] if _driven(span_matches_disk(part.path, span, threads, disk)) else None)
         for span in checkpoint.spans
     ]
 

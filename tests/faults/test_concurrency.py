@@ -399,7 +399,7 @@ async def test_X10_a_process_that_begins_at_the_same_time_is_waited_for(
 ) -> None:
     put(oss)
     other = lock_of_another_process(path)
-    disk = BusyDisk(other.try_hold)
+    disk = BusyDisk(other.try_lock)
     task = asyncio.create_task(onto(disk, bucket, path))
     assert await anyio.to_thread.run_sync(disk.has_refused.wait, 20)
     assert len(oss.requests) == 1

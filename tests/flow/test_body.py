@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from aioss_resume import Downloader
-from aioss_resume._io.body import _Lent, _Read, body_of
+from aioss_resume._io.body import _DirectBody, _ReaderBody, body_of
 from aioss_resume._io.clock import Clock
 from aioss_resume.testing import KiB, LocalOSS, MiB
 
@@ -118,14 +118,14 @@ async def received_twice(oss: LocalOSS, session: aiohttp.ClientSession, url: str
 async def test_a_plain_body_is_received_into_the_buffer_and_its_connection_kept(
     oss: LocalOSS, session: aiohttp.ClientSession, url: str
 ) -> None:
-    assert await received_twice(oss, session, url, SIZE) == [_Lent, _Lent]
+    assert await received_twice(oss, session, url, SIZE) == [_DirectBody, _DirectBody]
 
 
 async def test_any_other_body_is_read_by_aiohttp_and_its_connection_kept(
     oss: LocalOSS, session: aiohttp.ClientSession, url: str
 ) -> None:
     oss.faults.drop_header("Content-Length", times=2)
-    assert await received_twice(oss, session, url, None) == [_Read, _Read]
+    assert await received_twice(oss, session, url, None) == [_ReaderBody, _ReaderBody]
 
 
 async def test_no_byte_is_received_when_no_more_are_wanted(session: aiohttp.ClientSession, url: str) -> None:

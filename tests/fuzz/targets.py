@@ -13,7 +13,7 @@ from typing import Final
 from aioss_resume._core.answers import accept_range, accept_whole, refuse_redirect
 from aioss_resume._core.checkpoint import Unusable, decode, encode
 from aioss_resume._core.objects import ObjectMeta, http_date, read_crc64, read_http_date
-from aioss_resume._core.paths import NAME_MOST, checkpoint_name, lock_name, part_name, passing_name
+from aioss_resume._core.paths import NAME_MOST, checkpoint_name, lock_name, part_name, temporary_name
 from aioss_resume._core.ranges import Range, parse_content_range
 from aioss_resume._core.retry import Attempts, read_retry_after
 from aioss_resume._core.xml import read_error
@@ -139,7 +139,7 @@ def names(data: bytes) -> None:
     name, meta = ObjectName(bucket, key), ObjectMeta(key, len(data), etag=rest[:100], crc64=1, version_id=bucket)
     for found in (
         part_name(last, name, meta),
-        passing_name(last, "f" * 24),
+        temporary_name(last, "f" * 24),
         checkpoint_name(f"/a/directory/{last}", name, key or None),
         lock_name(last),
     ):

@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from aioss_resume._io.lock import PathLock
 lock = PathLock(Path(sys.argv[1]))
-print(lock.try_hold(), flush=True)
+print(lock.try_lock(), flush=True)
 sys.stdin.readline()
 lock.release()
 """
@@ -58,13 +58,13 @@ class Meanwhile(Storage):
 @pytest.mark.parametrize("make", [PathLock, of_another_process])
 def test_one_holds_and_the_other_does_not_until_it_is_released(path: Path, make: Callable[[Path], PathLock]) -> None:
     one, other = PathLock(path), make(path)
-    assert one.try_hold()
-    assert not other.try_hold()
+    assert one.try_lock()
+    assert not other.try_lock()
     assert (one.is_held, other.is_held) == (True, False)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     one.release()
     assert not path.exists()
-    assert other.try_hold()
+    assert other.try_lock()
     other.release()
     assert not one.is_held
     assert not path.exists()
@@ -72,50 +72,50 @@ def test_one_holds_and_the_other_does_not_until_it_is_released(path: Path, make:
 
 def test_a_claim_keeps_others_of_this_process_away_and_makes_no_file(path: Path) -> None:
     one, other = PathLock(path), PathLock(path)
-    assert one.claim()
-    assert one.claim()
-    assert not other.claim()
-    assert not other.try_hold()
+    assert one.reserve()
+    assert one.reserve()
+    assert not other.reserve()
+    assert not other.try_lock()
     other.release()  # takes nothing from whom it belongs to
-    assert not other.claim()
+    assert not other.reserve()
     assert not one.is_held
     assert not path.exists()
-    assert one.try_hold()
+    assert one.try_lock()
     assert path.exists()
     one.release()
-    assert other.claim()
+    assert other.reserve()
     other.release()
 
 
 def test_what_another_process_holds_is_no_reason_to_give_up_a_claim(path: Path) -> None:
     lock, other = PathLock(path), of_another_process(path)
-    assert lock.claim()
-    assert other.try_hold()
-    assert not lock.try_hold()
-    assert not PathLock(path).claim()
+    assert lock.reserve()
+    assert other.try_lock()
+    assert not lock.try_lock()
+    assert not PathLock(path).reserve()
     other.release()
-    assert lock.try_hold()
+    assert lock.try_lock()
     lock.release()
 
 
 def test_without_a_claim_a_try_that_fails_leaves_none(path: Path) -> None:
     other = of_another_process(path)
-    assert other.try_hold()
-    assert not PathLock(path).try_hold()
+    assert other.try_lock()
+    assert not PathLock(path).try_lock()
     other.release()
     lock = PathLock(path)
-    assert lock.claim()
+    assert lock.reserve()
     lock.release()
 
 
 def test_a_forked_child_has_none_of_its_parents_claims(path: Path) -> None:
     lock = PathLock(path)
-    assert lock.claim()
+    assert lock.reserve()
     child = os.fork()
     if not child:
-        os._exit(0 if PathLock(path).claim() else 1)
+        os._exit(0 if PathLock(path).reserve() else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert not PathLock(path).claim()
+    assert not PathLock(path).reserve()
     lock.release()
 
 
@@ -127,7 +127,7 @@ def test_another_process_holds_it_until_it_lets_go_or_dies(path: Path, end: str)
         assert child.stdout is not None
         assert child.stdout.readline() == "True\n"
         lock = PathLock(path)
-        assert not lock.try_hold()
+        assert not lock.try_lock()
         assert path.exists()
         if end == "killed":
             child.kill()
@@ -136,32 +136,32 @@ def test_another_process_holds_it_until_it_lets_go_or_dies(path: Path, end: str)
             child.stdin.flush()
         child.wait()
     assert path.exists() == (end == "killed")
-    assert lock.try_hold()
+    assert lock.try_lock()
     lock.release()
 
 
 def test_a_lock_file_removed_by_its_last_holder_locks_nothing(path: Path) -> None:
     last = of_another_process(path)
-    assert last.try_hold()
+    assert last.try_lock()
     late, third = PathLock(path, Meanwhile(last.release)), of_another_process(path)
-    assert late.try_hold()
+    assert late.try_lock()
     assert path.exists()
-    assert not third.try_hold()
+    assert not third.try_lock()
     late.release()
-    assert third.try_hold()
+    assert third.try_lock()
     third.release()
 
 
 def test_a_lock_file_that_another_has_made_anew_meanwhile_is_the_others(path: Path) -> None:
     last, quick = of_another_process(path), of_another_process(path)
-    assert last.try_hold()
+    assert last.try_lock()
 
     def passes_on() -> None:
         last.release()
-        assert quick.try_hold()
+        assert quick.try_lock()
 
     late = PathLock(path, Meanwhile(passes_on))
-    assert not late.try_hold()
+    assert not late.try_lock()
     assert quick.is_held
     quick.release()
 
@@ -169,7 +169,7 @@ def test_a_lock_file_that_another_has_made_anew_meanwhile_is_the_others(path: Pa
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK])
 def test_where_locks_do_not_exist_everyone_holds(path: Path, number: int) -> None:
     locks = [make(path, FailingLocks(number)) for make in (PathLock, of_another_process)]
-    assert [lock.try_hold() for lock in locks] == [True, True]
+    assert [lock.try_lock() for lock in locks] == [True, True]
     for lock in locks:
         lock.release()
     assert not path.exists()
@@ -180,7 +180,7 @@ def test_another_error_of_locking_is_raised_and_nothing_stays_open(path: Path, n
     before = os.listdir("/proc/self/fd")
     lock = PathLock(path, FailingLocks(number))
     with pytest.raises(OSError) as caught:
-        lock.try_hold()
+        lock.try_lock()
     assert caught.value.errno == number
     assert not lock.is_held
     assert os.listdir("/proc/self/fd") == before
@@ -189,14 +189,14 @@ def test_another_error_of_locking_is_raised_and_nothing_stays_open(path: Path, n
 def test_a_link_that_was_planted_is_not_followed(path: Path, tmp_path: Path) -> None:
     path.symlink_to(tmp_path / "victim")
     with pytest.raises(OSError) as caught:
-        PathLock(path).try_hold()
+        PathLock(path).try_lock()
     assert caught.value.errno == errno.ELOOP
     assert not (tmp_path / "victim").exists()
 
 
 def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        PathLock(tmp_path / "missing" / "lock").try_hold()
+        PathLock(tmp_path / "missing" / "lock").try_lock()
 
 
 def test_releasing_what_is_not_held_touches_nothing(path: Path) -> None:
@@ -209,7 +209,7 @@ def test_releasing_what_is_not_held_touches_nothing(path: Path) -> None:
 
 def test_a_lock_file_that_somebody_removed_can_be_released(path: Path) -> None:
     lock = PathLock(path)
-    assert lock.try_hold()
+    assert lock.try_lock()
     path.unlink()
     lock.release()
     assert not lock.is_held

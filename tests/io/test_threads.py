@@ -1,4 +1,4 @@
-"""Hops to threads that never outlive the task that made them."""
+"""FileExecutor to threads that never outlive the task that made them."""
 
 import asyncio
 import gc
@@ -7,7 +7,7 @@ import threading
 import anyio
 import pytest
 
-from aioss_resume._io.threads import Hops, Lane, Threads
+from aioss_resume._io.threads import FileExecutor, SerialQueue, Threads
 
 pytestmark = pytest.mark.anyio
 
@@ -49,7 +49,7 @@ async def test_a_call_runs_in_a_thread_of_ours_and_its_result_and_error_come_bac
     with pytest.raises(ZeroDivisionError):
         await threads.run(lambda: 1 // 0)
     with pytest.raises(ZeroDivisionError):
-        await threads.surely(lambda: 1 // 0)
+        await threads.run_uncancelled(lambda: 1 // 0)
 
 
 async def test_an_error_that_was_raised_is_not_reported_as_lost(threads: Threads) -> None:
@@ -61,7 +61,7 @@ async def test_an_error_that_was_raised_is_not_reported_as_lost(threads: Threads
         held()
         raise OSError(28, "full")
 
-    for way in (threads.surely, threads.run):
+    for way in (threads.run_uncancelled, threads.run):
         task = asyncio.ensure_future(way(fail))
         await held.has_begun()
         if way == threads.run:
@@ -122,7 +122,7 @@ async def test_run_cancelled_before_its_call_begins_never_makes_it(threads: Thre
 async def test_surely_makes_the_call_even_when_cancelled_before_it_begins(threads: Threads, times: int) -> None:
     busy, made = Held(), []
     fill(threads, busy)
-    task = asyncio.ensure_future(threads.surely(made.append, 1))
+    task = asyncio.ensure_future(threads.run_uncancelled(made.append, 1))
     await turns()
     for _ in range(times):
         task.cancel()
@@ -134,7 +134,7 @@ async def test_surely_makes_the_call_even_when_cancelled_before_it_begins(thread
     assert made == [1]
 
 
-@pytest.mark.parametrize("way", ["run", "surely"])
+@pytest.mark.parametrize("way", ["run", "run_uncancelled"])
 async def test_a_scope_of_anyio_that_is_cancelled_is_obeyed_after_the_call(threads: Threads, way: str) -> None:
     held = Held()
     async with anyio.create_task_group() as group:
@@ -193,11 +193,11 @@ async def test_close_cancelled_still_waits_for_the_threads_and_says_so(threads: 
 
 
 async def test_drain_waits_for_the_last_hop_however_often_cancelled(threads: Threads) -> None:
-    held, hops = Held(), Hops(threads, Lane(threads))
-    await hops.drain()
-    hops.submit(held)
+    held, executor = Held(), FileExecutor(threads, SerialQueue(threads))
+    await executor.drain()
+    executor.submit(held)
     await held.has_begun()
-    task = asyncio.ensure_future(hops.drain())
+    task = asyncio.ensure_future(executor.drain())
     for _ in range(3):
         await turns()
         task.cancel()
@@ -208,7 +208,7 @@ async def test_drain_waits_for_the_last_hop_however_often_cancelled(threads: Thr
 
 
 async def test_the_calls_of_a_lane_are_made_one_behind_the_other(threads: Threads) -> None:
-    lane = Lane(threads)
+    queue = SerialQueue(threads)
     made: list[int] = []
     in_it = threading.Lock()
 
@@ -218,22 +218,22 @@ async def test_the_calls_of_a_lane_are_made_one_behind_the_other(threads: Thread
         in_it.release()
         return number
 
-    everyone = [asyncio.wrap_future(lane.submit(call, number)) for number in range(100)]
+    everyone = [asyncio.wrap_future(queue.submit(call, number)) for number in range(100)]
     assert await asyncio.gather(*everyone) == made == list(range(100))
 
 
 async def test_an_error_in_a_lane_is_its_calls_alone(threads: Threads) -> None:
-    lane = Lane(threads)
-    fails, succeeds = lane.submit(lambda: 1 // 0), lane.submit(max, 3, 5)
+    queue = SerialQueue(threads)
+    fails, succeeds = queue.submit(lambda: 1 // 0), queue.submit(max, 3, 5)
     with pytest.raises(ZeroDivisionError):
         await asyncio.wrap_future(fails)
     assert await asyncio.wrap_future(succeeds) == 5
 
 
 async def test_a_call_of_a_lane_that_is_cancelled_while_it_waits_is_never_made(threads: Threads) -> None:
-    lane, held, other = Lane(threads), Held(), Held()
+    queue, held, other = SerialQueue(threads), Held(), Held()
     other.may_end.set()
-    first, second, third = lane.submit(held), lane.submit(other), lane.submit(int)
+    first, second, third = queue.submit(held), queue.submit(other), queue.submit(int)
     await held.has_begun()
     assert second.cancel()
     held.may_end.set()
@@ -243,8 +243,8 @@ async def test_a_call_of_a_lane_that_is_cancelled_while_it_waits_is_never_made(t
 
 
 async def test_a_lane_whose_call_hangs_keeps_one_thread_from_the_others(threads: Threads) -> None:
-    lane, held = Lane(threads), Held()
-    everyone = [lane.submit(held)] + [lane.submit(held.may_end.wait, 20) for _ in range(20)]
+    queue, held = SerialQueue(threads), Held()
+    everyone = [queue.submit(held)] + [queue.submit(held.may_end.wait, 20) for _ in range(20)]
     await held.has_begun()
     with anyio.fail_after(20):
         assert await threads.run(int) == 0
@@ -253,37 +253,37 @@ async def test_a_lane_whose_call_hangs_keeps_one_thread_from_the_others(threads:
 
 
 async def test_a_lane_that_is_never_empty_lets_others_have_their_turn(threads: Threads) -> None:
-    lane, held, last = Lane(threads), Held(), Held()
+    queue, held, last = SerialQueue(threads), Held(), Held()
     made: list[str] = []
-    lane.submit(held)
+    queue.submit(held)
     await held.has_begun()
     for _ in range(3):  # the other threads
         threads.submit(last.may_end.wait, 20)
-    everyone = [lane.submit(made.append, "lane") for _ in range(50)]
+    everyone = [queue.submit(made.append, "queue") for _ in range(50)]
     other = threads.submit(made.append, "other")
     held.may_end.set()
     await asyncio.wait([asyncio.wrap_future(each) for each in (*everyone, other)])
     last.may_end.set()
-    assert made.count("lane") == 50
+    assert made.count("queue") == 50
     assert made.index("other") < 10
 
 
 async def test_a_lane_goes_on_from_rest(threads: Threads) -> None:
-    lane = Lane(threads)
+    queue = SerialQueue(threads)
     for _ in range(3):
-        assert await asyncio.wrap_future(lane.submit(int)) == 0
-        await threads.close()  # it waits until the lane has come to rest too
+        assert await asyncio.wrap_future(queue.submit(int)) == 0
+        await threads.close()  # it waits until the queue has come to rest too
 
 
 async def test_a_lane_that_gets_no_thread_makes_no_call_and_goes_on_later(threads: Threads) -> None:
-    lane, held = Lane(threads), Held()
+    queue, held = SerialQueue(threads), Held()
     await threads.run(int)
     assert threads._pool is not None
     threads._pool.shutdown()  # as when the system grants no thread: submit() raises RuntimeError
     with pytest.raises(RuntimeError):
-        lane.submit(held)
+        queue.submit(held)
     await threads.close()
-    assert await asyncio.wrap_future(lane.submit(int)) == 0
+    assert await asyncio.wrap_future(queue.submit(int)) == 0
     assert not held.begun.is_set()
 
 

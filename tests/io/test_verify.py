@@ -9,7 +9,7 @@ from told_storage import SparingStorage, ToldStorage
 from aioss_resume._core.crc64 import crc64
 from aioss_resume._core.transfer import Done
 from aioss_resume._io.threads import Threads
-from aioss_resume._io.verify import crc64_of_file, holds
+from aioss_resume._io.verify import crc64_of_file, span_matches_disk
 from aioss_resume.testing import GeneratedContent, MiB
 
 pytestmark = pytest.mark.anyio
@@ -27,9 +27,9 @@ def path(tmp_path: Path) -> Path:
 
 
 async def test_a_span_that_is_as_it_was_written_holds(path: Path, threads: Threads) -> None:
-    assert await holds(path, SPAN, threads)
-    assert await holds(path, Done(0, SIZE, crc64(BYTES)), threads)
-    assert await holds(path, Done(SIZE - 1, SIZE, crc64(BYTES[-1:])), threads)
+    assert await span_matches_disk(path, SPAN, threads)
+    assert await span_matches_disk(path, Done(0, SIZE, crc64(BYTES)), threads)
+    assert await span_matches_disk(path, Done(SIZE - 1, SIZE, crc64(BYTES[-1:])), threads)
 
 
 @pytest.mark.parametrize("offset", [SPAN.start, 2 * MiB, SPAN.stop - 1])
@@ -37,7 +37,7 @@ async def test_a_span_with_one_bit_flipped_does_not_hold(path: Path, threads: Th
     damaged = bytearray(BYTES)
     damaged[offset] ^= 1
     path.write_bytes(damaged)
-    assert not await holds(path, SPAN, threads)
+    assert not await span_matches_disk(path, SPAN, threads)
 
 
 @pytest.mark.parametrize("offset", [0, SPAN.start - 1, SPAN.stop])
@@ -45,7 +45,7 @@ async def test_damage_outside_a_span_is_not_its_own(path: Path, threads: Threads
     damaged = bytearray(BYTES)
     damaged[offset] ^= 1
     path.write_bytes(damaged)
-    assert await holds(path, SPAN, threads)
+    assert await span_matches_disk(path, SPAN, threads)
 
 
 @pytest.mark.parametrize("size", [0, SPAN.start, SPAN.stop - 1])
@@ -53,23 +53,23 @@ async def test_a_span_that_the_file_ends_within_or_before_does_not_hold(
     path: Path, threads: Threads, size: int
 ) -> None:
     os.truncate(path, size)
-    assert not await holds(path, SPAN, threads)
+    assert not await span_matches_disk(path, SPAN, threads)
 
 
 async def test_what_is_missing_or_a_directory_holds_nothing(tmp_path: Path, threads: Threads) -> None:
-    assert not await holds(tmp_path / "missing", SPAN, threads)
-    assert not await holds(tmp_path, SPAN, threads)
+    assert not await span_matches_disk(tmp_path / "missing", SPAN, threads)
+    assert not await span_matches_disk(tmp_path, SPAN, threads)
 
 
 async def test_what_cannot_be_read_does_not_hold(path: Path, threads: Threads) -> None:
     storage = ToldStorage()
-    assert await holds(path, SPAN, threads, storage)
+    assert await span_matches_disk(path, SPAN, threads, storage)
     for number in range(len(storage.calls) - 1):  # all but the last, which closes
-        assert not await holds(path, SPAN, threads, ToldStorage(number, OSError(5, "bad sector")))
+        assert not await span_matches_disk(path, SPAN, threads, ToldStorage(number, OSError(5, "bad sector")))
 
 
 async def test_reads_that_bring_less_than_was_asked_for_are_gone_on_with(path: Path, threads: Threads) -> None:
-    assert await holds(path, SPAN, threads, SparingStorage(100_003))
+    assert await span_matches_disk(path, SPAN, threads, SparingStorage(100_003))
 
 
 async def test_the_crc64_of_a_whole_file(path: Path, threads: Threads) -> None:
@@ -83,7 +83,7 @@ async def test_a_file_longer_than_one_hop(tmp_path: Path, threads: Threads) -> N
     whole = content.read(0, content.size)
     (tmp_path / "large").write_bytes(whole)
     assert await crc64_of_file(tmp_path / "large", content.size, threads) == content.crc64
-    assert await holds(tmp_path / "large", Done(5, 17 * MiB, crc64(whole[5:])), threads)
+    assert await span_matches_disk(tmp_path / "large", Done(5, 17 * MiB, crc64(whole[5:])), threads)
 
 
 @pytest.mark.parametrize("size", [0, SIZE - 1, SIZE + 1])

@@ -18,7 +18,7 @@ import oss2
 
 import aioss_resume
 from aioss_resume._io.clock import Clock
-from aioss_resume._io.file_thread import Errands
+from aioss_resume._io.file_thread import FileThread
 from aioss_resume._io.threads import Threads
 
 _PR_SET_PTRACER = 0x59616D61
@@ -32,12 +32,12 @@ class SameNames(Clock):
         return "0"
 
 
-class InThePool(Errands):
-    """Errands that the pool's thread does."""
+class InThePool(FileThread):
+    """FileThread that the pool's thread does."""
 
     def __init__(self, threads: Threads) -> None:
         super().__init__()
-        self.run, self.surely = threads.run, threads.surely  # type: ignore[method-assign]
+        self.run, self.run_uncancelled = threads.run, threads.run_uncancelled  # type: ignore[method-assign]
 
 
 async def download(endpoint: str, path: str, keywords: Any) -> object:
