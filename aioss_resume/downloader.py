@@ -1,27 +1,35 @@
-"""Downloader: one session, one signer, one set of limits. Its methods only call the use cases."""
+"""Downloader and download(): the front door. Its methods check their arguments and call the use cases."""
 
 import asyncio
+import difflib
 import errno
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Any, Final, Self, TypeVar, Unpack
+from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import aiohttp
+from anyio import CancelScope
 from oss2 import defaults as oss2_defaults
 
 from aioss_resume._core.objects import ObjectMeta
+from aioss_resume._file.disk import USE_STREAM
 from aioss_resume._file.download import Download
-from aioss_resume._file.sharing import share
+from aioss_resume._file.sharing import Wish, share
 from aioss_resume._file.sync import sync
+from aioss_resume._io.cancellation import wait_uncancelled
 from aioss_resume._io.fetch import RequestCounts, Source
+from aioss_resume._io.resolve import NOT_REGULAR, is_system_path
+from aioss_resume._io.session import check_netrc, check_session
 from aioss_resume._io.sign import check_bucket
 from aioss_resume._io.storage import STORAGE
 from aioss_resume._transfer.client import Client
 from aioss_resume._transfer.retrying import with_retries
-from aioss_resume.errors import ConfigError, ObjectName, local_file_error
+from aioss_resume.errors import ConfigError, ObjectName, RequestError, local_file_error
 from aioss_resume.events import DownloadResult
 from aioss_resume.options import (
     CONCURRENCY_OF_ALL,
@@ -36,12 +44,23 @@ from aioss_resume.options import (
     checked_rate,
 )
 
-_KEY_MOST = 1023  # bytes of UTF-8. Source: OSS's object naming rules
+_KEY_MOST: Final = 1023  # bytes of UTF-8. Source: OSS's object naming rules
+
+_KEYWORDS: Final = tuple(field.name for field in fields(DownloadOptions))
+_OTHERS_KEYWORDS: Final = {
+    "num_threads": "concurrency",
+    "filename": "path",
+    "byte_range": "part_size",
+    "process": "params={'x-oss-process': ...}",
+    "versionId": "version_id",
+    "parallel_num": "concurrency",
+}
+# What oss2 and alibabacloud-oss-v2 call ours.
 
 F = TypeVar("F", bound=Callable[..., Any])  # Any: every signature
 
 
-def _with_the_keywords_spelt_out(function: F) -> F:
+def _with_explicit_keywords(function: F) -> F:
     """Let help() and editors show the keywords, which are written once, in DownloadOptions."""
     signature = inspect.signature(function)
     named = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
@@ -56,7 +75,9 @@ def _with_the_keywords_spelt_out(function: F) -> F:
 class Downloader:
     """Downloads from one bucket, over one session and under one set of limits.
 
-    Use it with `async with`, in one event loop; its methods may be called by any number of tasks of that loop.
+    Use it with `async with`, in one event loop; its methods may be called by any number of tasks of that loop. Leaving
+    the block ends what still runs through it: those calls raise RequestError, and what they wrote can be resumed. A
+    transfer that a caller of another Downloader has joined goes on.
 
     Args:
         bucket: An oss2.Bucket: its auth, endpoint, name, region, addressing, proxies, timeout and enable_crc count.
@@ -78,8 +99,7 @@ class Downloader:
         session: aiohttp.ClientSession | None = None,
     ) -> None:
         check_bucket(bucket)
-        if session is not None and not isinstance(session, aiohttp.ClientSession):
-            raise ConfigError(f"session must be an aiohttp.ClientSession or None, not {type(session).__name__}")
+        check_session(session)
         self._bucket = bucket
         self._concurrency = checked_concurrency(concurrency)
         self._rate = checked_rate(max_bytes_per_second)
@@ -87,47 +107,62 @@ class Downloader:
         self._storage = STORAGE
         self._client: Client | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._calls: set[CancelScope] = set()
+        self._all_calls_ended = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         if self._client is not None:
             raise ConfigError("this Downloader is in use already: enter it once, or make another")
-        self._loop = asyncio.get_running_loop()
-        self._client = Client(
-            self._bucket,
-            concurrency=self._concurrency,
-            max_bytes_per_second=self._rate,
-            session=self._session,
-            storage=self._storage,
+        self._enter(
+            Client(
+                concurrency=self._concurrency,
+                max_bytes_per_second=self._rate,
+                session=self._session,
+                storage=self._storage,
+            )
         )
-        self._client.lease()
+        if self._session is not None and self._session.trust_env:
+            host = urlsplit(self._bucket.endpoint).hostname or ""
+            try:
+                await self._open_client().threads.run(check_netrc, host)
+            except BaseException:
+                await self.__aexit__(None, None, None)
+                raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        client, self._client = self._entered(), None
+        client, self._client = self._open_client(), None
+        self._all_calls_ended.clear()
+        for scope in self._calls:
+            scope.cancel()
+        cancelled = await wait_uncancelled(lambda: not self._calls, self._all_calls_ended.wait)
         await client.end_lease()
+        if cancelled:
+            raise cancelled
 
     def __repr__(self) -> str:
         state = "open" if self._client is not None else "closed"
         return f"<Downloader of oss://{self._bucket.bucket_name}, {state}>"
 
-    @_with_the_keywords_spelt_out
+    @_with_explicit_keywords
     async def download(
         self, key: str, path: str | os.PathLike[str], **keywords: Unpack[DownloadKeywords]
     ) -> DownloadResult:
         """Download an object into a file; as `aioss_resume.download()`, within this Downloader's limits."""
-        client = self._entered()
-        options = DownloadOptions(**keywords)
+        client, options = self._open_client(), _options(keywords)
         if options.integrity == "require" and not self._bucket.enable_crc:
             raise ConfigError('integrity="require" contradicts the bucket\'s enable_crc=False')
         name = self._name(key)
-        destination = await _destination(client, path, name)
+        with self._call(name):
+            destination = await _destination(client, path, name)
+            origin = client.origin(self._bucket)
 
-        def make() -> Download:
-            return Download(client, name, destination, options, self._timeouts(options.timeouts))
+            def make() -> Download:
+                return Download(client, origin, name, destination, options, self._timeouts(options.timeouts))
 
-        return await share(client, name, destination, options, make)
+            return await share(Wish(client, self._bucket.endpoint, name, destination, options), make)
 
     async def sync(self, results: Iterable[DownloadResult]) -> None:
         """Have files that were downloaded with `fsync=False`, and their names, on the disk when this returns.
@@ -142,7 +177,9 @@ class Downloader:
             ConfigError: Something else is among them.
             LocalFileError: A file could not be synced, or is gone; all others are on the disk then, or as it says.
         """
-        await sync(self._entered(), results)
+        client = self._open_client()
+        with self._call(ObjectName(self._bucket.bucket_name, "")):
+            await sync(client, self._bucket.bucket_name, results)
 
     async def head(
         self,
@@ -162,12 +199,11 @@ class Downloader:
         Raises:
             AiossError: As `aioss_resume.download()`, less what concerns files.
         """
-        client, counts = self._entered(), RequestCounts()
+        client, counts, name = self._open_client(), RequestCounts(), self._name(key)
         source = Source(
             client.session,
-            client.signer,
-            client.bucket,
-            self._name(key),
+            client.origin(self._bucket),
+            name,
             version_id=version_id,
             headers=checked_headers(headers),
             params=checked_params(params),
@@ -175,18 +211,23 @@ class Downloader:
             clock=client.clock,
             counts=counts,
         )
-        slot = await client.slot()
-        try:
+        with self._call(name), await client.slot():
             return await with_retries(source.head, DEFAULT_RETRY, client.clock, counts)
-        finally:
-            slot.release()
 
-    def _entered(self) -> Client:
+    def _enter(self, client: Client) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._client = client
+        client.lease()
+
+    def _open_client(self) -> Client:
         if self._client is None:
             raise ConfigError("this Downloader is not open: use it within `async with`")
         if asyncio.get_running_loop() is not self._loop:
             raise ConfigError("this Downloader belongs to another event loop: make one in each")
         return self._client
+
+    def _call(self, name: ObjectName) -> "_Call":
+        return _Call(self, name)
 
     def _name(self, key: str) -> ObjectName:
         if not isinstance(key, str) or not key:
@@ -207,7 +248,40 @@ class Downloader:
         return Timeouts(connect=own, response=own, stall=own)
 
 
-@_with_the_keywords_spelt_out
+class _Call:
+    """The time of one call, which ends early when its Downloader is closed."""
+
+    def __init__(self, downloader: Downloader, name: ObjectName) -> None:
+        self._downloader = downloader
+        self._name = name
+        self._scope = CancelScope()
+
+    def __enter__(self) -> None:
+        self._scope.__enter__()
+        self._downloader._calls.add(self._scope)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        downloader = self._downloader
+        downloader._calls.discard(self._scope)
+        if not downloader._calls:
+            downloader._all_calls_ended.set()
+        is_over = self._scope.__exit__(kind, error, traceback)
+        if self._scope.cancelled_caught:
+            raise RequestError(
+                f"{self._name}: the Downloader was closed",
+                name=self._name,
+                hint="keep its `async with` block open until its calls have ended; what was written is kept",
+            ) from None
+        return is_over
+
+
+_shared: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Client]] = WeakKeyDictionary()
+# What concurrent calls of download() share, by event loop, as long as one of them runs.
+
+
+@_with_explicit_keywords
 async def download(
     bucket: Any, key: str, path: str | os.PathLike[str], **keywords: Unpack[DownloadKeywords]
 ) -> DownloadResult:
@@ -216,10 +290,13 @@ async def download(
     The file appears at `path` as a whole or not at all, and only when the CRC-64 of what was written equals the
     object's. What is there already stays until then. Missing directories are made.
 
+    Calls that run at the same time in one event loop share one session, one set of threads and one budget of 32
+    requests, whatever their buckets. A call with a larger `concurrency` raises that budget.
+
     Args:
         bucket: An oss2.Bucket: where, and as whom. Any: oss2 has no types.
         key: The object's, 1 to 1023 bytes of UTF-8.
-        path: Where the file goes.
+        path: Where the file goes. A symbolic link stays, and the file that it leads to is replaced.
         keywords: See DownloadOptions: version_id, part_size, multiget_threshold, concurrency, store,
             progress_callback, headers, params, overwrite, on_change, on_busy, integrity, fsync, retry, timeouts.
 
@@ -234,10 +311,51 @@ async def download(
         DownloadInProgressError: The path is taken and `on_busy="fail"`.
         BaseException: Whatever `progress_callback` raised, as it is.
     """
-    concurrency = DownloadOptions(**keywords).concurrency  # checked before anything else
-    most = CONCURRENCY_OF_ALL if concurrency == "auto" else concurrency
-    async with Downloader(bucket, concurrency=most) as downloader:
+    concurrency = _options(keywords).concurrency  # checked before anything else
+    downloader = Downloader(bucket)
+    client = _shared_client()
+    downloader._enter(client)
+    try:
+        if concurrency != "auto":
+            client.allow(concurrency)
         return await downloader.download(key, path, **keywords)
+    finally:
+        await _end_shared_lease(client)
+
+
+def _shared_client() -> Client:
+    """The client that concurrent calls of download() share: that of the calls that run now, or a new one."""
+    loop = asyncio.get_running_loop()
+    client = _shared.get(loop)
+    if client is None or not client.is_leased:
+        client = Client(concurrency=CONCURRENCY_OF_ALL, max_bytes_per_second=None, session=None, storage=STORAGE)
+        _shared[loop] = client
+    return client
+
+
+async def _end_shared_lease(client: Client) -> None:
+    try:
+        await client.end_lease()
+    finally:
+        loop = asyncio.get_running_loop()
+        if not client.is_leased and _shared.get(loop) is client:
+            del _shared[loop]  # a client refers to its loop, and would keep it alive
+
+
+def _options(keywords: Mapping[str, Any]) -> DownloadOptions:  # Any: they are checked here
+    """The options that the keywords make.
+
+    Raises:
+        TypeError: A keyword that there is not; the message names the one that was probably meant.
+        ConfigError: A value that cannot be.
+    """
+    for name in keywords:
+        if name not in _KEYWORDS:
+            near = difflib.get_close_matches(name, _KEYWORDS, n=1)
+            meant = _OTHERS_KEYWORDS.get(name) or (near[0] if near else None)
+            hint = f"; did you mean {meant!r}?" if meant else f"; there are {', '.join(_KEYWORDS)}"
+            raise TypeError(f"download() got an unexpected keyword argument {name!r}{hint}")
+    return DownloadOptions(**keywords)
 
 
 async def _destination(client: Client, path: str | os.PathLike[str], name: ObjectName) -> str:
@@ -249,4 +367,7 @@ async def _destination(client: Client, path: str | os.PathLike[str], name: Objec
         raise local_file_error("download to", errno.EISDIR, given, name=name)
     # A relative path asks for the working directory, which is a call of the system; an absolute one asks for nothing.
     absolute = os.path.abspath
-    return absolute(given) if os.path.isabs(given) else await client.threads.run(absolute, given)  # noqa: PTH117
+    found = absolute(given) if os.path.isabs(given) else await client.threads.run(absolute, given)  # noqa: PTH117
+    if is_system_path(found):
+        raise local_file_error("download to", NOT_REGULAR, found, name=name, hint=USE_STREAM)
+    return found

@@ -176,6 +176,7 @@ class ObjectChangedError(AiossError):
     """The object was replaced or deleted while it was downloaded."""
 
     is_deleted = False
+    is_refused_etag = False
 
 
 class IntegrityError(AiossError, oss2_exceptions.InconsistentError):  # type: ignore[misc]
@@ -232,6 +233,7 @@ def changed_error(
     error = kind(text, name=name, hint=hint)
     _fill_in_oss2_fields(error, answer.status, answer.details, answer.message)
     error.is_deleted = answer.status == 404
+    error.is_refused_etag = answer.status == 412
     return error
 
 

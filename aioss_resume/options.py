@@ -23,6 +23,9 @@ Integrity: TypeAlias = Literal["auto", "require"]
 PART_SIZE_LEAST: Final = 100 * KiB  # OSS's own least part size; below it requests cost more than bytes
 PART_SIZE_MOST: Final = 5 * GiB  # OSS's own largest part
 
+MULTIGET_THRESHOLD: Final = 10 * MiB
+"""Bytes below which an object is fetched with one request. oss2 has 100 MiB here, boto3 8 MiB."""
+
 RESTARTS_MOST: Final = 3
 """How often a download begins anew because the object was replaced. An object that is replaced faster than it can be
 read would otherwise be fetched for ever; s3transfer gives up at once."""
@@ -163,7 +166,7 @@ class DownloadKeywords(TypedDict, total=False):
 
     version_id: str | None
     part_size: int | None
-    multiget_threshold: int
+    multiget_threshold: int | None
     concurrency: Concurrency
     store: CheckpointStore | None
     progress_callback: ProgressCallback | None
@@ -185,10 +188,11 @@ class DownloadOptions:
     Args:
         version_id: That version of the object; None: the current one.
         part_size: Bytes asked for by one range request, 100 KiB to 5 GiB; None: chosen from the object's size.
-        multiget_threshold: Bytes. A smaller object is fetched with one request and keeps no checkpoint. oss2 has
-            100 MiB here, boto3 8 MiB.
-        concurrency: Most range requests in flight, at least 1. oss2 has 4 threads, boto3 and aws-c-s3 10. "auto": as
-            many as make it faster, from 4 up to those of the Downloader (32 in `download()`).
+        multiget_threshold: Bytes. A smaller object is fetched with one request and keeps no checkpoint. None: the
+            default, 10 MiB.
+        concurrency: Most range requests in flight, at least 1. "auto": as many as make it faster, from 4 up to those
+            of the Downloader (32 in `download()`). Where each connection gets 10 MB/s, 512 MiB took 6.9 s with 8
+            and 2.2 s with "auto". oss2 has 4 threads, boto3 and aws-c-s3 10.
         store: Where checkpoints are kept; None: beside the destination.
         progress_callback: Called as callback(consumed_bytes, total_bytes), plain or async.
         headers: More request headers, signed.
@@ -205,8 +209,8 @@ class DownloadOptions:
 
     version_id: str | None = None
     part_size: int | None = None
-    multiget_threshold: int = 10 * MiB
-    concurrency: Concurrency = 8
+    multiget_threshold: int = MULTIGET_THRESHOLD
+    concurrency: Concurrency = "auto"
     store: CheckpointStore | None = None
     progress_callback: ProgressCallback | None = None
     headers: Mapping[str, str] | None = None
@@ -224,6 +228,9 @@ class DownloadOptions:
             raise ConfigError(f"version_id must be a version's id or None, not {self.version_id!r}")
         if self.part_size is not None:
             _whole("part_size", self.part_size, least=PART_SIZE_LEAST, most=PART_SIZE_MOST)
+        given: object = self.multiget_threshold
+        if given is None:  # oss2's way of asking for the default
+            object.__setattr__(self, "multiget_threshold", MULTIGET_THRESHOLD)
         _whole("multiget_threshold", self.multiget_threshold, least=0)
         if self.concurrency != "auto":
             _whole("concurrency", self.concurrency, least=1)
@@ -249,13 +256,14 @@ class DownloadOptions:
         object.__setattr__(self, "params", params)
 
 
-_OURS: Final = frozenset(
+RESERVED_HEADERS: Final = frozenset(
     {
         "range", "if-match", "host", "authorization", "accept-encoding", "content-length", "transfer-encoding",
         "connection", "x-oss-date", "x-oss-content-sha256", "x-oss-security-token", "x-oss-range-behavior", "date",
     }
 )  # fmt: skip
-_OURS_IN_QUERY: Final = (
+"""Headers that a download sets itself."""
+_RESERVED_PARAMS: Final = (
     "x-oss-signature",
     "x-oss-credential",
     "x-oss-date",
@@ -269,7 +277,7 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     """More request headers, or ConfigError: names and values are strings on one line, and none is one of ours."""
     found = _strings("headers", headers)
     for name, value in found.items():
-        if name.lower() in _OURS:
+        if name.lower() in RESERVED_HEADERS:
             raise ConfigError(f"headers: {name!r} is set by the download itself: leave it out")
         if not name or any(c in name + value for c in "\r\n\0"):
             raise ConfigError(f"headers: {name!r} has a line break or no name")
@@ -280,7 +288,7 @@ def checked_params(params: Mapping[str, str] | None) -> dict[str, str]:
     """More query parameters, or ConfigError."""
     found = _strings("params", params)
     for name in found:
-        if name.lower().startswith(_OURS_IN_QUERY):
+        if name.lower().startswith(_RESERVED_PARAMS):
             raise ConfigError(f"params: {name!r} belongs to a signature, which is made here: leave it out")
     return found
 

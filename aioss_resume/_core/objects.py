@@ -63,12 +63,22 @@ def read_meta(key: str, size: int, headers: Mapping[str, str]) -> ObjectMeta:
     )
 
 
+def is_same_content(pinned: ObjectMeta, seen: ObjectMeta) -> bool:
+    """Whether size and CRC-64 show that `seen` has the content of `pinned`, whatever their ETags are."""
+    return pinned.crc64 is not None and (pinned.size, pinned.crc64) == (seen.size, seen.crc64)
+
+
 def difference(pinned: ObjectMeta, seen: ObjectMeta) -> str | None:
     """What shows that `seen` is another object than `pinned`, in words; None when nothing does.
 
-    A CRC-64 that only one of them has shows nothing: a proxy may drop it from some answers.
+    A CDN may change, weaken or drop the ETag of some answers, and may drop the CRC-64. An equal CRC-64 decides,
+    whatever the ETag is. A missing CRC-64 shows nothing. A missing ETag shows nothing either if the object's CRC-64 is
+    known: the finished file is compared with it.
     """
-    if pinned.etag != seen.etag:
+    if is_same_content(pinned, seen):
+        return None
+    is_etag_dropped = not seen.etag and pinned.crc64 is not None
+    if not is_etag_dropped and pinned.etag.removeprefix("W/") != seen.etag.removeprefix("W/"):
         return f'ETag "{pinned.etag}" is now "{seen.etag}"'
     if pinned.size != seen.size:
         return f"{pinned.size} bytes are now {seen.size}"

@@ -25,6 +25,12 @@ class Slot:
         """End it, granted or not. Calling it again does nothing."""
         self._slots._end(self)
 
+    def __enter__(self) -> None:
+        """Release it at the end of a `with` block."""
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
     def _grant(self) -> None:
         self.granted = True
         self._wake()
@@ -48,6 +54,11 @@ class Slots:
         self._queue.append(slot)
         self._grant_what_is_free()
         return slot
+
+    def raise_limit(self, limit: int) -> None:
+        """Grant up to `limit` slots from now on; never fewer than before."""
+        self.limit = max(self.limit, limit)
+        self._grant_what_is_free()
 
     def _end(self, slot: Slot) -> None:
         if slot in self._taken:

@@ -1,28 +1,63 @@
-"""One transfer for all the tasks of a process that want the same object at the same path."""
+"""One transfer for all the tasks of a process that want the same object at the same path.
+
+Whoever joins a transfer gets what it asked for itself: what the first caller did not ask for is done or checked for the
+one that joins, and an error that comes from the first caller's options ends the first caller only.
+"""
 
 import asyncio
 import copy
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 import anyio
 
-from aioss_resume._file.download import Download
+from aioss_resume._file.disk import on_disk
+from aioss_resume._file.download import Download, file_exists_error
+from aioss_resume._file.sync import sync
 from aioss_resume._io.cancellation import wait_uncancelled
+from aioss_resume._io.storage import exists
 from aioss_resume._transfer.client import Client
 from aioss_resume.errors import AiossError, DownloadInProgressError, IntegrityError, ObjectName, RequestError
 from aioss_resume.events import DownloadResult
 from aioss_resume.options import PROGRESS_SECONDS, DownloadOptions, ProgressCallback
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What one caller asked for.
+
+    Attributes:
+        endpoint: Of the bucket; with name, version, params and headers it tells which transfers are the same.
+        path: The destination; absolute.
+    """
+
+    client: Client
+    endpoint: str
+    name: ObjectName
+    path: str
+    options: DownloadOptions
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        options = self.options
+        return self.endpoint, self.name, options.version_id, options.params, options.headers
+
+    @property
+    def policy(self) -> tuple[object, ...]:
+        """What decides which errors a transfer may end with."""
+        options = self.options
+        return options.overwrite, options.on_change, options.on_busy, options.integrity, options.retry, options.timeouts
+
+
 @dataclass(eq=False, slots=True)
 class _Shared:
     """A transfer under way, and how many callers wait for it. With the last of them it ends."""
 
-    wanted: tuple[object, ...]
+    wish: Wish
     download: Download
     task: asyncio.Task[DownloadResult]
     callers: int = 0
@@ -34,95 +69,127 @@ _running: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Shared]]
 # By loop, since tasks of other loops cannot be awaited; downloads of other threads meet at the lock, as processes do.
 
 
-async def share(
-    client: Client, name: ObjectName, destination: str, options: DownloadOptions, make: Callable[[], Download]
-) -> DownloadResult:
+async def share(wish: Wish, make: Callable[[], Download]) -> DownloadResult:
     """The result of the one transfer that brings this object to that path; begun here, or joined.
 
     Raises:
         AiossError: What ended the transfer, or kept this caller from it.
         BaseException: What the caller's own progress_callback raised: the caller leaves the transfer.
     """
-
-    async def take_part() -> DownloadResult:
-        shared = await _join_or_begin(client, name, destination, options, make)
-        try:
-            result = await _follow(shared, options.progress_callback)
-        finally:
-            await _leave(shared)
-        if options.integrity == "require" and not result.verified:  # whoever began the transfer did not ask for it
-            raise IntegrityError(f"{name}: OSS sends no CRC-64 to compare with, or it was not compared", name=name)
-        return result
-
-    deadline = options.retry.deadline
+    deadline = wish.options.retry.deadline
     if deadline is None:
-        return await take_part()
+        return await _take_part(wish, make)
     with anyio.move_on_after(deadline):
-        return await take_part()
+        return await _take_part(wish, make)
     raise RequestError(
-        f"{name}: not there after the deadline of {deadline:g} s",
-        name=name,
+        f"{wish.name}: not there after the deadline of {deadline:g} s",
+        name=wish.name,
         hint="run again: what was written is kept",
     )
 
 
-async def _join_or_begin(
-    client: Client, name: ObjectName, destination: str, options: DownloadOptions, make: Callable[[], Download]
-) -> _Shared:
+async def _take_part(wish: Wish, make: Callable[[], Download]) -> DownloadResult:
+    while True:
+        shared = await _join_or_begin(wish, make)
+        is_joined = shared.wish is not wish
+        try:
+            if is_joined and wish.options.overwrite == "never":
+                await _refuse_if_file_exists(wish, shared.download)
+            result = await _follow(shared, wish)
+        except AiossError:
+            # An error of the transfer itself may come from options that this caller does not have.
+            if is_joined and shared.task.done() and wish.policy != shared.wish.policy:
+                continue
+            raise
+        finally:
+            await _leave(shared)
+        if is_joined:
+            await _complete(wish, shared, result)
+        return result
+
+
+async def _complete(wish: Wish, shared: _Shared, result: DownloadResult) -> None:
+    """Do and check what this caller asked for and the first one did not."""
+    if wish.options.integrity == "require" and not result.verified:
+        raise IntegrityError(
+            f"{wish.name}: OSS sends no CRC-64 to compare with, or it was not compared", name=wish.name
+        )
+    if wish.options.fsync and not shared.wish.options.fsync:
+        await sync(wish.client, wish.name.bucket, [result])
+
+
+async def _refuse_if_file_exists(wish: Wish, download: Download) -> None:
+    """FileExistsError when the destination existed before this call, and not only since the transfer published it."""
+    was_publishing = download.is_publishing
+    client = wish.client
+    call = partial(exists, client.storage, wish.path, follow_symlinks=False)
+    has_file = await on_disk(client.threads, "look for the destination", call, wish.path, wish.name)
+    if download.is_publishing and not was_publishing:  # it may be the new file that is there
+        has_file = bool(download.found_file)
+    if has_file:
+        raise file_exists_error(wish.name, wish.path)
+
+
+async def _join_or_begin(wish: Wish, make: Callable[[], Download]) -> _Shared:
     """The transfer to that path, this caller counted in."""
     running = _running.setdefault(asyncio.get_running_loop(), {})
-    wanted = (client.bucket.endpoint, name, options.version_id, options.params, options.headers)
-    while (shared := running.get(destination)) is not None:
-        if shared.wanted == wanted and not shared.is_leaving:
+    while (shared := running.get(wish.path)) is not None:
+        if shared.wish.identity == wish.identity and not shared.is_leaving:
             shared.callers += 1
             return shared
-        if options.on_busy == "fail" and not shared.is_leaving:
+        if wish.options.on_busy == "fail" and not shared.is_leaving:
             raise DownloadInProgressError(
-                f"{name}: another object is on its way to {destination!r}",
-                name=name,
+                f"{wish.name}: another object is on its way to {wish.path!r}",
+                name=wish.name,
                 hint='wait for it with on_busy="wait"',
             )
         await asyncio.wait([shared.task])
     # No task group can hold this task: its callers come and go, each with a life of its own. It cannot leak either:
     # the last caller that leaves cancels it and waits for its end.
-    client.lease()
+    wish.client.lease()
     download = make()
-    task = asyncio.create_task(_run(client, download, running, destination), name=f"aioss_resume: {name}")
-    shared = running[destination] = _Shared(wanted, download, task, callers=1)
+    task = asyncio.create_task(_run(wish, download, running), name=f"aioss_resume: {wish.name}")
+    shared = running[wish.path] = _Shared(wish, download, task, callers=1)
     return shared
 
 
-async def _run(client: Client, download: Download, running: dict[str, _Shared], destination: str) -> DownloadResult:
+async def _run(wish: Wish, download: Download, running: dict[str, _Shared]) -> DownloadResult:
     try:
         return await download.run()
     finally:
-        del running[destination]
-        await client.end_lease()
+        del running[wish.path]
+        await wish.client.end_lease()
 
 
-async def _follow(shared: _Shared, callback: ProgressCallback | None) -> DownloadResult:
-    """Wait for the transfer's end, and tell the callback meanwhile how far it is."""
-    task, download = shared.task, shared.download
-    if callback is None:
+async def _follow(shared: _Shared, wish: Wish) -> DownloadResult:
+    """Wait for the transfer's end, and tell the caller's callback meanwhile how far it is."""
+    task, progress, callback = shared.task, shared.download.progress, wish.options.progress_callback
+    may_not_wait = wish.options.on_busy == "fail" and shared.wish.options.on_busy == "wait"
+    if callback is None and not may_not_wait:
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # a third of asyncio.wait()'s price
         task.add_done_callback(lambda _: None if ended.done() else ended.set_result(None))
         await ended
         return _outcome(shared)
-    first: list[asyncio.Future[Any]] = [task, download.begun]  # Any: what they bring does not matter here
-    await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
     while not task.done():
-        await _tell(callback, download.consumed, download.total)
-        await asyncio.wait([task], timeout=PROGRESS_SECONDS)
+        if may_not_wait and shared.download.is_waiting_for_lock:
+            raise shared.download.taken_error()
+        if callback is not None and progress.known.done():
+            await _tell(callback, progress.consumed, progress.total)
+        first: list[asyncio.Future[Any]] = [task]  # Any: what it brings does not matter here
+        if not progress.known.done():
+            first.append(progress.known)
+        await asyncio.wait(first, timeout=PROGRESS_SECONDS, return_when=asyncio.FIRST_COMPLETED)
     result = _outcome(shared)
-    is_known = download.total is not None or result.skipped
-    await _tell(callback, result.size, result.size if is_known else None)
+    if callback is not None:
+        is_known = progress.total is not None or result.skipped
+        await _tell(callback, result.size, result.size if is_known else None)
     return result
 
 
 async def _tell(callback: ProgressCallback, consumed: int, total: int | None) -> None:
-    response = callback(consumed, total)
-    if inspect.isawaitable(response):
-        await response
+    answer = callback(consumed, total)
+    if inspect.isawaitable(answer):
+        await answer
 
 
 def _outcome(shared: _Shared) -> DownloadResult:
@@ -146,6 +213,6 @@ async def _leave(shared: _Shared) -> None:
     is_over = shared.task.done
     cancelled = None if is_over() else await wait_uncancelled(is_over, lambda: asyncio.wait([shared.task]))
     if not shared.task.cancelled():
-        shared.task.exception()  # seen, so that nobody warns of it: it may have come while we were leaving
+        shared.task.exception()  # retrieved, so that asyncio does not log it: it may have come while we were leaving
     if cancelled:
         raise cancelled

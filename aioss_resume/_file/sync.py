@@ -14,7 +14,7 @@ from aioss_resume.events import DownloadResult
 _AT_ONCE: Final = 3  # of the pool's threads: file systems do together what is asked for at once
 
 
-async def sync(client: Client, results: Iterable[DownloadResult]) -> None:
+async def sync(client: Client, bucket_name: str, results: Iterable[DownloadResult]) -> None:
     """Have the files and their names on the disk; those that can be, when others cannot.
 
     Raises:
@@ -25,7 +25,7 @@ async def sync(client: Client, results: Iterable[DownloadResult]) -> None:
     for result in results:
         if not isinstance(result, DownloadResult):
             raise ConfigError(f"results must be DownloadResults, not {type(result).__name__}")
-        files[result.path] = ObjectName(client.bucket.bucket_name, result.key)
+        files[result.path] = ObjectName(bucket_name, result.key)
     # A directory's name is lost with those above it, and any of them may have been made for the file.
     directories = {directory: name for path, name in files.items() for directory in path.parents}
     failed = [*await _sync_each(client, sync_file, files), *await _sync_each(client, sync_directory, directories)]

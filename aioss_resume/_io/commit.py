@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aioss_resume._core.paths import NAME_MOST
+from aioss_resume._io.resolve import check_destination
 from aioss_resume._io.storage import (
     STORAGE,
     Storage,
     StrPath,
-    exists,
     make_missing,
     remove,
     remove_made,
@@ -42,7 +42,7 @@ def prepare(destination: Path, storage: Storage = STORAGE, *, fsync: bool) -> Pr
     path, parent = str(destination), str(destination.parent)
     if len(os.fsencode(destination.name)) > NAME_MOST:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
-    is_there = is_replaceable(storage, path)
+    is_there = check_destination(storage, path)
     made = []
     if not storage.access(parent, os.W_OK | os.X_OK):
         made = make_missing(storage, destination.parent, fsync=fsync)
@@ -51,25 +51,6 @@ def prepare(destination: Path, storage: Storage = STORAGE, *, fsync: bool) -> Pr
             number = errno.EACCES if stat.S_ISDIR(storage.stat(parent).st_mode) else errno.ENOTDIR
             raise OSError(number, os.strerror(number), parent)
     return Prepared(made, is_there)
-
-
-def is_replaceable(storage: Storage, path: str) -> bool:
-    """Whether there is something that a rename may replace: a file, or a link to one or to nothing.
-
-    Raises:
-        OSError: There is something else, or there can be nothing.
-    """
-    try:
-        mode = storage.stat(path, follow_symlinks=False).st_mode
-        if stat.S_ISLNK(mode):
-            mode = storage.stat(path).st_mode if exists(storage, path) else stat.S_IFREG
-    except FileNotFoundError:
-        return False
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "it is no regular file", path)
-    return True
 
 
 def commit(
@@ -97,7 +78,11 @@ def commit(
     descriptor = storage.open(part, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         _check_is(storage.fstat(descriptor), identity, size, part)
-        storage.fchmod(descriptor, _mode_of_new_files(storage, part))
+        replaced = _replaced(storage, destination)
+        if replaced is None:
+            storage.fchmod(descriptor, _mode_of_new_files(storage, part))
+        else:
+            _take_permissions(storage, descriptor, replaced)
         if fsync:
             # Before the rename: names and bytes reach the disk in any order, and the name might be there alone.
             _sync_or_forget(storage, descriptor, part)
@@ -150,9 +135,13 @@ def publish_whole(
     Raises:
         OSError: Nothing of it is left then, and the old destination is as it was.
     """
-    descriptor = storage.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    replaced = _replaced(storage, destination)
+    mode = 0o666 if replaced is None else 0o600  # nobody reads the bytes who could not read the old file
+    descriptor = storage.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
         try:
+            if replaced is not None:
+                _take_permissions(storage, descriptor, replaced)
             for _ in written_parts(storage, descriptor, [body], 0):
                 pass
             if fsync:
@@ -167,6 +156,29 @@ def publish_whole(
     if fsync:
         sync_directory(storage, Path(destination).parent)
     and_then()
+
+
+def _replaced(storage: Storage, destination: StrPath) -> os.stat_result | None:
+    """The file that the rename will replace; None when there is none."""
+    try:
+        found = storage.stat(destination, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return found if stat.S_ISREG(found.st_mode) else None
+
+
+def _take_permissions(storage: Storage, descriptor: int, replaced: os.stat_result) -> None:
+    """Give a file the permission bits of the one that it replaces, and its group where we may.
+
+    Where we may not, its group gets no more than everybody: the old group's rights are not the new one's.
+    """
+    mode = replaced.st_mode & 0o777
+    if storage.fstat(descriptor).st_gid != replaced.st_gid:
+        try:
+            storage.fchgrp(descriptor, replaced.st_gid)
+        except OSError:
+            mode &= ~0o070 | (mode & 0o007) << 3
+    storage.fchmod(descriptor, mode)
 
 
 def _mode_of_new_files(storage: Storage, beside: Path) -> int:

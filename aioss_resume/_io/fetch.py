@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from functools import lru_cache
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
 import aiohttp
 from multidict import CIMultiDict
@@ -24,7 +23,9 @@ from aioss_resume._core.retry import SKEWED_CLOCK, STALE_KEYS, read_retry_after
 from aioss_resume._core.xml import MOST_ERROR_BYTES, read_error
 from aioss_resume._io.body import OnReceived, body_of
 from aioss_resume._io.clock import Clock
-from aioss_resume._io.sign import Signed, Signer
+from aioss_resume._io.origin import Origin
+from aioss_resume._io.session import with_signed_defaults
+from aioss_resume._io.sign import Signed
 from aioss_resume._io.translate import permanent, proxy_error, request_error
 from aioss_resume.errors import (
     AiossError,
@@ -59,6 +60,7 @@ class AcceptedResponse:
         meta: The object as this answer describes it.
         range: Which of its bytes the body is; None when the body is not the object's own bytes.
         length: Bytes of the body; None when unknown.
+        latency: Seconds from the request to this response.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class AcceptedResponse:
         clock: Clock,
     ) -> None:
         self.meta, self.range, self.length = meta, range_, length
+        self.latency = 0.0
         self._body = body_of(response, length, timeouts.stall, clock)
         self._name = name
         self._timeouts = timeouts
@@ -167,8 +170,7 @@ class Source:
 
     Args:
         session: Its limits and trust are its owner's.
-        signer: Signs for the bucket.
-        bucket: The oss2.Bucket; its proxies are used. Any: oss2 has no types.
+        origin: The bucket.
         name: The object.
         version_id, headers, params, timeouts: As in DownloadOptions.
         counts: Counts the requests.
@@ -177,8 +179,7 @@ class Source:
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        signer: Signer,
-        bucket: Any,
+        origin: Origin,
         name: ObjectName,
         *,
         version_id: str | None = None,
@@ -190,15 +191,21 @@ class Source:
     ) -> None:
         self.name = name
         self._session = session
-        self._signer = signer
-        self._proxy = _proxy(bucket)
-        self._headers = {**headers, **_PLAIN}
+        self._origin = origin
+        self._signer = origin.signer
+        self._headers = with_signed_defaults(session, {**headers, **_PLAIN})
         self._params = {**params, "versionId": version_id} if version_id else dict(params)
         self._timeouts = timeouts
         self._timeout = _client_timeout(timeouts)
         self._clock = clock
         self._counts = counts
         self._was_there = False
+        self._uses_if_match = True
+
+    def stop_using_if_match(self) -> bool:
+        """Pin objects that have a CRC-64 by it alone from now on. Returns whether that is new."""
+        was_used, self._uses_if_match = self._uses_if_match, False
+        return was_used
 
     async def open_range(self, asked: Range, pinned: ObjectMeta | None) -> AcceptedResponse:
         """The answer to a GET of a range, of the pinned object if there is one. No byte of the body is read yet.
@@ -210,16 +217,19 @@ class Source:
             CredentialsError: No usable keys.
         """
         headers = {**self._headers, **_RANGES_AS_HTTP_HAS_THEM, "Range": asked.header()}
-        if pinned is not None and pinned.if_match:
+        if pinned is not None and pinned.if_match and (self._uses_if_match or pinned.crc64 is None):
             headers["If-Match"] = pinned.if_match
+        began = self._clock.now()
         reply = await self._send("GET", headers, pinned)
         try:
             accepted = accept_range(self.name, asked, pinned, reply.status, reply.headers)
             self._was_there = True
-            return self._answer(reply, accepted.meta, accepted.range, accepted.range.length)
+            response = self._answer(reply, accepted.meta, accepted.range, accepted.range.length)
         except BaseException:
             reply.close()
             raise
+        response.latency = self._clock.now() - began
+        return response
 
     async def open_whole(self) -> AcceptedResponse:
         """The answer to a GET without a range: of an empty object, or of one that OSS processes on the way.
@@ -301,7 +311,8 @@ class Source:
                     timeout=self._timeout,
                     read_bufsize=READ_BUFFER,
                     auto_decompress=False,
-                    proxy=self._proxy,
+                    proxy=self._origin.proxy,
+                    raise_for_status=False,
                 )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             problem = request_error(error, self.name, self._timeouts.response)
@@ -372,16 +383,3 @@ class Source:
 @lru_cache(maxsize=8)
 def _client_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=timeouts.response)
-
-
-def _proxy(bucket: Any) -> str | None:
-    """The proxy that requests, and so oss2, would take for the bucket's endpoint. Any: oss2 has no types."""
-    proxies = bucket.proxies
-    if not proxies:
-        return None
-    endpoint = urlsplit(bucket.endpoint)
-    for key in (f"{endpoint.scheme}://{endpoint.hostname}", endpoint.scheme, f"all://{endpoint.hostname}", "all"):
-        if proxies.get(key):
-            proxy = str(proxies[key])
-            return proxy if "://" in proxy else f"http://{proxy}"  # as requests reads it
-    return None

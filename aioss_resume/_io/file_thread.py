@@ -88,7 +88,7 @@ class FileThread:
             raise cancelled
         return file_call.outcome()  # type: ignore[no-any-return]
 
-    def begin(self, call: Callable[[], object]) -> Callable[[], Awaitable[asyncio.CancelledError | None]]:
+    def start(self, call: Callable[[], object]) -> Callable[[], Awaitable[asyncio.CancelledError | None]]:
         """Have a call made. What is returned waits for its end, however often cancelled; a cancellation is returned."""
         return partial(self._until_over, self._send(call))
 

@@ -140,6 +140,7 @@ class Signer:
         self._ring = ring
         self._threads = threads
         self.offset = timedelta()
+        _kinds()  # reads a file: not in the middle of a transfer, when there may be no descriptor left
         self._auth: Any = None  # signs with the keys, in the version, that it is for. Any: oss2 has no types
         self._auth_for: tuple[Keys, str] | None = None
         agent = getattr(bucket, "app_name", "")

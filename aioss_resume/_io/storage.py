@@ -51,6 +51,9 @@ class Storage:
     def fchmod(self, descriptor: int, mode: int) -> None:
         os.fchmod(descriptor, mode)
 
+    def fchgrp(self, descriptor: int, group: int) -> None:
+        os.fchown(descriptor, -1, group)
+
     def fsync(self, descriptor: int) -> None:
         """Of a file: its bytes and size are on the disk. Of a directory: the names in it are."""
         os.fsync(descriptor)
@@ -69,6 +72,9 @@ class Storage:
 
     def stat(self, path: StrPath, *, follow_symlinks: bool = True) -> os.stat_result:
         return os.stat(path, follow_symlinks=follow_symlinks)  # noqa: PTH116  # half the price of a Path's
+
+    def readlink(self, path: StrPath) -> str:
+        return os.fsdecode(os.readlink(path))  # noqa: PTH115  # as above
 
     def access(self, path: StrPath, wanted: int) -> bool:
         return os.access(path, wanted)

@@ -12,11 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from aiofiles.threadpool.binary import AsyncFileIO
 
-from aioss_resume._core.crc64 import crc64
+from aioss_resume._core.crc64 import EMPTY, crc64
 from aioss_resume._io.storage import STORAGE, Storage, remove
 from aioss_resume._io.threads import FileExecutor, SerialQueue, Threads
 from aioss_resume.errors import LocalFileError, ObjectName, local_file_error
@@ -59,22 +59,6 @@ class SummingFile(FileIO):
         for part in written_parts(self._storage, self._descriptor, chunks, self.offset):
             self.crc64 = crc64(part, self.crc64)
             self.offset += len(part)
-
-
-class Sink(Protocol):
-    """Where one span's chunks go. `offset` and `crc64` tell what it took of [start, ...), whatever happened."""
-
-    @property
-    def offset(self) -> int: ...
-
-    @property
-    def crc64(self) -> int: ...
-
-    async def write(self, chunks: Sequence[bytes | memoryview]) -> None:
-        """Take the chunks, behind those that it took."""
-
-    async def close(self) -> None:
-        """Nothing more comes."""
 
 
 class PartFile:
@@ -127,7 +111,7 @@ class PartFile:
         except OSError as error:
             raise local_file_error("remove the part file", error, str(self.path), name=self._name) from None
 
-    async def open_at(self, offset: int, crc: int) -> "FileSink":
+    async def open_at(self, offset: int, crc: int = EMPTY) -> "FileSink":
         """A handle of its own that writes from `offset` on; `crc` is the CRC-64 of the span before it."""
         executor = FileExecutor(self._threads, self._queue)
         opened: list[SummingFile] = []

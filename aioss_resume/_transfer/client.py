@@ -1,6 +1,7 @@
-"""What all that runs in one Downloader shares: a session, a signer, threads, and one set of limits."""
+"""What all that runs in one Downloader shares: a session, threads, signers, and one set of limits."""
 
 import asyncio
+import weakref
 from typing import Any
 
 import aiohttp
@@ -10,15 +11,17 @@ from aioss_resume._core.pacing import Pacer
 from aioss_resume._core.slots import Slot, Slots
 from aioss_resume._io.clock import Clock
 from aioss_resume._io.credentials import KeyRing
+from aioss_resume._io.origin import Origin
+from aioss_resume._io.session import connection_limit, new_session
 from aioss_resume._io.sign import Signer
 from aioss_resume._io.storage import STORAGE, Storage
 from aioss_resume._io.threads import Threads
-from aioss_resume.options import READ_BUFFER, WRITE_SIZE, KiB
+from aioss_resume.options import WRITE_SIZE, KiB
 
-_KEEP_ALIVE_SECONDS = 30.0  # OSS closes idle connections after about a minute: ours go first
 _PACED_LEAST = 16 * KiB
 _PACED_SECONDS = 0.05  # how much of the whole rate one span takes at once
 _CLOSE_SECONDS = 5.0  # for connections to close; those that do not are left to the loop
+_MORE_TRANSFERS_THAN_SLOTS = 4  # so that slots stay busy while some transfers verify, sync or commit
 
 
 class Client:
@@ -27,30 +30,32 @@ class Client:
     A transfer may outlive the Downloader that began it, when another one's caller has joined it.
 
     Args:
-        bucket: An oss2.Bucket. Any: oss2 has no types.
+        concurrency: Most requests in flight.
         session: The caller's, never closed here; None: one of our own.
         storage: Where files are; tests of power cuts and of failing calls bring their own.
     """
 
     def __init__(
         self,
-        bucket: Any,
         *,
         concurrency: int,
         max_bytes_per_second: float | None,
         session: aiohttp.ClientSession | None,
         storage: Storage = STORAGE,
     ) -> None:
-        self.bucket = bucket
+        # anyio imports its backend when it is first used. That must not be in the middle of a transfer, when there may
+        # be no descriptor left to open the module with.
+        anyio.current_effective_deadline()
         self.clock = Clock()
         self.threads = Threads()
         self.storage = storage
-        self.signer = Signer(bucket, KeyRing(lambda: bucket.auth, self.threads, self.clock), self.threads)
         # No more than the caller's pool has, or our own requests would wait in it for each other, against time limits.
-        pool = session.connector.limit if session is not None and session.connector is not None else 0
-        self.slots = Slots(min(concurrency, pool or concurrency))
+        self.slots = Slots(min(concurrency, connection_limit(session) or concurrency))
         self.pacer = Pacer(max_bytes_per_second, self.clock.now()) if max_bytes_per_second else None
         self.write_size = _write_size(max_bytes_per_second)
+        # Each transfer that is open has descriptors of its own: of the lock, the part file, the checkpoint.
+        self._open_transfers = Slots(self.slots.limit + _MORE_TRANSFERS_THAN_SLOTS)
+        self._origins: weakref.WeakValueDictionary[int, Origin] = weakref.WeakValueDictionary()
         self._given_session = session
         self._own_session: aiohttp.ClientSession | None = None
         self._leases = 0
@@ -60,17 +65,31 @@ class Client:
         if self._given_session is not None:
             return self._given_session
         if self._own_session is None:
-            self._own_session = aiohttp.ClientSession(
-                # The slots limit the connections. No cookies: OSS sets none, and a proxy's are none of ours.
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                read_bufsize=READ_BUFFER,
-            )
+            self._own_session = new_session()
         return self._own_session
 
+    def origin(self, bucket: Any) -> Origin:  # Any: oss2 has no types
+        """What requests for that bucket have in common, shared by all that use it at the same time."""
+        origin = self._origins.get(id(bucket))  # it holds the bucket, so the id is no other object's
+        if origin is None:
+            signer = Signer(bucket, KeyRing(lambda: bucket.auth, self.threads, self.clock), self.threads)
+            origin = Origin(bucket, signer, is_own_session=self._given_session is None)
+            self._origins[id(bucket)] = origin
+        return origin
+
+    def allow(self, concurrency: int) -> None:
+        """Raise the limit of requests in flight to `concurrency`, if it is lower."""
+        most = min(concurrency, connection_limit(self._given_session) or concurrency)
+        if most > self.slots.limit:
+            self.slots.raise_limit(most)
+            self._open_transfers.raise_limit(most + _MORE_TRANSFERS_THAN_SLOTS)
+
+    @property
+    def is_leased(self) -> bool:
+        return self._leases > 0
+
     def lease(self) -> None:
-        """Keep all open until end_lease() is called as often."""
+        """Keep everything open until end_lease() is called as often."""
         self._leases += 1
 
     async def end_lease(self) -> None:
@@ -92,23 +111,31 @@ class Client:
             await self.clock.sleep(wait)
 
     async def slot(self) -> Slot:
-        """A place among the requests in flight, in turn. Whoever gets it gives it back."""
-        granted: asyncio.Future[None] | None = None  # none is needed, mostly
+        """A place among the requests in flight, in turn. The caller must release it."""
+        return await _granted(self.slots)
 
-        def wake() -> None:
-            if granted is not None and not granted.done():
-                granted.set_result(None)
+    async def transfer_slot(self) -> Slot:
+        """A place among the transfers that are open, in turn. The caller must release it."""
+        return await _granted(self._open_transfers)
 
-        slot = self.slots.request(wake)
-        if slot.granted:
-            return slot
-        granted = asyncio.get_running_loop().create_future()
-        try:
-            await granted
-        except asyncio.CancelledError:
-            slot.release()
-            raise
+
+async def _granted(slots: Slots) -> Slot:
+    granted: asyncio.Future[None] | None = None  # none is needed, mostly
+
+    def wake() -> None:
+        if granted is not None and not granted.done():
+            granted.set_result(None)
+
+    slot = slots.request(wake)
+    if slot.granted:
         return slot
+    granted = asyncio.get_running_loop().create_future()
+    try:
+        await granted
+    except asyncio.CancelledError:
+        slot.release()
+        raise
+    return slot
 
 
 def _write_size(rate: float | None) -> int:

@@ -1,140 +1,169 @@
-"""A part file filled: spans fetched side by side, kept ones proven meanwhile, the checkpoint flushed now and then."""
+"""The spans of one transfer, fetched side by side into sinks.
+
+The scheduler knows neither files nor checkpoints. Whoever runs it brings sinks, and may bring background tasks that run
+beside the fetching, such as one that flushes checkpoints.
+"""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
-from aioss_resume._core.objects import ObjectMeta
+from aioss_resume._core.flight import Flight
 from aioss_resume._core.slots import Slot
-from aioss_resume._core.transfer import Done, Flight, Transfer
+from aioss_resume._core.transfer import Transfer
 from aioss_resume._core.window import Window
-from aioss_resume._io.fetch import AcceptedResponse, RequestCounts, Source
+from aioss_resume._io.fetch import AcceptedResponse
 from aioss_resume._io.storage import OUT_OF
-from aioss_resume._io.verify import span_matches_disk
-from aioss_resume._io.write import PartFile
-from aioss_resume._transfer.client import Client
 from aioss_resume._transfer.span import SpanContext, SpanFetch
 from aioss_resume.errors import LocalFileError, RequestError, plain
-from aioss_resume.options import (
-    FLUSH_BYTES,
-    FLUSH_BYTES_AT_ONCE,
-    FLUSH_PAUSE,
-    FLUSH_SECONDS,
-    UNFLUSHED_MOST,
-    RetryPolicy,
-)
 
 logger = logging.getLogger("aioss_resume")
 
 _LOOK_AGAIN_SECONDS = 0.1
-# How often a free slot looks whether a flight has become slow enough to be helped, and the window is measured.
+# How often slow flights are looked for, and the speed is measured.
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class OpenFlight:
+    """A flight that already has its slot and its response. run() takes both over."""
+
+    flight: Flight
+    slot: Slot
+    response: AcceptedResponse
+
+
 class SpanScheduler:
-    """The filling of one part file.
+    """Fetches all spans of a transfer that are missing.
 
-    Attributes:
-        proven_bytes: Of the kept spans, those that were found on the disk as they should be.
-
-    `flush` writes the checkpoint, and is None where none is kept.
+    Args:
+        transfer: The spans. Those that are unproven when run() begins must be proven by a background task.
+        window: How many requests may be in flight.
+        background: Run beside the fetching, and cancelled when the transfer is complete.
+        on_written: Awaited after each write with its length in bytes. It may wait, and so hold the span back.
     """
 
-    client: Client
-    transfer: Transfer
-    source: Source
-    pinned: ObjectMeta
-    part_file: PartFile
-    window: Window
-    policy: RetryPolicy
-    counts: RequestCounts
-    flush: Callable[[], Awaitable[None]] | None = None
-    proven_bytes: int = 0
-    _flying: int = 0
-    _unflushed: int = 0
-    _flush_at: int = FLUSH_BYTES
-    _changed: asyncio.Event = field(default_factory=asyncio.Event)
-    _flush_due: asyncio.Event = field(default_factory=asyncio.Event)
-    _flushed: asyncio.Event = field(default_factory=asyncio.Event)
+    def __init__(
+        self,
+        context: SpanContext,
+        transfer: Transfer,
+        window: Window,
+        *,
+        background: Sequence[Callable[["SpanScheduler"], Coroutine[Any, Any, None]]] = (),  # Any: as typeshed has it
+        on_written: Callable[[int], Awaitable[None]] | None = None,
+    ) -> None:
+        self._context = context
+        self._clock = context.client.clock
+        self._transfer = transfer
+        self._window = window
+        self._background = background
+        self._on_written = on_written
+        self._flying = 0
+        self._changed = asyncio.Event()
 
-    async def run(self, first: Flight | None, response: AcceptedResponse | None, slot: Slot | None) -> None:
+    async def run(self, first: OpenFlight | None = None) -> None:
         """Fetch all that is missing.
 
         Args:
-            first, response, slot: A flight that has its response and its slot already; both are taken over.
+            first: A flight that was already opened.
 
         Raises:
-            AiossError: The one that ended it. What was written is in the transfer.
+            AiossError: The error that ended it. The transfer knows what was written.
         """
-        if first is not None and self._is_alone(first):
-            assert slot is not None
-            await self._fly(first, slot, response)  # no task is needed
+        if first is not None and not self._background and self._is_everything(first.flight):
+            await self._fly(first.flight, first.slot, first.response)  # needs no task
             return
         problem: BaseException | None = None
         try:
             async with anyio.create_task_group() as group:
-                if self.flush is not None:
-                    group.start_soon(self._flush_now_and_then)
-                if self.transfer.unproven:
-                    group.start_soon(self._prove)
-                if first is not None and slot is not None:
-                    self._start(group, first, slot, response)
-                await self._claim_until_complete(group)
-                group.cancel_scope.cancel()  # the flusher
+                for task in self._background:
+                    group.start_soon(task, self)
+                if first is not None:
+                    self._start(group, first.flight, first.slot, first.response)
+                await self._start_flights_until_complete(group)
+                group.cancel_scope.cancel()  # the background tasks
         except BaseExceptionGroup as errors:
             problem = plain(errors)
-        if problem is not None:  # raised here, it carries no group as its context
+        if problem is not None:  # raised here, it does not carry the group as its context
             raise problem
 
-    def _is_alone(self, first: Flight) -> bool:
-        """Whether that flight is all there is to do."""
-        return self.flush is None and first.start == 0 and first.stop == self.transfer.size
+    def notify(self) -> None:
+        """Look again at what is to be done: the transfer has changed."""
+        self._changed.set()
 
-    async def _claim_until_complete(self, group: TaskGroup) -> None:
-        """Start a flight whenever there is something to fetch and a slot for it: first the slot, then the task."""
-        asked: Slot | None = None
+    async def wait_for_change(self) -> None:
+        """Wait until a flight has ended, or notify() was called."""
+        await self._changed.wait()
+
+    def reduce_concurrency(self, error: LocalFileError | RequestError) -> bool:
+        """Continue with fewer flights if descriptors or memory ran out; False when that cannot help.
+
+        It can help when other flights will give some back.
+        """
+        if error.errno not in OUT_OF or self._flying < 2:
+            return False
+        self._window.narrow(self._flying // 2)
+        logger.warning("%s; continuing with %d requests at once", error, self._window.limit)
+        return True
+
+    async def on_written(self, length: int) -> None:
+        if self._on_written is not None:
+            await self._on_written(length)
+
+    def on_latency(self, seconds: float) -> None:
+        self._transfer.note_latency(seconds)
+
+    def on_server_trouble(self) -> None:
+        self._window.trouble(self._clock.now())
+
+    def _is_everything(self, flight: Flight) -> bool:
+        return flight.start == 0 and flight.stop == self._transfer.size
+
+    async def _start_flights_until_complete(self, group: TaskGroup) -> None:
+        """Start a flight whenever there is something to fetch and a slot for it. The slot comes before the task."""
+        requested: Slot | None = None
         try:
-            while not self.transfer.is_complete:
+            while not self._transfer.is_complete:
                 self._changed.clear()
-                self._tick()
-                if asked is None and self._flying < self.window.limit and self._has_work():
-                    asked = self.client.slots.request(self._changed.set)
-                if asked is not None and asked.granted:
-                    slot, asked = asked, None
-                    flight = self.transfer.claim() or self.transfer.claim_share(self.client.clock.now())
+                self._look_at_speeds()
+                if requested is None and self._flying < self._window.limit and self._has_work():
+                    requested = self._context.client.slots.request(self._changed.set)
+                if requested is not None and requested.granted:
+                    slot, requested = requested, None
+                    flight = self._transfer.claim() or self._transfer.claim_share(self._clock.now())
                     if flight is None:
                         slot.release()
                     else:
                         self._start(group, flight, slot)
                         continue
-                await self._wait_for_change()
+                looks_again = self._flying < self._window.limit or self._needs_looks()
+                with anyio.move_on_after(_LOOK_AGAIN_SECONDS if looks_again else None):
+                    await self._changed.wait()
         finally:
-            if asked is not None:
-                asked.release()
+            if requested is not None:
+                requested.release()
 
     def _has_work(self) -> bool:
-        return self.transfer.has_waiting or self.transfer.can_share(self.client.clock.now())
+        return self._transfer.has_waiting or self._transfer.can_share(self._clock.now())
 
-    async def _wait_for_change(self) -> None:
-        looks_again = self._flying < self.window.limit or self.window.needs_ticks
-        with anyio.move_on_after(_LOOK_AGAIN_SECONDS if looks_again else None):
-            await self._changed.wait()
+    def _needs_looks(self) -> bool:
+        return self._window.needs_ticks or self._transfer.may_have_stragglers
 
-    def _tick(self) -> None:
-        if self.window.needs_ticks:
-            self.window.tick(
-                self.client.clock.now(),
-                self.transfer.received,
-                is_busy=self._flying >= self.window.limit,
-                latency=self.transfer.latency,
+    def _look_at_speeds(self) -> None:
+        """Adapt the number of requests to what it brings, and give up a flight that is far slower than the others."""
+        now = self._clock.now()
+        if self._window.needs_ticks:
+            self._window.tick(
+                now,
+                self._transfer.received,
+                is_busy=self._flying >= self._window.limit,
+                latency=self._transfer.latency,
             )
-
-    def _note_trouble(self) -> None:
-        self.window.trouble(self.client.clock.now())
+        self._transfer.give_up_straggler(now)
 
     def _start(self, group: TaskGroup, flight: Flight, slot: Slot, response: AcceptedResponse | None = None) -> None:
         self._flying += 1
@@ -144,100 +173,15 @@ class SpanScheduler:
         try:
             await self._fly(flight, slot, response)
         except (LocalFileError, RequestError) as error:
-            if not self._fewer_may_do(error):
+            if not self.reduce_concurrency(error):
                 raise
         finally:
             self._flying -= 1
             self._changed.set()
 
-    def _fewer_may_do(self, error: LocalFileError | RequestError) -> bool:
-        """Whether we are out of descriptors, and others fly that will give some back; then fewer fly from now on."""
-        if error.errno not in OUT_OF or self._flying < 2:
-            return False
-        self.window.narrow(self._flying // 2)
-        logger.warning("%s; going on with %d requests at once", error, self.window.limit)
-        return True
-
     async def _fly(self, flight: Flight, slot: Slot, response: AcceptedResponse | None) -> None:
-        context = SpanContext(
-            source=self.source,
-            pinned=self.pinned,
-            open_sink=self.part_file.open_at,
-            policy=self.policy,
-            clock=self.client.clock,
-            keep_pace=self.client.keep_pace,
-            counts=self.counts,
-            on_written=self._count,
-            on_answered=self.transfer.note_latency,
-            on_trouble=self._note_trouble,
-            write_size=self.client.write_size,
-        )
         try:
-            await SpanFetch(context, flight).run(response)
+            await SpanFetch(self._context, flight, self).run(response)
         finally:
-            self.transfer.land(flight, self.client.clock.now())
+            self._transfer.land(flight, self._clock.now())
             slot.release()
-
-    async def _prove(self) -> None:
-        """Read the kept spans back; what does not hold is fetched again."""
-        for span in self.transfer.unproven:
-            found = await self._matches_disk(span)
-            if found:
-                self.proven_bytes += span.stop - span.start
-            else:
-                logger.warning(
-                    "%s: bytes [%d, %d) on the disk are not what was written: they are fetched again",
-                    self.source.name,
-                    span.start,
-                    span.stop,
-                )
-            self.transfer.prove(span, matches=found)
-            self._changed.set()
-
-    async def _matches_disk(self, span: Done) -> bool:
-        path, threads, storage = self.part_file.path, self.client.threads, self.client.storage
-        while True:
-            try:
-                return await span_matches_disk(path, span, threads, storage, name=self.source.name)
-            except LocalFileError as error:
-                if not self._fewer_may_do(error):
-                    raise
-            await self._changed.wait()
-
-    async def _count(self, length: int) -> None:
-        """New bytes were written. Whoever wrote them waits here when the flushes do not keep up."""
-        if self.flush is None:
-            return
-        self._unflushed += length
-        if self._unflushed >= self._flush_at:
-            self._flush_due.set()
-        while self._unflushed > UNFLUSHED_MOST:
-            self._flushed.clear()
-            await self._flushed.wait()
-
-    async def _flush_now_and_then(self) -> None:
-        assert self.flush is not None
-        while True:
-            await self._until_due(FLUSH_BYTES, FLUSH_SECONDS)
-            if not self._unflushed:
-                continue
-            counted, began = self._unflushed, self.client.clock.now()
-            try:
-                await self.flush()
-            except LocalFileError as error:
-                # Whoever waits for a flush gives nothing back.
-                if self._unflushed > UNFLUSHED_MOST or not self._fewer_may_do(error):
-                    raise
-            else:
-                self._unflushed -= counted
-                self._flushed.set()
-            pause = max(FLUSH_PAUSE, 9 * (self.client.clock.now() - began))
-            await self._until_due(FLUSH_BYTES_AT_ONCE, min(pause, FLUSH_SECONDS))
-
-    async def _until_due(self, length: int, seconds: float) -> None:
-        """Wait until so many bytes are written and not flushed, and no longer than so many seconds."""
-        self._flush_at = length
-        if self._unflushed < length:
-            self._flush_due.clear()
-            with anyio.move_on_after(seconds):
-                await self._flush_due.wait()

@@ -1,19 +1,18 @@
-"""One span from its first byte to its last, through retries, into a sink."""
+"""One span, from its first byte to its last: requested, received, written to a sink, and tried again after failures."""
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from anyio import CancelScope
 
-from aioss_resume._core.crc64 import EMPTY
+from aioss_resume._core.flight import Flight
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.retry import Attempts
-from aioss_resume._core.transfer import Flight
-from aioss_resume._io.clock import Clock
 from aioss_resume._io.fetch import AcceptedResponse, RequestCounts, Source
-from aioss_resume._io.write import Sink
+from aioss_resume._transfer.client import Client
 from aioss_resume._transfer.retrying import RETRYABLE, wait_or_raise
+from aioss_resume._transfer.sink import OpenSink, Sink
 from aioss_resume.errors import ServerFaultError, ThrottledError
 from aioss_resume.options import RetryPolicy
 
@@ -23,57 +22,62 @@ class SpanContext:
     """What all spans of one transfer have in common.
 
     Attributes:
+        client: The session, the clock and the rate limit that they share with other transfers.
         source: Where their bytes come from.
-        pinned: The object that they are of.
-        open_sink: Where they go: from an offset on, behind bytes of that CRC-64.
-        policy: How often each is tried.
-        keep_pace: Awaited after each write, with its length in bytes.
+        pinned: The version of the object that they belong to.
+        open_sink: Where their bytes go.
+        policy: How often each span is tried.
         counts: Counts the requests.
-        on_written: Awaited after each write, with its length in bytes; it may make the span wait.
-        on_answered: Called with the seconds until a request was answered.
-        on_trouble: Called when OSS throttles, or fails.
-        write_size: Most bytes of one write.
     """
 
+    client: Client
     source: Source
     pinned: ObjectMeta
-    open_sink: Callable[[int, int], Awaitable[Sink]]
+    open_sink: OpenSink
     policy: RetryPolicy
-    clock: Clock
-    keep_pace: Callable[[int], Awaitable[None]]
     counts: RequestCounts
-    on_written: Callable[[int], Awaitable[None]]
-    on_answered: Callable[[float], None]
-    on_trouble: Callable[[], None]
-    write_size: int
+
+
+class SpanObserver(Protocol):
+    """What a span reports while it is fetched."""
+
+    async def on_written(self, length: int) -> None:
+        """`length` more bytes were written. May wait, and so hold the span back."""
+
+    def on_latency(self, seconds: float) -> None:
+        """A request was answered after so many seconds."""
+
+    def on_server_trouble(self) -> None:
+        """OSS throttled a request, or failed."""
 
 
 class SpanFetch:
-    """The fetching of one flight's bytes. When it ends, however it ends, nothing writes for it any more."""
+    """Fetches the bytes of one flight. Once run() has ended, nothing writes for this flight any more."""
 
-    def __init__(self, context: SpanContext, flight: Flight) -> None:
+    def __init__(self, context: SpanContext, flight: Flight, observer: SpanObserver) -> None:
         self._context = context
         self._flight = flight
+        self._observer = observer
         self._sink: Sink | None = None
-        self._buffer = memoryview(bytearray(min(context.write_size, flight.remaining)))
+        self._buffer = memoryview(bytearray(min(context.client.write_size, flight.remaining)))
         self._buffer_start = flight.offset  # the offset of its first byte
 
     async def run(self, response: AcceptedResponse | None = None) -> None:
         """Fetch until the flight is complete.
 
         Args:
-            response: One that was opened for this flight already; it is closed here.
+            response: One that was already opened for this flight. It is closed here.
 
         Raises:
-            AiossError: What ended the last attempt. What was written is in the flight.
+            AiossError: The error of the last attempt. The flight knows what was written.
         """
         flight = self._flight
         try:
-            self._sink = await self._context.open_sink(flight.offset, EMPTY)
+            self._sink = await self._context.open_sink(flight.offset)
             with CancelScope() as scope:
                 flight.interrupt = scope.cancel
-                await self._through_retries(response)
-            if flight.stop == flight.reach:  # interrupted: the rest was given to another flight
+                await self._fetch_with_retries(response)
+            if flight.stop == flight.reach:  # interrupted: another flight fetches the rest
                 await self._write()
         finally:
             flight.interrupt = None
@@ -82,7 +86,7 @@ class SpanFetch:
             if self._sink is not None:
                 await self._sink.close()
 
-    async def _through_retries(self, response: AcceptedResponse | None) -> None:
+    async def _fetch_with_retries(self, response: AcceptedResponse | None) -> None:
         context, flight = self._context, self._flight
         attempts = Attempts(context.policy)
         while not flight.is_complete:
@@ -91,31 +95,31 @@ class SpanFetch:
                 await self._attempt(response)
             except RETRYABLE as error:
                 if isinstance(error, ThrottledError | ServerFaultError):
-                    context.on_trouble()
-                await self._write()  # what came before the cut
-                await wait_or_raise(error, attempts, context.clock, context.counts, progress=flight.offset - before)
+                    self._observer.on_server_trouble()
+                await self._write()  # what was received before the failure
+                progress = flight.offset - before
+                await wait_or_raise(error, attempts, context.client.clock, context.counts, progress=progress)
             response = None
 
     async def _attempt(self, response: AcceptedResponse | None) -> None:
-        context, flight = self._context, self._flight
-        began = context.clock.now()
-        flight.begin(began)
+        context, flight, clock = self._context, self._flight, self._context.client.clock
+        flight.begin(clock.now())
         if response is None:
             response = await context.source.open_range(Range(flight.offset, flight.stop), context.pinned)
-            context.on_answered(context.clock.now() - began)
+            self._observer.on_latency(response.latency)
         try:
             while flight.remaining:
                 self._buffer_start = flight.offset
                 await response.fill(self._buffer[: flight.remaining], flight.receive)
                 received = flight.reach - flight.offset
                 await self._write()
-                await context.keep_pace(received)
-                flight.wait(context.clock.now())
+                await context.client.keep_pace(received)
+                flight.wait(clock.now())
         finally:
-            response.close()  # not read to its end when the flight was shortened: then the connection is closed too
+            response.close()  # a response that was not read to its end closes its connection too
 
     async def _write(self) -> None:
-        """Write what was received; the flight knows of it even when this is cancelled."""
+        """Write what was received. The flight learns what was written even when this is cancelled."""
         flight = self._flight
         before = flight.offset
         if flight.reach == before:
@@ -125,4 +129,4 @@ class SpanFetch:
             await self._sink.write([self._buffer[before - self._buffer_start : flight.reach - self._buffer_start]])
         finally:
             flight.write(self._sink.offset, self._sink.crc64)
-        await self._context.on_written(flight.offset - before)
+        await self._observer.on_written(flight.offset - before)

@@ -27,7 +27,7 @@ def test_defaults_are_those_of_the_design():
         "version_id": None,
         "part_size": None,
         "multiget_threshold": 10 * 1024 * 1024,
-        "concurrency": 8,
+        "concurrency": "auto",
         "store": None,
         "progress_callback": None,
         "headers": {},
@@ -44,6 +44,10 @@ def test_defaults_are_those_of_the_design():
     assert Timeouts() == found["timeouts"]
 
 
+def test_multiget_threshold_none_means_the_default_as_in_oss2():
+    assert DownloadOptions(multiget_threshold=None).multiget_threshold == 10 * 1024 * 1024
+
+
 def test_keywords_are_the_options():
     assert list(DownloadKeywords.__annotations__) == [field.name for field in fields(DownloadOptions)]
 
@@ -51,7 +55,7 @@ def test_keywords_are_the_options():
 BAD = {
     "version_id": ["", 7, b"v"],
     "part_size": [0, -1, 100 * 1024 - 1, 5 * 1024**3 + 1, 1e6, True, "1MB", NAN],
-    "multiget_threshold": [-1, 1.5, None, True, "0", NAN],
+    "multiget_threshold": [-1, 1.5, True, "0", NAN],
     "concurrency": [0, -1, 1.5, None, True, "8", INF],
     "store": ["/tmp", Path("/tmp"), 7],
     "progress_callback": ["print", 7],

@@ -12,7 +12,8 @@ from aioss_resume._core.checkpoint import Checkpoint, decode, encode
 from aioss_resume._core.crc64 import EMPTY, crc64
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.paths import part_name
-from aioss_resume._core.transfer import SHARE_LEAST, Done, Transfer, choose_part_size
+from aioss_resume._core.stragglers import SHARE_LEAST
+from aioss_resume._core.transfer import Done, Transfer, choose_part_size
 from aioss_resume.errors import ObjectName
 
 KiB, MiB, GiB, TiB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
@@ -129,6 +130,19 @@ class Histories(RuleBasedStateMachine):
         assert (victim in self.interrupted) or victim.remaining > 0
         self.took_off(flight)
 
+    @rule()
+    def give_up_straggler(self):
+        before = {flight: flight.stop for flight in self.flights}
+        had_waiting = self.transfer.has_waiting
+        was_found = self.transfer.give_up_straggler(self.now)
+        shortened = [flight for flight, stop in before.items() if flight.stop != stop]
+        assert len(shortened) == was_found
+        for flight in shortened:
+            assert had_waiting
+            assert flight.remaining == 0
+            assert flight.given_up < 3
+            assert flight in self.interrupted
+
     @precondition(lambda self: self.transfer.unproven)
     @rule(data=st.data())
     def prove(self, data):
@@ -167,14 +181,16 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def the_whole_object_is_covered_once(self):
         transfer = self.transfer
-        pieces = [*transfer._waiting, *transfer._flying, *transfer._unproven, *transfer._done]
+        flying = [flight for flight in transfer._flying if flight.stop > flight.start]  # not what was given up at once
+        pieces = [*transfer._waiting, *flying, *transfer._unproven, *transfer._done]
         edge = 0
         for piece in sorted(pieces, key=lambda piece: (piece.start, piece.stop)):
             assert piece.start == edge
-            assert piece.start < piece.stop or (piece in transfer._flying and piece.start == piece.stop)
+            assert piece.start < piece.stop
             edge = piece.stop
         assert edge == self.size
-        assert all(a.stop < b.start for a, b in pairwise(transfer._waiting))
+        for a, b in pairwise(transfer._waiting):
+            assert a.stop < b.start or (a.stop == b.start and a.given_up != b.given_up)
         assert all(a.stop < b.start for a, b in pairwise(transfer._done))
         assert all(f.start <= f.offset <= f.reach <= f.stop for f in transfer._flying)
 

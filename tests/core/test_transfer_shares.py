@@ -3,8 +3,10 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from simulated_network import fetch, steady
 
-from aioss_resume._core.transfer import SHARE_LEAST, Transfer, share
+from aioss_resume._core.stragglers import SHARE_LEAST, share
+from aioss_resume._core.transfer import Transfer
 
 MiB = 1 << 20
 
@@ -80,8 +82,8 @@ def test_what_is_too_short_to_cut_and_ends_within_half_a_second_stays():
 
 
 def test_latency_counts_for_what_changes_hands():
-    assert share(98_304, 65_536.0, 1e9, 0.3) == 98_304  # 1.5 s by itself
-    assert share(98_304, 65_536.0, 1e9, 0.4) == 0
+    assert share(98_304, 65_536.0, 1e9, 0.7) == 98_304  # 1.5 s by itself
+    assert share(98_304, 65_536.0, 1e9, 0.8) == 0
 
 
 def took_off(transfer, now, most=None):
@@ -267,69 +269,24 @@ def test_nothing_is_shared_while_anything_waits_or_when_all_is_received():
     assert not transfer.can_share(9.0)
 
 
-class Line:
-    """A request under way in the little world below."""
-
-    def __init__(self, flight, began):
-        self.flight = flight
-        self.began = began
-        self.is_interrupted = False
-        flight.interrupt = self.interrupt
-        flight.begin(began)
-
-    def interrupt(self):
-        self.is_interrupted = True
-
-
-def fetched(size, rates, latency, part_size=8 * MiB, most_seconds=120.0):
-    """Seconds and requests until all is there; None when it never is. A slot has a rate in bytes a second.
-
-    Time goes in steps; a free slot looks for work whenever a flight landed, and five times a second.
-    """
-    transfer = Transfer(size, part_size=part_size)
-    lines, requests, now, step, look_at = {}, 0, 0.0, 0.01, 0.0
-    while not transfer.is_complete:
-        if now > most_seconds:
-            return None
-        if now >= look_at:
-            look_at = now + 0.2
-            for slot in range(len(rates)):
-                if slot not in lines and (flight := transfer.claim() or transfer.claim_share(now)):
-                    lines[slot] = Line(flight, now)
-                    requests += 1
-        now += step
-        for slot, line in list(lines.items()):
-            flight = line.flight
-            if not line.is_interrupted and now - line.began >= latency:
-                if flight.reach == flight.start:
-                    transfer.note_latency(now - line.began)
-                flight.receive(min(flight.remaining, int(rates[slot] * step)), now)
-            if line.is_interrupted or not flight.remaining:
-                flight.write(flight.reach, 0)
-                transfer.land(flight, now)
-                del lines[slot]
-                look_at = now
-    return now, requests
-
-
 LATENCIES = [0.0, 0.02, 0.1, 0.25, 0.3, 0.6, 2.0]
 
 
 @pytest.mark.parametrize("latency", LATENCIES)
 def test_equal_connections_need_few_more_requests_than_parts(latency):
-    ended = fetched(128 * MiB, [20 * MiB] * 8, latency)
-    assert ended is not None
-    assert ended[1] <= 16 + 8
+    ended = fetch(128 * MiB, 8, lambda _number, _slot: steady(20 * MiB), part_size=8 * MiB, latency=latency)
+    assert ended.requests <= 16 + 8
 
 
 @pytest.mark.parametrize("latency", LATENCIES)
 @pytest.mark.parametrize("slow", [0, MiB // 4, 2 * MiB])
 def test_slow_connection_does_not_decide_the_end_nor_cost_requests_without_end(latency, slow):
-    ended = fetched(128 * MiB, [20 * MiB] * 7 + [slow], latency)
-    assert ended is not None
-    seconds, requests = ended
-    assert requests <= 16 + 48
-    assert seconds <= 3 + 8 * latency
+    def sender(_number, slot):
+        return steady(slow if slot == 7 else 20 * MiB)
+
+    ended = fetch(128 * MiB, 8, sender, part_size=8 * MiB, latency=latency)
+    assert ended.requests <= 16 + 48
+    assert ended.seconds <= 3 + 8 * latency
 
 
 def test_one_connection_after_another_is_not_robbed_while_it_waits_for_its_first_byte():

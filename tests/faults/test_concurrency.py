@@ -26,7 +26,7 @@ from test_network import Resolver, named
 import aioss_resume
 from aioss_resume import AccessDeniedError, ConfigError, Downloader, DownloadInProgressError, RequestError
 from aioss_resume._core.paths import lock_name
-from aioss_resume._file.destination import LOCK_SECONDS
+from aioss_resume._file.locking import LOCK_SECONDS
 from aioss_resume._io.lock import PathLock
 from aioss_resume.testing import LocalOSS, MiB
 
@@ -48,17 +48,17 @@ CHILD = textwrap.dedent(
     options = dict(part_size=102400, multiget_threshold=102400, fsync=False, retry=RetryPolicy(wait_initial=0.0))
 
     async def main():
+        if how == "pending":  # the loop ends, and nobody has ended the download
+            reached = asyncio.Event()
+            options["progress_callback"] = lambda consumed, total: consumed >= 5 * 102400 and reached.set()
+            options["concurrency"] = 1
+            main.task = asyncio.create_task(aioss_resume.download(bucket, "key", path, **options))
+            await reached.wait()
+            return
         downloader = Downloader(bucket)
         if how == "lockless":
             downloader._storage = LocklessDisk()
         async with downloader:
-            if how == "pending":
-                reached = asyncio.Event()
-                options["progress_callback"] = lambda consumed, total: consumed >= 5 * 102400 and reached.set()
-                options["concurrency"] = 1
-                task = asyncio.create_task(downloader.download("key", path, **options))
-                await reached.wait()
-                return
             if how == "fail":
                 options["on_busy"] = "fail"
             if how == "fork":
@@ -99,7 +99,7 @@ def lock_of_another_process(path: Path) -> PathLock:
 async def ends_well(process: asyncio.subprocess.Process) -> str:
     said, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
-    assert not any(word in errors for word in (b"Traceback", b"destroyed", b"never retrieved"))
+    assert not any(word in errors for word in (b"Traceback", b"destroyed", b"never retrieved")), errors.decode()
     return said.decode()
 
 

@@ -16,7 +16,7 @@ import pytest
 from bad_disk import BadDisk, onto
 from flow.canary import TEMPORARY_ID, TEMPORARY_SECRET, TOKEN, Watch, assert_pickles, sent_secrets
 from flow.ranged import PART, RANGED, SIZE, begins_at, interrupt, leftover, names, whole
-from over_old import OLD, brings, fails, is_there, put
+from over_old import OLD, Pins, brings, fails, is_there, put
 
 import aioss_resume
 from aioss_resume import (
@@ -148,8 +148,9 @@ async def test_S08_a_header_with_a_line_break_is_refused_before_any_request(
 
 @pytest.mark.parametrize("etag", [b'"a\rb"', b'"a\0b"', b'"a"\r\nX-Evil: 1', b'"a" , "b"', b"\xff\xfe", b'"a\tb"'])
 async def test_S08_a_strange_etag_is_echoed_as_one_header_or_not_at_all(
-    oss: LocalOSS, bucket: Any, path: Path, etag: bytes
+    oss: LocalOSS, bucket: Any, path: Path, pins: Pins, etag: bytes
 ) -> None:
+    pins.may_be_missing = True  # OSS refuses the ETag, and the CRC-64 shows that the object is the same
     put(oss)
     oss.faults.drop_header("ETag", range=(0, PART))
     oss.faults.raw_header(b"ETag: " + etag, range=(0, PART))
@@ -250,6 +251,7 @@ async def test_S14_what_is_unfinished_is_for_its_owner_alone_and_the_file_as_the
     oss: LocalOSS, bucket: Any, path: Path, umask: int
 ) -> None:
     put(oss)
+    path.unlink()
     before = os.umask(umask)
     try:
         await interrupt(bucket, oss, path)
@@ -358,8 +360,22 @@ async def test_S23_a_name_that_the_server_says_is_not_used(oss: LocalOSS, bucket
     assert not (path.parent.parent / "evil").exists()
 
 
-async def test_S24_no_file_may_be_executed(oss: LocalOSS, bucket: Any, path: Path) -> None:
-    path.chmod(0o4755)
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+async def test_S24_new_file_may_not_be_executed(oss: LocalOSS, bucket: Any, path: Path, umask: int) -> None:
+    path.unlink()
+    put(oss)
+    before = os.umask(umask)
+    try:
+        await brings(bucket, path)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) & 0o7111 == 0
+
+
+async def test_S24_setuid_setgid_and_sticky_bits_of_the_replaced_file_are_not_kept(
+    oss: LocalOSS, bucket: Any, path: Path
+) -> None:
+    path.chmod(0o7755)
     put(oss)
     await brings(bucket, path)
-    assert stat.S_IMODE(path.stat().st_mode) & 0o7111 == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o755

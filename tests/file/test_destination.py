@@ -380,23 +380,6 @@ async def test_overwrite_never_refuses_what_is_there(oss: LocalOSS, bucket: Any,
 # Links and relative paths.
 
 
-@pytest.mark.parametrize("size", [1000, SIZE])
-async def test_a_link_is_replaced_and_its_target_is_untouched(
-    oss: LocalOSS, bucket: Any, tmp_path: Path, same_bytes: Same, size: int
-) -> None:
-    stored = oss.put("examplebucket", "key", size=size)
-    (tmp_path / "elsewhere").mkdir()
-    target = tmp_path / "elsewhere" / "target"
-    target.write_bytes(b"target")
-    (tmp_path / "link").symlink_to(target)
-    result = await download(bucket, "key", tmp_path / "link", **SMALL)
-    assert result.path == tmp_path / "link"
-    assert not (tmp_path / "link").is_symlink()
-    assert same_bytes(tmp_path / "link", stored.content)
-    assert target.read_bytes() == b"target"
-    assert names(tmp_path / "elsewhere") == ["target"]
-
-
 async def test_a_hard_link_to_the_old_file_keeps_the_old_bytes(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     oss.put("examplebucket", "key", b"bytes")
     (tmp_path / "other").write_bytes(b"old")

@@ -88,7 +88,7 @@ async def until_it_waits_for_the_lock(task: asyncio.Task[Any]) -> None:
 
     while not task.done():
         transfers = [task for task in asyncio.all_tasks() if task.get_name().startswith("aioss_resume")]
-        if any({"Destination.lock_or_wait", "Clock.sleep"} <= set(awaited(task.get_coro())) for task in transfers):
+        if any({"DestinationLock.wait_and_lock", "Clock.sleep"} <= set(awaited(task.get_coro())) for task in transfers):
             return
         await asyncio.sleep(0)
     pytest.fail("it did not wait")

@@ -10,6 +10,7 @@ import pytest
 from told_storage import Killed, ToldStorage
 
 from aioss_resume._io.commit import commit, prepare, publish_whole
+from aioss_resume._io.resolve import LeadsElsewhere
 from aioss_resume._io.storage import STORAGE, Storage, remove_made
 
 OLD, NEW = b"old", b"new bytes"
@@ -57,6 +58,14 @@ def bring(destination: Path, way: str, storage: Storage = STORAGE, *, fsync: boo
     return happened
 
 
+def put(destination: Path, content: bytes | None) -> None:
+    """Make the destination have that content; None: make it absent."""
+    if content is None:
+        destination.unlink(missing_ok=True)
+    else:
+        destination.write_bytes(content)
+
+
 ways = pytest.mark.parametrize("way", ["commit", "publish_whole"])
 
 
@@ -98,43 +107,50 @@ def test_without_fsync_nothing_is_synced(destination: Path, way: str) -> None:
 
 
 @ways
-def test_killed_at_any_call_the_old_file_or_the_new_one_is_there_as_a_whole(destination: Path, way: str) -> None:
+@pytest.mark.parametrize("old", [None, OLD])
+def test_killed_at_any_call_the_old_file_or_the_new_one_is_there_as_a_whole(
+    destination: Path, way: str, old: bytes | None
+) -> None:
+    put(destination, old)
     told = ToldStorage()
     bring(destination, way, told)
     seen = set()
     for number in range(len(told.calls)):
-        destination.write_bytes(OLD)
+        put(destination, old)
         with pytest.raises(Killed):
             bring(destination, way, ToldStorage(number))
-        seen.add(destination.read_bytes())
-        assert seen <= {OLD, NEW}
-    assert seen == {OLD, NEW}
+        seen.add(destination.read_bytes() if destination.exists() else None)
+        assert seen <= {old, NEW}
+    assert seen == {old, NEW}
 
 
 @ways
+@pytest.mark.parametrize("old", [None, OLD])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
 def test_a_failure_at_any_call_is_raised_and_leaves_the_old_file_or_the_new_one(
-    destination: Path, way: str, number: int
+    destination: Path, way: str, old: bytes | None, number: int
 ) -> None:
+    put(destination, old)
     told = ToldStorage()
     bring(destination, way, told)
     renamed = told.calls.index("replace")
     for call in range(len(told.calls)):
-        destination.write_bytes(OLD)
+        put(destination, old)
         storage = ToldStorage(call, OSError(number, os.strerror(number)))
         raised: list[int | None] = []
         try:
             happened = bring(destination, way, storage)
         except OSError as error:
             raised.append(error.errno)
+        found = destination.read_bytes() if destination.exists() else None
         if raised:
             assert raised == [number]
-            assert destination.read_bytes() == (OLD if call <= renamed else NEW)
+            assert found == (old if call <= renamed else NEW)
         else:
             assert happened == ["and then"]
-            assert destination.read_bytes() == NEW
+            assert found == NEW
         if way == "publish_whole":
-            assert os.listdir(destination.parent) == ["file"]
+            assert os.listdir(destination.parent) == (["file"] if found else [])
         for stale in destination.parent.glob(".*"):
             stale.unlink()
 
@@ -208,15 +224,22 @@ def test_a_directory_is_refused(destination: Path) -> None:
         prepare(destination, fsync=False)
 
 
-def test_a_link_to_a_directory_is_refused_and_one_to_a_file_or_to_nothing_is_not(destination: Path) -> None:
+def test_link_to_a_directory_is_refused(destination: Path) -> None:
     destination.symlink_to(destination.parent)
     with pytest.raises(IsADirectoryError):
         prepare(destination, fsync=False)
-    destination.unlink()
-    destination.symlink_to("nothing")
-    assert prepare(destination, fsync=False).exists
-    destination.with_name("nothing").write_bytes(b"")
-    assert prepare(destination, fsync=False).exists
+
+
+@pytest.mark.parametrize("target_exists", [True, False])
+def test_link_to_a_file_or_to_nothing_names_its_target(destination: Path, target_exists: bool) -> None:
+    target = destination.with_name("target")
+    destination.symlink_to("target")
+    if target_exists:
+        target.write_bytes(OLD)
+    with pytest.raises(LeadsElsewhere) as caught:
+        prepare(destination, fsync=False)
+    assert caught.value.target == str(target)
+    assert prepare(target, fsync=False).exists == target_exists
 
 
 def test_what_is_no_regular_file_is_refused(destination: Path) -> None:

@@ -1,0 +1,69 @@
+"""When the checkpoint is flushed: by bytes and by seconds, and writing waits when flushes do not keep up."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from aioss_resume._io.clock import Clock
+from aioss_resume._transfer.scheduler import SpanScheduler
+from aioss_resume.errors import LocalFileError
+from aioss_resume.options import (
+    FLUSH_BYTES,
+    FLUSH_BYTES_AT_ONCE,
+    FLUSH_PAUSE,
+    FLUSH_SECONDS,
+    UNFLUSHED_MOST,
+)
+
+
+class Flusher:
+    """Flushes one checkpoint while its transfer runs.
+
+    Args:
+        flush: Writes the checkpoint as it should be now.
+    """
+
+    def __init__(self, flush: Callable[[], Awaitable[None]], clock: Clock) -> None:
+        self._flush = flush
+        self._clock = clock
+        self._unflushed = 0
+        self._flush_at = FLUSH_BYTES
+        self._is_due = asyncio.Event()
+        self._was_flushed = asyncio.Event()
+
+    async def count(self, length: int) -> None:
+        """`length` more bytes were written. Waits when the flushes do not keep up."""
+        self._unflushed += length
+        if self._unflushed >= self._flush_at:
+            self._is_due.set()
+        while self._unflushed > UNFLUSHED_MOST:
+            self._was_flushed.clear()
+            await self._was_flushed.wait()
+
+    async def run(self, scheduler: SpanScheduler) -> None:
+        """Flush now and then, for ever: a background task of the scheduler."""
+        while True:
+            await self._wait_until_due(FLUSH_BYTES, FLUSH_SECONDS)
+            if not self._unflushed:
+                continue
+            counted, began = self._unflushed, self._clock.now()
+            try:
+                await self._flush()
+            except LocalFileError as error:
+                # A span that waits in count() does not give its descriptors back.
+                if self._unflushed > UNFLUSHED_MOST or not scheduler.reduce_concurrency(error):
+                    raise
+            else:
+                self._unflushed -= counted
+                self._was_flushed.set()
+            pause = max(FLUSH_PAUSE, 9 * (self._clock.now() - began))
+            await self._wait_until_due(FLUSH_BYTES_AT_ONCE, min(pause, FLUSH_SECONDS))
+
+    async def _wait_until_due(self, length: int, seconds: float) -> None:
+        """Wait until so many bytes are written and not flushed, and no longer than so many seconds."""
+        self._flush_at = length
+        if self._unflushed < length:
+            self._is_due.clear()
+            with anyio.move_on_after(seconds):
+                await self._is_due.wait()

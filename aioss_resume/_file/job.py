@@ -1,0 +1,100 @@
+"""Job: one download's task, and what the steps of it have in common."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from aioss_resume._core.objects import ObjectMeta
+from aioss_resume._core.transfer import Transfer
+from aioss_resume._core.window import Window
+from aioss_resume._file.destination import Destination
+from aioss_resume._io.fetch import RequestCounts, Source
+from aioss_resume._transfer.client import Client
+from aioss_resume.errors import IntegrityError, ObjectName
+from aioss_resume.events import DownloadResult
+from aioss_resume.options import DownloadOptions
+
+
+class Progress:
+    """How far a download is.
+
+    Attributes:
+        total: The object's size, or None while it is unknown, or because it cannot be known.
+        known: Done when `consumed` and `total` mean something.
+    """
+
+    def __init__(self) -> None:
+        self.total: int | None = None
+        self.known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._transfer: Transfer | None = None
+        self._most_consumed = 0
+
+    @property
+    def consumed(self) -> int:
+        """Bytes written, those of an earlier run included; never goes back."""
+        if self._transfer is not None:
+            self._most_consumed = max(self._most_consumed, self._transfer.consumed)
+        return self._most_consumed
+
+    def set_total(self, total: int | None) -> None:
+        self.total = total
+        if not self.known.done():
+            self.known.set_result(None)
+
+    def follow(self, transfer: Transfer) -> None:
+        """From now on the bytes of that transfer count."""
+        self._transfer = transfer
+        self.set_total(transfer.size)
+
+    def note_consumed(self, consumed: int) -> None:
+        self._most_consumed = max(self._most_consumed, consumed)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One download: what was asked for, and what its steps work with.
+
+    Attributes:
+        window: How many requests may be in flight. It outlives a run that must begin anew.
+        can_verify: Whether the bucket lets the CRC-64 be compared (its `enable_crc`).
+        began: When it began, by the client's clock.
+    """
+
+    client: Client
+    source: Source
+    name: ObjectName
+    options: DownloadOptions
+    destination: Destination
+    window: Window
+    can_verify: bool
+    began: float
+    counts: RequestCounts = field(default_factory=RequestCounts)
+    progress: Progress = field(default_factory=Progress)
+
+    def keeps_checkpoint(self, size: int) -> bool:
+        return size >= self.options.multiget_threshold and size > 0
+
+    def require_crc64(self, meta: ObjectMeta | None) -> None:
+        """IntegrityError if the caller insists on a CRC-64 and OSS sends none."""
+        if self.options.integrity == "require" and (meta is None or meta.crc64 is None):
+            raise IntegrityError(
+                f"{self.name}: OSS sends no CRC-64 to compare with",
+                name=self.name,
+                hint='integrity="auto" downloads it all the same, and says verified=False',
+            )
+
+    def result(self, meta: ObjectMeta, *, resumed: int, verified: bool, skipped: bool = False) -> DownloadResult:
+        return DownloadResult(
+            path=self.destination.path,
+            key=self.name.key,
+            version_id=meta.version_id,
+            size=meta.size,
+            etag=meta.etag,
+            crc64=meta.crc64,
+            verified=verified,
+            resumed_bytes=resumed,
+            fetched_bytes=meta.size - resumed,
+            requests=self.counts.sent - self.counts.failed,
+            attempts=self.counts.sent,
+            elapsed=self.client.clock.now() - self.began,
+            skipped=skipped,
+        )

@@ -1,0 +1,222 @@
+"""Who may write to a destination: reserved within this process, locked against others, and what is already there.
+
+A small object is fetched in no time, and is published under its name as a whole. So no lock file is made for it: its
+destination is only reserved within this process, and is locked after LOCK_SECONDS if it takes so long all the same.
+"""
+
+import asyncio
+import os
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aioss_resume._core.checkpoint import Checkpoint, Unusable
+from aioss_resume._file.disk import on_disk
+from aioss_resume._io.commit import prepare
+from aioss_resume._io.flush import CheckpointFile
+from aioss_resume._io.lock import POLL_FIRST, POLL_MOST, PathLock
+from aioss_resume._io.resolve import check_destination
+from aioss_resume._io.storage import exists, remove_made
+from aioss_resume._transfer.client import Client
+from aioss_resume.errors import DownloadInProgressError, ObjectName
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+LOCK_SECONDS: Final = 0.05
+"""Seconds after which a download that needs no lock takes one all the same, so that other processes know of it.
+Another one that begins before then would have begun at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """What is there when the destination is reserved or locked.
+
+    Attributes:
+        has_file: Whether there is a file at the destination.
+        checkpoint: What an earlier run left. `reason` says why it cannot be read.
+        after_another: Another process had the lock first.
+    """
+
+    has_file: bool
+    checkpoint: Checkpoint | None = None
+    reason: str | None = None
+    after_another: bool = False
+
+
+class TakenByAnotherProcess(Exception):
+    """Another process has the destination now (`existing` is None), or had it and left something."""
+
+    def __init__(self, existing: Existing | None) -> None:
+        super().__init__()
+        self.existing = existing
+
+
+class DestinationLock:
+    """The lock of one destination, held by one download.
+
+    Args:
+        path: The destination; absolute, and no link.
+        lock_path: The lock's own file.
+        checkpoint_file: What an earlier run may have left.
+        fsync: Directories that are made are on the disk before a method returns.
+
+    Attributes:
+        is_waiting: Whether another process has the lock, and this one waits for it.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        name: ObjectName,
+        path: str,
+        *,
+        lock_path: str,
+        checkpoint_file: CheckpointFile,
+        fsync: bool,
+    ) -> None:
+        self.is_waiting = False
+        self._client = client
+        self._name = name
+        self._path = path
+        self._checkpoint_file = checkpoint_file
+        self._fsync = fsync
+        self._lock = PathLock(lock_path, client.storage)
+        self._made: list[Path] = []
+        self._reserved: Existing | None = None  # what was there when the destination was only reserved
+        self._lock_timer: asyncio.TimerHandle | None = None
+        self._pending_lock: Callable[[], Awaitable[asyncio.CancelledError | None]] | None = None
+
+    async def reserve(self) -> Existing | None:
+        """Keep other threads of this process away, and see what is there; None when another has the destination.
+
+        Locks it at once if there is something that a lock guards.
+
+        Raises:
+            LeadsElsewhere: The destination is a link.
+            LocalFileError: It cannot be a file, or its checkpoint is a newer release's.
+        """
+        existing = await self._look(is_reservation=True)
+        if existing is not None and not self._lock.is_held:
+            self._reserved = existing
+            self._lock_timer = asyncio.get_running_loop().call_later(LOCK_SECONDS, self._start_locking)
+        return existing
+
+    async def lock(self) -> None:
+        """Lock the destination now, if it is only reserved.
+
+        Raises:
+            TakenByAnotherProcess: Another process has it, or has left something since.
+            LocalFileError: As reserve().
+        """
+        reserved, self._reserved = self._reserved, None
+        if reserved is None:
+            return
+        self._cancel_lock_timer()
+        if cancelled := await self._end_pending_lock():
+            raise cancelled
+        existing = await self._look()
+        if existing != reserved:
+            raise TakenByAnotherProcess(existing)
+
+    async def try_lock(self) -> Existing | None:
+        """Lock the destination, and see what is there; None when another has it.
+
+        Raises:
+            LeadsElsewhere, LocalFileError: As reserve().
+        """
+        return await self._look()
+
+    async def wait_and_lock(self) -> Existing:
+        """Wait until whoever has the lock releases it, then lock the destination.
+
+        Raises:
+            LeadsElsewhere, LocalFileError: As reserve().
+        """
+        self.is_waiting = True
+        try:
+            pause, existing = POLL_FIRST, None
+            while existing is None:
+                await self._client.clock.sleep(pause * (0.5 + self._client.clock.chance()))
+                pause = min(pause * 1.5, POLL_MOST)
+                existing = await self._look()
+        finally:
+            self.is_waiting = False
+        return replace(existing, after_another=True)
+
+    def taken_error(self) -> DownloadInProgressError:
+        """The error when another process has the lock, and this one is not to wait for it."""
+        return DownloadInProgressError(
+            f"{self._name}: another process is downloading to {self._path!r}",
+            name=self._name,
+            hint='wait for it with on_busy="wait"',
+        )
+
+    async def release(self) -> None:
+        """Let whoever waits for the destination have it, and remove directories that were made for nothing."""
+        self._cancel_lock_timer()
+        cancelled = await self._end_pending_lock()
+        if self._lock.is_held or self._made:
+            await self._client.threads.file_thread.run_uncancelled(self._release_now)
+        else:
+            self._lock.release()
+        if cancelled:
+            raise cancelled
+
+    def release_committed(self) -> None:
+        """Release the lock of a file that was published. For a thread: it blocks."""
+        self._lock.release()
+        self._made = []
+
+    async def _look(self, *, is_reservation: bool = False) -> Existing | None:
+        call = partial(self._look_now, is_reservation=is_reservation)
+        return await on_disk(self._client.threads, "prepare the destination", call, self._path, self._name)
+
+    def _look_now(self, *, is_reservation: bool) -> Existing | None:
+        """In a thread: take the lock, and see what is there; None when another has it."""
+        storage = self._client.storage
+        take = self._reserve_or_lock if is_reservation else self._lock.try_lock
+        try:
+            has_file, is_taken = check_destination(storage, self._path), take()
+        except (FileNotFoundError, NotADirectoryError, PermissionError):  # a directory is missing, or it cannot be
+            made, has_file = prepare(Path(self._path), storage, fsync=self._fsync)
+            self._made = made or self._made
+            is_taken = take()
+        if not is_taken:
+            return None
+        if not self._lock.is_held:
+            return Existing(has_file)
+        try:
+            return Existing(has_file, self._checkpoint_file.load())
+        except Unusable as reason:
+            return Existing(has_file, reason=str(reason))
+
+    def _reserve_or_lock(self) -> bool:
+        storage = self._client.storage
+        if self._lock.has_file() or exists(storage, self._checkpoint_file.path, follow_symlinks=False):
+            return self._lock.try_lock()
+        if not storage.access(os.path.dirname(self._path), os.W_OK | os.X_OK):  # noqa: PTH120  # cheaper than a Path
+            raise PermissionError
+        return self._lock.reserve()
+
+    def _start_locking(self) -> None:
+        """It takes so long that other processes should know."""
+        self._pending_lock = self._client.threads.file_thread.start(self._try_lock_now)
+
+    def _try_lock_now(self) -> None:
+        with suppress(OSError):  # another has it, or nobody can have it: a small object needs none
+            self._lock.try_lock()
+
+    def _cancel_lock_timer(self) -> None:
+        if self._lock_timer is not None:
+            self._lock_timer.cancel()
+
+    async def _end_pending_lock(self) -> asyncio.CancelledError | None:
+        """Wait for an attempt to lock that was started. Returns a cancellation that came meanwhile."""
+        return None if self._pending_lock is None else await self._pending_lock()
+
+    def _release_now(self) -> None:
+        self._lock.release()
+        remove_made(self._client.storage, self._made)  # succeeds only where nothing was written

@@ -1,0 +1,198 @@
+"""One run over one version of the object, from its first response to the published file."""
+
+import logging
+from collections.abc import Sequence
+
+from aioss_resume._core.checkpoint import Checkpoint
+from aioss_resume._core.crc64 import crc64
+from aioss_resume._core.objects import ObjectMeta
+from aioss_resume._core.ranges import Range
+from aioss_resume._core.slots import Slot
+from aioss_resume._core.transfer import Done, Transfer, choose_part_size
+from aioss_resume._file.flushing import Flusher
+from aioss_resume._file.job import Job
+from aioss_resume._file.opening import FIRST_BYTE, open_first, open_from_zero
+from aioss_resume._file.resuming import Prover
+from aioss_resume._file.small import fetch_small
+from aioss_resume._io.fetch import AcceptedResponse
+from aioss_resume._io.write import PartFile
+from aioss_resume._transfer.scheduler import OpenFlight, SpanScheduler
+from aioss_resume._transfer.span import SpanContext
+from aioss_resume.events import DownloadResult
+from aioss_resume.options import AUTO_PART_SLOTS, WRITE_SIZE
+
+logger = logging.getLogger("aioss_resume")
+
+
+class MismatchError(Exception):
+    """The CRC-64 of what was written is not the object's.
+
+    Attributes:
+        pinned: The object.
+        crc64: What was found.
+    """
+
+    def __init__(self, pinned: ObjectMeta, found: int) -> None:
+        super().__init__()
+        self.pinned, self.crc64 = pinned, found
+
+
+class Run:
+    """One run. What it wrote when it failed is kept for the next, where that is possible.
+
+    Args:
+        checkpoint: What to continue from; None: from zero.
+        must_be: The version that must be fetched; None: whichever there is, or the checkpoint's.
+
+    Attributes:
+        pinned: The version of the object, when it is known.
+        part_file: Where its bytes are written, when it is more than a small one.
+    """
+
+    def __init__(self, job: Job, checkpoint: Checkpoint | None, must_be: ObjectMeta | None) -> None:
+        self.pinned = checkpoint.meta if checkpoint is not None else must_be
+        self.part_file: PartFile | None = None
+        self._job = job
+        self._checkpoint = checkpoint
+        self._must_be = must_be
+        self._transfer: Transfer | None = None
+
+    async def run(self) -> DownloadResult:
+        """Fetch what is missing, verify all of it and publish it.
+
+        Raises:
+            ObjectChangedError: The object is not the pinned version any more.
+            MismatchError: The CRC-64 of what was written is not the object's.
+            AiossError: Whatever else ended it.
+        """
+        slot = await self._job.client.slot()
+        try:
+            if self._checkpoint is not None:
+                return await self._resume(self._checkpoint, slot)
+            response, given = await open_from_zero(self._job, self._must_be)
+            self.pinned = response.meta
+            if self._fits_in_memory(response.meta, given):
+                return await self._download_small(response, slot)
+            return await self._begin(response, given, slot)
+        finally:
+            slot.release()
+
+    def checkpoint(self) -> Checkpoint | None:
+        """What the next run can continue from; None: nothing."""
+        job, transfer, part_file, pinned = self._job, self._transfer, self.part_file, self.pinned
+        if transfer is None or part_file is None or pinned is None:
+            return self._checkpoint
+        spans = transfer.spans()
+        if not spans or not job.keeps_checkpoint(pinned.size):
+            return None
+        return Checkpoint(job.name, job.options.version_id, pinned, part_file.path.name, spans)
+
+    async def _resume(self, checkpoint: Checkpoint, slot: Slot) -> DownloadResult:
+        """Continue from a checkpoint, by a request for the first missing bytes of the very object that it is of."""
+        job, pinned = self._job, checkpoint.meta
+        part_file = job.destination.part_file(pinned)
+        was_there = await part_file.create(pinned.size)
+        if not was_there:
+            logger.warning("%s: the part file is gone; beginning anew", job.name)
+        transfer = self._start_transfer(pinned, part_file, checkpoint.spans if was_there else ())
+        flight = transfer.claim()
+        wanted = Range(flight.start, flight.stop) if flight is not None else FIRST_BYTE
+        response, _ = await open_first(job, wanted, pinned)
+        transfer.note_latency(response.latency)
+        if flight is not None:
+            return await self._fetch_and_commit(pinned, part_file, transfer, OpenFlight(flight, slot, response))
+        try:  # nothing is missing: the request only asked whether the object is still the same
+            await response.discard()
+        finally:
+            response.close()
+        slot.release()
+        return await self._fetch_and_commit(pinned, part_file, transfer, None)
+
+    async def _begin(self, response: AcceptedResponse, given: Range, slot: Slot) -> DownloadResult:
+        """Begin a part file with the bytes that a response brings."""
+        job, pinned = self._job, response.meta
+        part_file = job.destination.part_file(pinned)
+        try:
+            await job.destination.lock.lock()
+            await part_file.create(pinned.size)
+        except BaseException:
+            response.close()
+            raise
+        transfer = self._start_transfer(pinned, part_file)
+        flight = transfer.claim(given.length)
+        assert flight is not None
+        return await self._fetch_and_commit(pinned, part_file, transfer, OpenFlight(flight, slot, response))
+
+    def _start_transfer(self, pinned: ObjectMeta, part_file: PartFile, kept: Sequence[Done] = ()) -> Transfer:
+        options = self._job.options
+        slots = AUTO_PART_SLOTS if options.concurrency == "auto" else options.concurrency
+        part_size = options.part_size or choose_part_size(pinned.size, slots)
+        keeps_checkpoint = self._job.keeps_checkpoint(pinned.size)
+        transfer = Transfer(pinned.size, part_size=part_size, kept=kept, tail_is_shared=keeps_checkpoint)
+        self._transfer, self.part_file = transfer, part_file
+        self._job.progress.follow(transfer)
+        return transfer
+
+    async def _fetch_and_commit(
+        self, pinned: ObjectMeta, part_file: PartFile, transfer: Transfer, first: OpenFlight | None
+    ) -> DownloadResult:
+        job = self._job
+        context = SpanContext(job.client, job.source, pinned, part_file.open_at, job.options.retry, job.counts)
+        prover = Prover(job, transfer, part_file)
+        background = [prover.run] if transfer.unproven else []
+        on_written = None
+        if job.keeps_checkpoint(pinned.size):
+            flusher = Flusher(self._flush, job.client.clock)
+            background.append(flusher.run)
+            on_written = flusher.count
+            job.destination.has_checkpoint = True
+        scheduler = SpanScheduler(context, transfer, job.window, background=background, on_written=on_written)
+        try:
+            await scheduler.run(first)
+            verified = self._verify(transfer.crc64, pinned)
+            await job.destination.commit(part_file, pinned.size)
+        except MismatchError:
+            raise
+        except BaseException:
+            await self._save()
+            raise
+        return job.result(pinned, resumed=prover.proven_bytes, verified=verified)
+
+    async def _download_small(self, response: AcceptedResponse, slot: Slot) -> DownloadResult:
+        """An object that came with one response: kept in memory, then written and published in one call."""
+        job, pinned = self._job, response.meta
+        job.progress.set_total(pinned.size)
+        body = await fetch_small(response, job.source, job.options.retry, job.client, job.counts)
+        slot.release()
+        verified = self._verify(crc64(body), pinned)
+        job.progress.note_consumed(pinned.size)
+        await job.destination.publish(body)
+        return job.result(pinned, resumed=0, verified=verified)
+
+    def _fits_in_memory(self, meta: ObjectMeta, given: Range) -> bool:
+        return given.length == meta.size <= WRITE_SIZE and not self._job.keeps_checkpoint(meta.size)
+
+    def _verify(self, found: int, pinned: ObjectMeta) -> bool:
+        """Whether what was written is proven to be the object; MismatchError when it is proven not to be."""
+        if pinned.crc64 is None or not self._job.can_verify:
+            return False
+        if found != pinned.crc64:
+            raise MismatchError(pinned, found)
+        return True
+
+    async def _flush(self) -> None:
+        checkpoint = self.checkpoint()
+        if checkpoint is not None:
+            await self._job.destination.checkpoint_file.flush(checkpoint)
+
+    async def _save(self) -> None:
+        """Leave what was written to the next run; nothing, where there is nothing or it could not be resumed."""
+        destination, part_file = self._job.destination, self.part_file
+        assert part_file is not None
+        try:
+            if await destination.has_part_file(part_file) and self.checkpoint() is not None:
+                await self._flush()
+            else:
+                await destination.discard()
+        except OSError as error:  # what ended the download counts, not this
+            logger.warning("%s: the last checkpoint could not be flushed: %s", self._job.name, error)

@@ -1,0 +1,113 @@
+"""Where a destination really lies: at the end of its symbolic links, and never among the kernel's own files.
+
+All functions block: they are for threads.
+"""
+
+import errno
+import os
+import stat
+from functools import lru_cache
+from typing import Final
+
+from aioss_resume._io.storage import Storage
+
+NOT_REGULAR: Final = errno.EINVAL
+"""The errno for a destination that is a FIFO, a device, or anything else but a regular file."""
+
+_LINKS_MOST: Final = 40  # as Linux follows in one path
+
+_SYSTEM_DIRECTORIES: Final = ("/dev", "/proc")
+_ALLOWED: Final = "/dev/shm"  # noqa: S108  # a file system for anybody's files, in memory
+
+
+class LeadsElsewhere(Exception):
+    """The path is a symbolic link. `target` is where it leads to: a regular file, or nothing yet."""
+
+    def __init__(self, target: str) -> None:
+        super().__init__()
+        self.target = target
+
+
+def check_destination(storage: Storage, path: str) -> bool:
+    """Whether there is a regular file of that name, which a rename may replace.
+
+    Args:
+        path: Absolute.
+
+    Raises:
+        LeadsElsewhere: It is a link.
+        OSError: There is something else, or there can be no file.
+    """
+    parent = os.path.dirname(path)  # noqa: PTH120  # half the price of a Path's
+    if is_system_path(path) or _is_system_directory(storage, parent):
+        raise OSError(NOT_REGULAR, "it is in a directory of the kernel's", path)
+    try:
+        mode = storage.stat(path, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISLNK(mode):
+        target = follow_links(storage, path)
+        check_destination(storage, target)
+        raise LeadsElsewhere(target)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not stat.S_ISREG(mode):
+        raise OSError(NOT_REGULAR, "it is no regular file", path)
+    return True
+
+
+def is_system_path(path: str) -> bool:
+    """Whether an absolute, normalised path lies in /dev or /proc, going by its name."""
+    if path == _ALLOWED or path.startswith(f"{_ALLOWED}/"):
+        return False
+    return any(path == directory or path.startswith(f"{directory}/") for directory in _SYSTEM_DIRECTORIES)
+
+
+def follow_links(storage: Storage, path: str) -> str:
+    """The path that a symbolic link leads to, through other links. There need not be a file yet.
+
+    Raises:
+        OSError: ELOOP, the links lead in a circle; EACCES, a link was planted by another user.
+    """
+    for _ in range(_LINKS_MOST):
+        parent, name = os.path.split(path)
+        try:
+            found = storage.stat(path, follow_symlinks=False)
+        except FileNotFoundError:
+            found = None
+        if found is None or not stat.S_ISLNK(found.st_mode):
+            return os.path.join(os.path.realpath(parent), name)  # noqa: PTH118  # one form, however links spell it
+        _check_owner(storage.stat(parent), found, path)
+        path = os.path.join(parent, storage.readlink(path))  # noqa: PTH118  # a Path would drop the dots of "a/../b"
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+
+
+def _check_owner(directory: os.stat_result, link: os.stat_result, path: str) -> None:
+    """Refuse another user's link in a sticky directory that everybody may write to, such as /tmp.
+
+    Source: fs.protected_symlinks, proc_sys_fs(5). The kernel checks it when it follows a link; here we follow it.
+    """
+    is_shared = directory.st_mode & stat.S_ISVTX and directory.st_mode & stat.S_IWOTH
+    if is_shared and link.st_uid not in (os.geteuid(), directory.st_uid):
+        raise OSError(errno.EACCES, "another user's link in a directory that everybody may write to", path)
+
+
+def _is_system_directory(storage: Storage, directory: str) -> bool:
+    """Whether a directory is on the file systems of /dev or /proc, by whatever links it was reached."""
+    try:
+        device = storage.stat(directory).st_dev
+    except OSError:  # there is none yet
+        return False
+    return device in _system_devices()
+
+
+@lru_cache(maxsize=1)
+def _system_devices() -> frozenset[int]:
+    """The device numbers of /dev and /proc, where they are file systems of their own."""
+    found = set()
+    for directory in _SYSTEM_DIRECTORIES:
+        try:
+            found.add(os.stat(directory).st_dev)  # noqa: PTH116
+        except OSError:  # not on this system
+            continue
+    return frozenset(found - {os.stat("/").st_dev})  # noqa: PTH116

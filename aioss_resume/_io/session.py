@@ -1,0 +1,114 @@
+"""The aiohttp session and the proxies: our own, or what must be known of the caller's."""
+
+import netrc
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+
+from aioss_resume.errors import ConfigError
+from aioss_resume.options import READ_BUFFER, RESERVED_HEADERS
+
+_KEEP_ALIVE_SECONDS: Final = 30.0  # OSS closes idle connections after about a minute: ours close first
+
+_HARMLESS: Final = frozenset({"accept-encoding", "connection", "date"})
+# Default headers that each of our requests replaces, or that change nothing.
+
+
+def new_session() -> aiohttp.ClientSession:
+    """A session of our own. The slots limit its connections."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
+        cookie_jar=aiohttp.DummyCookieJar(),  # OSS sets no cookies, and a proxy's are none of ours
+        auto_decompress=False,
+        read_bufsize=READ_BUFFER,
+    )
+
+
+def check_session(session: Any) -> None:
+    """ConfigError unless requests to OSS can be sent through this session. Any: that is the question."""
+    if session is None:
+        return
+    if not isinstance(session, aiohttp.ClientSession):
+        raise ConfigError(f"session must be an aiohttp.ClientSession or None, not {type(session).__name__}")
+    if session.auth is not None:
+        raise ConfigError(
+            "session has auth=..., which would replace the signature of each request",
+            hint="make the session without auth: the bucket's own auth signs",
+        )
+    for name in session.headers:
+        if name.lower() in RESERVED_HEADERS - _HARMLESS:
+            raise ConfigError(
+                f"session has a default header {name!r}, which a download sets itself or must not send",
+                hint="make the session without it",
+            )
+
+
+def check_netrc(host: str) -> None:
+    """ConfigError when ~/.netrc has an entry for the host: a session with trust_env=True sends that one.
+
+    For a thread: it reads a file.
+    """
+    path = os.environ.get("NETRC") or Path("~/.netrc").expanduser()
+    try:
+        found = netrc.netrc(path).authenticators(host)
+    except (OSError, netrc.NetrcParseError):
+        return
+    if found is not None:
+        raise ConfigError(
+            f"session has trust_env=True, and {path} has a password for {host!r}, which would replace the signature",
+            hint="make the session without trust_env, and name the proxy in the bucket's proxies",
+        )
+
+
+def with_signed_defaults(session: aiohttp.ClientSession, headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers of a request, and those of the session's defaults that OSS wants signed: aiohttp adds them unsigned."""
+    given = {name.lower() for name in headers}
+    defaults = {
+        name: value
+        for name, value in session.headers.items()
+        if (name.lower().startswith("x-oss-") or name.lower() in ("content-type", "content-md5"))
+        and name.lower() not in given
+    }
+    return {**defaults, **headers}
+
+
+def connection_limit(session: aiohttp.ClientSession | None) -> int:
+    """Most connections to one host that the caller's session has; 0: no limit."""
+    connector: Any = session.connector if session is not None else None  # Any: a connector may have no such limits
+    limits = [getattr(connector, name, 0) or 0 for name in ("limit", "limit_per_host")]
+    return min((limit for limit in limits if limit > 0), default=0)
+
+
+def proxy_for(endpoint: str, proxies: Mapping[str, str] | None, *, is_own_session: bool) -> str | None:
+    """The proxy for an endpoint, as requests, and so oss2, would choose it; None: no proxy.
+
+    Args:
+        proxies: The bucket's.
+        is_own_session: Whether the environment counts where the bucket names no proxy (HTTP_PROXY, HTTPS_PROXY,
+            ALL_PROXY, NO_PROXY, in either case).
+
+    Raises:
+        ConfigError: The environment names a proxy that does not speak HTTP.
+    """
+    target = urlsplit(endpoint)
+    if not proxies:
+        if not is_own_session or not target.hostname or proxy_bypass(target.netloc):
+            return None
+        proxies = getproxies()
+    for key in (f"{target.scheme}://{target.hostname}", target.scheme, f"all://{target.hostname}", "all"):
+        if proxies.get(key):
+            proxy = str(proxies[key])
+            proxy = proxy if "://" in proxy else f"http://{proxy}"  # as requests reads it
+            scheme = urlsplit(proxy).scheme
+            if scheme not in ("http", "https"):
+                raise ConfigError(
+                    f"the proxy for {target.scheme}://{target.hostname} has the scheme {scheme!r}, not http or https",
+                    hint="name an HTTP proxy in the bucket's proxies or the environment, or set NO_PROXY",
+                )
+            return proxy
+    return None
