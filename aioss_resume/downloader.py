@@ -23,6 +23,7 @@ from aioss_resume._file.sharing import Wish, share
 from aioss_resume._file.sync import sync
 from aioss_resume._io.cancellation import wait_uncancelled
 from aioss_resume._io.fetch import RequestCounts, Source
+from aioss_resume._io.origin import Origin
 from aioss_resume._io.resolve import NOT_REGULAR, is_system_path
 from aioss_resume._io.session import check_netrc, check_session
 from aioss_resume._io.sign import check_bucket
@@ -106,6 +107,7 @@ class Downloader:
         self._session = session
         self._storage = STORAGE
         self._client: Client | None = None
+        self._origin: Origin | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._calls: set[CancelScope] = set()
         self._all_calls_ended = asyncio.Event()
@@ -133,7 +135,7 @@ class Downloader:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        client, self._client = self._open_client(), None
+        client, self._client, self._origin = self._open_client(), None, None
         self._all_calls_ended.clear()
         for scope in self._calls:
             scope.cancel()
@@ -157,7 +159,7 @@ class Downloader:
         name = self._name(key)
         with self._call(name):
             destination = await _destination(client, path, name)
-            origin = client.origin(self._bucket)
+            origin = self._open_origin()
 
             def make() -> Download:
                 return Download(client, origin, name, destination, options, self._timeouts(options.timeouts))
@@ -202,7 +204,7 @@ class Downloader:
         client, counts, name = self._open_client(), RequestCounts(), self._name(key)
         source = Source(
             client.session,
-            client.origin(self._bucket),
+            self._open_origin(),
             name,
             version_id=version_id,
             headers=checked_headers(headers),
@@ -225,6 +227,12 @@ class Downloader:
         if asyncio.get_running_loop() is not self._loop:
             raise ConfigError("this Downloader belongs to another event loop: make one in each")
         return self._client
+
+    def _open_origin(self) -> Origin:
+        """The bucket as requests reach it. Kept as long as this is open, with the keys that it has fetched."""
+        if self._origin is None:
+            self._origin = self._open_client().origin(self._bucket)
+        return self._origin
 
     def _call(self, name: ObjectName) -> "_Call":
         return _Call(self, name)

@@ -217,7 +217,7 @@ def service_error(
     said = " ".join(filter(None, (code, message and f"({message})"))) or "an answer without a reason"
     text = f"{name}: OSS answered {status} {said}, request id {details.get('RequestId') or 'unknown'}"
     kind = _also(_service_class(status, code), _oss2_class(status, code))
-    error = kind(text, name=name, hint=_HINTS.get(details.get("EC", "")) or _HINTS.get(code))
+    error = kind(text, name=name, hint=_service_hint(code, details))
     _fill_in_oss2_fields(error, status, details, message)
     error.retry_after = retry_after
     return error
@@ -280,6 +280,12 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
             yield from _leaves(inner)
     else:
         yield error
+
+
+def _service_hint(code: str, details: Mapping[str, str]) -> str | None:
+    if endpoint := details.get("Endpoint"):
+        return f"the bucket is in another region: pass the endpoint https://{endpoint} and its region to oss2.Bucket"
+    return _HINTS.get(details.get("EC", "")) or _HINTS.get(code)
 
 
 _HINTS = {

@@ -7,7 +7,10 @@ MOST_ERROR_BYTES: Final = 64 * 1024
 """An error's body is read no further than this; OSS's own have a few hundred bytes."""
 
 _SHOWN: Final = frozenset(
-    {"Code", "Message", "RequestId", "HostId", "EC", "Key", "Bucket", "BucketName", "Condition", "ServerTime"}
+    {
+        *("Code", "Message", "RequestId", "HostId", "EC", "Key", "Bucket", "BucketName", "Condition", "ServerTime"),
+        "Endpoint",  # the right one, for a bucket of another region
+    }
 )
 # Not shown: StringToSign, SignatureProvided, OSSAccessKeyId and whatever else OSS echoes of the request's secrets.
 

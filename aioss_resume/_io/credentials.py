@@ -5,6 +5,7 @@ meanwhile). Here a snapshot serves all requests for a few seconds, and a new one
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +24,10 @@ SECRET_LEAST: Final = 8
 
 _FRESH_SECONDS: Final = 10.0
 # Providers keep their own keys until shortly before these expire, so asking them is cheap: the hop is what is saved.
+
+_WAIT_MOST: Final = 60.0  # seconds before a provider that failed is asked again
+
+logger = logging.getLogger("aioss_resume")
 
 
 @dataclass(frozen=True)  # no slots: they leave no room for what is cached
@@ -76,6 +81,8 @@ def provider_of(auth: Any) -> Any | None:
 class KeyRing:
     """The keys of one bucket's auth. The auth is read anew for each fetch: oss2 lets users replace `bucket.auth`.
 
+    If the provider fails later on, the keys that it gave before serve on: OSS says whether they are still good.
+
     The asyncio lock guards the fetch: one at a time, and who waited for it takes what it brought.
     """
 
@@ -86,14 +93,19 @@ class KeyRing:
         self._fetching = asyncio.Lock()
         self._keys: Keys | None = None
         self._keys_auth: Any = None  # whose these keys are. Any: oss2 has no types
-        self._fetched_at = 0.0
+        self._next_fetch = 0.0
+        self._failures = 0
 
     async def keys(self) -> Keys:
-        """The snapshot, or a new one when it is old or of an auth that was replaced."""
-        if self._is_stale():
+        """The snapshot, or a new one when it is old or of an auth that was replaced.
+
+        Raises:
+            CredentialsError: The provider has given no keys yet, and gives none now.
+        """
+        if self._is_due():
             async with self._fetching:
-                if self._is_stale():
-                    await self._fetch()
+                if self._is_due():
+                    await self._refresh()
         assert self._keys is not None
         return self._keys
 
@@ -101,6 +113,9 @@ class KeyRing:
         """Fetch anew because OSS refused these; False when the provider has nothing but the same.
 
         One fetch serves all whose requests were refused with the same keys.
+
+        Raises:
+            CredentialsError: The provider gives no keys now.
         """
         async with self._fetching:
             if self._keys is None or self._keys.is_same_as(refused):
@@ -108,10 +123,22 @@ class KeyRing:
         assert self._keys is not None
         return not self._keys.is_same_as(refused)
 
-    def _is_stale(self) -> bool:
-        if self._keys is None or self._keys_auth is not self._current_auth():
-            return True
-        return self._clock.now() - self._fetched_at > _FRESH_SECONDS
+    def _has_keys(self) -> bool:
+        return self._keys is not None and self._keys_auth is self._current_auth()
+
+    def _is_due(self) -> bool:
+        return not self._has_keys() or self._clock.now() > self._next_fetch
+
+    async def _refresh(self) -> None:
+        try:
+            await self._fetch()
+        except CredentialsError as error:
+            if not self._has_keys():
+                raise
+            if not self._failures:
+                logger.warning("%s; continuing with the keys that it gave before", error)
+            self._failures += 1
+            self._next_fetch = self._clock.now() + min(_FRESH_SECONDS * 2**self._failures, _WAIT_MOST)
 
     async def _fetch(self) -> None:
         auth = self._current_auth()
@@ -121,7 +148,8 @@ class KeyRing:
         generation = self._keys.generation + 1 if self._keys else 0
         self._keys = await self._threads.run(_ask, provider, generation)
         self._keys_auth = auth
-        self._fetched_at = self._clock.now()
+        self._failures = 0
+        self._next_fetch = self._clock.now() + _FRESH_SECONDS
 
 
 def _ask(provider: Any, generation: int) -> Keys:

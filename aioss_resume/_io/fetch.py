@@ -26,7 +26,7 @@ from aioss_resume._io.clock import Clock
 from aioss_resume._io.origin import Origin
 from aioss_resume._io.session import with_signed_defaults
 from aioss_resume._io.sign import Signed
-from aioss_resume._io.translate import permanent, proxy_error, request_error
+from aioss_resume._io.translate import PLAIN_TO_TLS, permanent, proxy_error, request_error, use_tls_hint
 from aioss_resume.errors import (
     AiossError,
     CredentialsError,
@@ -276,6 +276,7 @@ class Source:
             signed = await self._sign(method, headers)
             self._counts.sent += 1
             reply = _MaskedResponse(await self._request(signed), signed)
+            self._origin.has_answered = True
             if reply.status in (200, 206):
                 return reply
             try:
@@ -314,8 +315,9 @@ class Source:
                     proxy=self._origin.proxy,
                     raise_for_status=False,
                 )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            problem = request_error(error, self.name, self._timeouts.response)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:  # ValueError: the session's settings
+            has_answered = self._origin.has_answered
+            problem = request_error(error, self.name, limits.response, signed.url, has_answered=has_answered)
         raise problem
 
     async def _refusal(self, reply: _MaskedResponse) -> AiossError:
@@ -332,7 +334,10 @@ class Source:
         details |= {tag: reply.masked(text) for tag, text in read_error(body).items()}
         now = read_http_date(reply.headers.get("Date")) or self._clock.utc()
         retry_after = read_retry_after(reply.headers.get("Retry-After"), now)
-        return service_error(reply.status, details, name=self.name, retry_after=retry_after)
+        error = service_error(reply.status, details, name=self.name, retry_after=retry_after)
+        if PLAIN_TO_TLS in body:
+            error.hint = use_tls_hint(reply.response.url)
+        return error
 
     async def _error_body(self, response: aiohttp.ClientResponse) -> bytes:
         """What is said of the reason; cut off where it gets too long, or does not come."""

@@ -67,7 +67,8 @@ def follow_links(storage: Storage, path: str) -> str:
     """The path that a symbolic link leads to, through other links. There need not be a file yet.
 
     Raises:
-        OSError: ELOOP, the links lead in a circle; EACCES, a link was planted by another user.
+        OSError: ELOOP, the links lead in a circle; EACCES, a link was planted by another user; NOT_REGULAR, they lead
+            through /dev or /proc.
     """
     for _ in range(_LINKS_MOST):
         parent, name = os.path.split(path)
@@ -75,6 +76,8 @@ def follow_links(storage: Storage, path: str) -> str:
             found = storage.stat(path, follow_symlinks=False)
         except FileNotFoundError:
             found = None
+        if is_system_path(path) or _is_system_directory(storage, parent):
+            raise OSError(NOT_REGULAR, "it leads to a directory of the kernel's", path)
         if found is None or not stat.S_ISLNK(found.st_mode):
             return os.path.join(os.path.realpath(parent), name)  # noqa: PTH118  # one form, however links spell it
         _check_owner(storage.stat(parent), found, path)

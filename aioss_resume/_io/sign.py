@@ -17,12 +17,13 @@ from email.utils import format_datetime
 from functools import lru_cache
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import oss2
 import oss2.auth
 from yarl import URL
 
+from aioss_resume._core.endpoints import endpoint_mistake
 from aioss_resume._io.credentials import SECRET_LEAST, KeyRing, Keys, provider_of
 from aioss_resume._io.threads import Threads
 from aioss_resume.errors import ConfigError, CredentialsError, ObjectName
@@ -211,6 +212,11 @@ def check_bucket(bucket: Any) -> None:
         raise ConfigError("the bucket has no name")
     if not callable(getattr(bucket.auth, "_sign_request", None)):
         raise ConfigError(f"the bucket's auth must be one of oss2's, not {type(bucket.auth).__name__}: it cannot sign")
+    endpoint, request_host = urlsplit(bucket.endpoint), urlsplit(bucket._make_url(bucket.bucket_name, "key")).hostname
+    path = endpoint.path + (f"?{endpoint.query}" if endpoint.query else "")
+    host = endpoint.netloc.rpartition("@")[2]
+    if mistake := endpoint_mistake(endpoint.scheme, host, path, request_host or "", bucket.bucket_name):
+        raise ConfigError(mistake.text, hint=mistake.hint)
     version = getattr(bucket.auth, "auth_version", str)()
     if version == oss2.AUTH_VERSION_4 and not (bucket.region or bucket.cloudbox_id):
         raise ConfigError("the bucket signs V4 and has no region", hint='pass region="cn-..." to oss2.Bucket')

@@ -111,8 +111,10 @@ async def test_keys_that_differ_in_the_token_alone_are_others(threads: Threads) 
 class Failing(CredentialsProvider):  # type: ignore[misc]
     def __init__(self, error: Exception | None = None, given: Any = None) -> None:
         self._error, self._given = error, given
+        self.asked = 0
 
     def get_credentials(self) -> Any:
+        self.asked += 1
         if self._error is not None:
             raise self._error
         return self._given
@@ -149,6 +151,39 @@ async def test_after_a_failure_the_next_who_asks_is_served(threads: Threads) -> 
         await kept.keys()
     failing._error, failing._given = None, Credentials("a", "s", None)
     assert (await kept.keys()).access_key_id == "a"
+
+
+async def test_keys_serve_on_while_their_provider_fails_and_it_is_asked_again_with_waits(
+    threads: Threads, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing, clock = Failing(given=Credentials("a", "s", None)), SetClock()
+    kept = ring(threads, failing, clock)
+    await kept.keys()
+    failing._error = RuntimeError("secret-text")
+    asked_at = []
+    for second in range(200):
+        clock.seconds = float(second)
+        before = failing.asked
+        assert (await kept.keys()).access_key_id == "a"
+        if failing.asked > before:
+            asked_at.append(second)
+    assert asked_at == [11, 32, 73, 134, 195]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "Failing" in caplog.text
+    assert "RuntimeError" in caplog.text
+    assert "secret-text" not in caplog.text
+    failing._error, failing._given = None, Credentials("b", "s", None)
+    clock.seconds = 300.0
+    assert (await kept.keys()).access_key_id == "b"
+
+
+async def test_refused_keys_whose_provider_fails_are_an_error_with_the_providers_reason(threads: Threads) -> None:
+    failing = Failing(given=Credentials("a", "s", None))
+    kept = ring(threads, failing)
+    refused = await kept.keys()
+    failing._error = RuntimeError()
+    with pytest.raises(CredentialsError, match="Failing for credentials: it raised RuntimeError"):
+        await kept.replace(refused)
 
 
 async def test_a_fetch_whose_first_caller_is_cancelled_serves_the_next(threads: Threads) -> None:
