@@ -1,5 +1,6 @@
 """Again or not, and after how long."""
 
+import errno
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -17,6 +18,9 @@ from aioss_resume.options import KiB, RetryPolicy
 
 PROGRESS_THAT_COUNTS: Final = 64 * KiB
 """A span that got this much further starts its attempts anew: less may be a server that drips and cuts for ever."""
+
+SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""The errnos of a call that had no descriptor or no memory left. Others may give some back: nothing else is wrong."""
 
 _PROTOCOL_ATTEMPTS: Final = 3
 # An answer that contradicts the request seldom gets better: a confused proxy is worth two more tries.

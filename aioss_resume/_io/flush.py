@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from aioss_resume._core.checkpoint import MOST_BYTES, Checkpoint, TooNew, Unusable, decode, encode
-from aioss_resume._io.storage import OUT_OF, STORAGE, Storage, StrPath, exists, make_missing, remove
+from aioss_resume._core.retry import SCARCE
+from aioss_resume._io.storage import STORAGE, Storage, StrPath, exists, make_missing, remove
 from aioss_resume._io.threads import Threads
 from aioss_resume._io.write import written_parts
 from aioss_resume.errors import ObjectName, local_file_error
@@ -87,7 +88,7 @@ def _read(storage: Storage, path: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        if error.errno in OUT_OF:
+        if error.errno in SCARCE:
             raise
         reason = f"it cannot be opened ({error.strerror})"
         raise Unusable(reason) from None

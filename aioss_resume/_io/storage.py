@@ -15,9 +15,6 @@ from filelock import lock_descriptor
 
 StrPath = str | os.PathLike[str]
 
-OUT_OF: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""The file is as good as ever, and cannot be read for now: as if it were bad, all of it would be fetched again."""
-
 _CANNOT_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 _CANNOT_LOOK: Final = frozenset({errno.EACCES, errno.EPERM})
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from aioss_resume._core.crc64 import EMPTY, crc64
+from aioss_resume._core.retry import SCARCE
 from aioss_resume._core.transfer import Done
-from aioss_resume._io.storage import OUT_OF, STORAGE, Storage
+from aioss_resume._io.storage import STORAGE, Storage
 from aioss_resume._io.threads import Threads
 from aioss_resume.errors import ObjectName, local_file_error
 
@@ -70,7 +71,7 @@ def _sum(storage: Storage, path: Path, start: int, stop: int, before: int, name:
     try:
         descriptor = storage.open(path, os.O_RDONLY)
     except OSError as error:
-        if error.errno in OUT_OF:
+        if error.errno in SCARCE:
             raise local_file_error("read back", error, str(path), name=name) from None
         return None
     try:

@@ -14,11 +14,11 @@ import anyio
 from anyio.abc import TaskGroup
 
 from aioss_resume._core.flight import Flight
+from aioss_resume._core.retry import SCARCE
 from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Transfer
 from aioss_resume._core.window import Window
 from aioss_resume._io.fetch import AcceptedResponse
-from aioss_resume._io.storage import OUT_OF
 from aioss_resume._transfer.span import SpanContext, SpanFetch
 from aioss_resume.errors import LocalFileError, RequestError, plain
 
@@ -104,7 +104,7 @@ class SpanScheduler:
 
         It can help when other flights will give some back.
         """
-        if error.errno not in OUT_OF or self._flying < 2:
+        if error.errno not in SCARCE or self._flying < 2:
             return False
         self._window.narrow(self._flying // 2)
         logger.warning("%s; continuing with %d requests at once", error, self._window.limit)
