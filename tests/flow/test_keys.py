@@ -63,7 +63,7 @@ KEYS = [
 
 @pytest.mark.parametrize("key", KEYS, ids=ascii)
 async def test_the_server_sees_exactly_that_key(oss: LocalOSS, bucket: Any, tmp_path: Path, key: str) -> None:
-    for decoy in ("b", "a", "a/b", "/", "a b", "a%20b", "100", "F"):
+    for decoy in ("b", "a", "a/b", "a b", "a%20b", "100", "F"):
         oss.put("examplebucket", decoy, b"a decoy")
     stored = oss.put("examplebucket", key, size=300 * KiB)
     result = await download(bucket, key, tmp_path / "file", multiget_threshold=0, part_size=100 * KiB)

@@ -12,6 +12,7 @@ from aioss_resume.testing.server.conditions import Selected, check_conditions, s
 from aioss_resume.testing.server.contents import BytesContent
 from aioss_resume.testing.server.listing import list_objects
 from aioss_resume.testing.server.store import Store, StoredObject
+from aioss_resume.testing.server.unsupported import check_supported, not_implemented
 
 _STORED = {
     "content-type",
@@ -28,25 +29,31 @@ _TRAFFIC_LIMITS = range(819_200, 838_860_801)  # bits per second
 
 def answer_call(store: Store, call: Call, access_key_id: str | None, now: float) -> Answer:
     """Do what a signed or anonymous call asks for; raises `RefusedError` when OSS would say no."""
-    if not call.bucket:
-        raise RefusedError(403, "AccessDenied", "Listing the buckets of an account is not offered here.")
-    if call.method == "PUT" and not call.key and access_key_id is not None and not call.query:
-        store.create_bucket(call.bucket, int(now))
-        return Answer(200)
+    check_supported(call)
+    if call.method == "PUT" and not call.key:
+        return _create_bucket(store, call, access_key_id, now)
     is_public = store.is_public(call.bucket)
     if access_key_id is None and not (is_public and call.key and call.method in ("GET", "HEAD")):
         raise RefusedError(403, "AccessDenied", "You have no right to access this object because of bucket acl.")
     if not call.key:
-        if call.method == "GET":
-            return list_objects(call.bucket, store.newest(call.bucket), call.query)
-    elif call.method in ("GET", "HEAD"):
-        return _get(store, call)
-    elif call.method == "PUT":
+        return list_objects(call.bucket, store.newest(call.bucket), call.query)
+    if call.method == "PUT":
         return _put(store, call, now)
-    elif call.method == "DELETE":
+    if call.method == "DELETE":
         return _delete(store, call, now)
-    message = "The specified method is not allowed against this resource."
-    raise RefusedError(405, "MethodNotAllowed", message, details={"Method": call.method})
+    return _get(store, call)
+
+
+def _create_bucket(store: Store, call: Call, access_key_id: str | None, now: float) -> Answer:
+    if access_key_id is None:
+        raise RefusedError(403, "AccessDenied", "Anonymous access is forbidden for this operation.")
+    acl = call.headers.get("x-oss-acl", "private")
+    if acl not in ("private", "public-read"):
+        raise not_implemented(f'the header "x-oss-acl" with the value {acl!r}')
+    store.create_bucket(call.bucket, int(now))
+    if acl == "public-read":
+        store.make_public(call.bucket)
+    return Answer(200)
 
 
 def _get(store: Store, call: Call) -> Answer:

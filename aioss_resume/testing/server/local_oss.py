@@ -20,6 +20,7 @@ from aioss_resume.testing.server.contents import BytesContent, Content, FileCont
 from aioss_resume.testing.server.ledger import RequestRecord
 from aioss_resume.testing.server.serving import ServerThread, Service
 from aioss_resume.testing.server.store import StoredObject
+from aioss_resume.testing.server.unsupported import key_refusal
 
 ACCESS_KEY_ID = "local-access-key-id"
 ACCESS_KEY_SECRET = "local-access-key-secret"  # noqa: S105 - opens nothing but this
@@ -205,7 +206,12 @@ class LocalOSS:
             crc64: Instead of the true one.
             no_crc: Tell no CRC-64.
             last_modified: Seconds since 1970; None: now.
+
+        Raises:
+            ValueError: OSS takes no such key.
         """
+        if not key or (reason := key_refusal(key)):
+            raise ValueError(f"key {key!r}: {reason if key else 'an object has a name'}")
         content = _content(data, size, seed, file)
         self.create_bucket(bucket)
         stored = StoredObject(
