@@ -22,6 +22,8 @@
 An error for an answer of OSS is also an instance of the class that oss2.exceptions has for that status and code, and
 an error of the file system is also the builtin for its errno: such classes are combined when they are first needed.
 Every error pickles, and none carries a key, a token, a signature or an address with a query.
+
+This module has more than 300 lines because the tree stands in one place.
 """
 
 import os

@@ -11,7 +11,7 @@ from typing import Final
 
 from aioss_resume._core.crc64 import crc64
 from aioss_resume._core.objects import ObjectMeta, http_date, read_http_date
-from aioss_resume._core.transfer import Done
+from aioss_resume._core.spans import Done
 from aioss_resume.errors import ObjectName
 
 FORMAT: Final = "aioss-resume checkpoint"

@@ -4,13 +4,12 @@ Always: the waiting ranges, the flying spans, the unproven spans and the done sp
 are the whole object. No offset is in two of them, so no byte is written by two flights.
 """
 
-from bisect import insort
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
-from aioss_resume._core.crc64 import EMPTY, join
 from aioss_resume._core.flight import Flight
 from aioss_resume._core.ranges import Range
+from aioss_resume._core.spans import Done, DoneSpans, Waiting, WaitingSpans
 from aioss_resume._core.stragglers import Stragglers, latest_to_end
 
 KiB: Final = 1024
@@ -19,11 +18,6 @@ MiB: Final = 1024 * KiB
 _GRACE_LEAST: Final = 0.5
 # Seconds before a flight that got next to nothing counts as slow. Without it, each newcomer was robbed while it waited
 # for its first byte: at 0.25 s of latency and one slow connection, 300 requests a second and no end.
-
-_JOINED_LEAST: Final = 64 * MiB
-_JOINED_PARTS: Final = 32
-# Spans are joined up to that length, or that part of the object. A span whose bytes are not on the disk is fetched
-# again as a whole, so they should not be too long; and not too many, since all of them stand in each checkpoint.
 
 _PART_LEAST: Final = 1 * MiB
 _PART_MOST: Final = 64 * MiB
@@ -40,22 +34,6 @@ def choose_part_size(size: int, concurrency: int) -> int:
     return min(max(_PART_LEAST, -(-size // parts // MiB) * MiB), _PART_MOST)
 
 
-class Done(NamedTuple):
-    """A span whose bytes are written, and their CRC-64."""
-
-    start: int
-    stop: int
-    crc64: int
-
-
-class _Waiting(NamedTuple):
-    """A range that waits to be fetched, and how often it was given up as too slow."""
-
-    start: int
-    stop: int
-    given_up: int = 0
-
-
 class Transfer:
     """One object's spans, from the first claim to the last landing.
 
@@ -64,6 +42,9 @@ class Transfer:
         part_size: Most bytes of a claim.
         kept: Spans of an earlier run, disjoint and within the object. They are unproven until prove() is called.
         tail_is_shared: Whether flights may be shortened or given up for the sake of others.
+
+    Attributes:
+        latency: Seconds until a request is answered, of late; 0 while none was.
     """
 
     def __init__(self, size: int, *, part_size: int, kept: Iterable[Done] = (), tail_is_shared: bool = True) -> None:
@@ -71,19 +52,19 @@ class Transfer:
         self._part_size = part_size
         self._tail_is_shared = tail_is_shared
         self._unproven = sorted(kept)
-        self._waiting: list[_Waiting] = []
+        self._waiting = WaitingSpans()
         self._flying: list[Flight] = []
-        self._done: list[Done] = []
+        self._done = DoneSpans(size)
         self._speeds: list[float] = []  # of the flights that landed last
-        self._latency = 0.0
+        self.latency = 0.0
         self._stragglers = Stragglers()
         edge = 0
         for span in self._unproven:
             if span.start > edge:
-                self._waiting.append(_Waiting(edge, span.start))
+                self._waiting.add(Waiting(edge, span.start))
             edge = span.stop
         if edge < size:
-            self._waiting.append(_Waiting(edge, size))
+            self._waiting.add(Waiting(edge, size))
 
     @property
     def is_complete(self) -> bool:
@@ -94,25 +75,15 @@ class Transfer:
         return tuple(self._unproven)
 
     @property
-    def kept_bytes(self) -> int:
-        """Bytes of the spans that are unproven still."""
-        return sum(span.stop - span.start for span in self._unproven)
-
-    @property
     def consumed(self) -> int:
         """Bytes written, those of an earlier run included."""
-        done = sum(span.stop - span.start for span in self._done)
-        return done + self.kept_bytes + sum(flight.offset - flight.start for flight in self._flying)
+        unproven = sum(span.stop - span.start for span in self._unproven)
+        return self._done.length + unproven + sum(flight.offset - flight.start for flight in self._flying)
 
     @property
     def received(self) -> int:
         """Bytes received and not lost again, those of an earlier run included."""
         return self.consumed + sum(flight.reach - flight.offset for flight in self._flying)
-
-    @property
-    def latency(self) -> float:
-        """Seconds until a request is answered, of late; 0 while none was."""
-        return self._latency
 
     @property
     def has_waiting(self) -> bool:
@@ -122,27 +93,17 @@ class Transfer:
     def crc64(self) -> int:
         """CRC-64 of the whole object, once it is complete."""
         assert self.is_complete
-        found = EMPTY
-        for span in self._done:
-            found = join(found, span.crc64, span.stop - span.start)
-        return found
+        return self._done.crc64
 
     def spans(self) -> list[Done]:
         """What is written, as a checkpoint keeps it: in order, neighbours joined."""
         flown = [Done(f.start, f.offset, f.crc64) for f in self._flying if f.offset > f.start]
-        joined: list[Done] = []
-        for span in sorted([*self._done, *self._unproven, *flown]):
-            joined.append(_joined(joined.pop(), span) if joined and self._joins(joined[-1], span) else span)
-        return joined
+        return self._done.joined_with([*self._unproven, *flown])
 
     def claim(self, most: int | None = None) -> Flight | None:
         """The first waiting bytes take off, `most` or a part of them; None when nothing waits."""
-        if not self._waiting:
-            return None
-        start, stop, given_up = self._waiting[0]
-        taken = Range(start, min(stop, start + (most or self._part_size)))
-        self._waiting[:1] = [_Waiting(taken.stop, stop, given_up)] if taken.stop < stop else []
-        return self._take_off(taken, given_up)
+        taken = self._waiting.take(most or self._part_size)
+        return None if taken is None else self._take_off(Range(taken.start, taken.stop), taken.given_up)
 
     def claim_share(self, now: float) -> Flight | None:
         """A new flight for part of the tail of the flight that would end last; None when that is not worth it.
@@ -173,12 +134,12 @@ class Transfer:
         """
         if not self.may_have_stragglers:
             return False
-        flight = self._stragglers.find(self._flying, self._latency, now)
+        flight = self._stragglers.find(self._flying, self.latency, now)
         if flight is None:
             return False
-        rest = _Waiting(flight.reach, flight.stop, flight.given_up + 1)
+        rest = Waiting(flight.reach, flight.stop, flight.given_up + 1)
         flight.shorten(flight.reach)
-        self._add_waiting(rest)
+        self._waiting.add(rest)
         return True
 
     def can_share(self, now: float) -> bool:
@@ -186,7 +147,7 @@ class Transfer:
 
     def note_latency(self, seconds: float) -> None:
         """A request was answered after so many seconds."""
-        self._latency = seconds if not self._latency else (3 * self._latency + seconds) / 4
+        self.latency = seconds if not self.latency else (3 * self.latency + seconds) / 4
 
     def land(self, flight: Flight, now: float) -> None:
         """A flight ends, complete or not: what it wrote is done, the rest waits again."""
@@ -196,20 +157,20 @@ class Transfer:
         self._stragglers.land(flight, now)
         self._flying.remove(flight)
         if flight.offset > flight.start:
-            self._add_done(Done(flight.start, flight.offset, flight.crc64))
+            self._done.add(Done(flight.start, flight.offset, flight.crc64))
         if flight.offset < flight.stop:
-            self._add_waiting(_Waiting(flight.offset, flight.stop, flight.given_up))
+            self._waiting.add(Waiting(flight.offset, flight.stop, flight.given_up))
 
     def prove(self, span: Done, *, matches: bool) -> None:
-        """A unproven span was read back: it is done if its CRC-64 holds, and waits again otherwise."""
+        """An unproven span was read back: it is done if its CRC-64 holds, and waits again otherwise."""
         self._unproven.remove(span)
         if matches:
-            self._add_done(span)
+            self._done.add(span)
         else:
-            self._add_waiting(_Waiting(span.start, span.stop))
+            self._waiting.add(Waiting(span.start, span.stop))
 
     def _take_off(self, taken: Range, given_up: int) -> Flight:
-        grace = max(_GRACE_LEAST, 4 * self._latency)
+        grace = max(_GRACE_LEAST, 4 * self.latency)
         flight = Flight(taken.start, taken.stop, taken.start, taken.start, grace=grace, given_up=given_up)
         self._flying.append(flight)
         self._stragglers.begin(flight, len(self._flying))
@@ -218,30 +179,4 @@ class Transfer:
     def _latest_to_end(self, now: float) -> tuple[Flight, int] | None:
         if not self._tail_is_shared or self._waiting:
             return None
-        return latest_to_end(self._flying, self._speeds, self._latency, now)
-
-    def _add_waiting(self, added: _Waiting) -> None:
-        insort(self._waiting, added)
-        joined: list[_Waiting] = []
-        for each in self._waiting:
-            touches = joined and (joined[-1].stop, joined[-1].given_up) == (each.start, each.given_up)
-            joined.append(_Waiting(joined.pop().start, each.stop, each.given_up) if touches else each)
-        self._waiting = joined
-
-    def _add_done(self, span: Done) -> None:
-        insort(self._done, span)
-        at = self._done.index(span)
-        if at + 1 < len(self._done) and self._joins(span, self._done[at + 1]):
-            self._done[at : at + 2] = [_joined(*self._done[at : at + 2])]
-        if at > 0 and self._joins(self._done[at - 1], self._done[at]):
-            self._done[at - 1 : at + 1] = [_joined(*self._done[at - 1 : at + 1])]
-
-    def _joins(self, first: Done, second: Done) -> bool:
-        """Whether two spans become one: neighbours, and not so long that one lost page costs too much."""
-        return first.stop == second.start and second.stop - first.start <= max(
-            _JOINED_LEAST, self.size // _JOINED_PARTS
-        )
-
-
-def _joined(first: Done, second: Done) -> Done:
-    return Done(first.start, second.stop, join(first.crc64, second.crc64, second.stop - second.start))
+        return latest_to_end(self._flying, self._speeds, self.latency, now)

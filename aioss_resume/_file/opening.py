@@ -3,7 +3,7 @@
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.ranges import Range
 from aioss_resume._file.job import Job
-from aioss_resume._io.fetch import AcceptedResponse
+from aioss_resume._io.response import AcceptedResponse
 from aioss_resume._transfer.retrying import with_retries
 from aioss_resume.errors import ProtocolError, ServiceError
 from aioss_resume.options import MiB

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._file.job import Job
-from aioss_resume._io.fetch import AcceptedResponse
+from aioss_resume._io.response import AcceptedResponse
 from aioss_resume._io.write import PartFile
 from aioss_resume._transfer.retrying import with_retries
 from aioss_resume.events import DownloadResult

@@ -5,7 +5,8 @@ import logging
 from aioss_resume._core.checkpoint import Checkpoint, Unusable
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.paths import part_name
-from aioss_resume._core.transfer import Done, Transfer
+from aioss_resume._core.spans import Done
+from aioss_resume._core.transfer import Transfer
 from aioss_resume._file.job import Job
 from aioss_resume._file.locking import Existing
 from aioss_resume._io.verify import span_matches_disk

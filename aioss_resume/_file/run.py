@@ -8,13 +8,14 @@ from aioss_resume._core.crc64 import crc64
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.slots import Slot
-from aioss_resume._core.transfer import Done, Transfer, choose_part_size
+from aioss_resume._core.spans import Done
+from aioss_resume._core.transfer import Transfer, choose_part_size
 from aioss_resume._file.flushing import Flusher
 from aioss_resume._file.job import Job
 from aioss_resume._file.opening import FIRST_BYTE, open_first, open_from_zero
 from aioss_resume._file.resuming import Prover
 from aioss_resume._file.small import fetch_small
-from aioss_resume._io.fetch import AcceptedResponse
+from aioss_resume._io.response import AcceptedResponse
 from aioss_resume._io.write import PartFile
 from aioss_resume._transfer.scheduler import OpenFlight, SpanScheduler
 from aioss_resume._transfer.span import SpanContext

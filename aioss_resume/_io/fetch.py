@@ -21,9 +21,9 @@ from aioss_resume._core.objects import ObjectMeta, read_http_date, read_meta
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.retry import SKEWED_CLOCK, STALE_KEYS, read_retry_after
 from aioss_resume._core.xml import MOST_ERROR_BYTES, read_error
-from aioss_resume._io.body import OnReceived, body_of
 from aioss_resume._io.clock import Clock
 from aioss_resume._io.origin import Origin
+from aioss_resume._io.response import AcceptedResponse
 from aioss_resume._io.session import with_signed_defaults
 from aioss_resume._io.sign import Signed
 from aioss_resume._io.translate import PLAIN_TO_TLS, permanent, proxy_error, request_error, use_tls_hint
@@ -32,7 +32,6 @@ from aioss_resume.errors import (
     CredentialsError,
     ObjectName,
     ProtocolError,
-    RequestError,
     ServiceError,
     changed_error,
     service_error,
@@ -51,92 +50,6 @@ class RequestCounts:
 
     sent: int = 0
     failed: int = 0
-
-
-class AcceptedResponse:
-    """An accepted answer whose body is still to come. Whoever has it closes it.
-
-    Attributes:
-        meta: The object as this answer describes it.
-        range: Which of its bytes the body is; None when the body is not the object's own bytes.
-        length: Bytes of the body; None when unknown.
-        latency: Seconds from the request to this response.
-    """
-
-    def __init__(
-        self,
-        response: aiohttp.ClientResponse,
-        name: ObjectName,
-        meta: ObjectMeta,
-        range_: Range | None,
-        length: int | None,
-        timeouts: Timeouts,
-        clock: Clock,
-    ) -> None:
-        self.meta, self.range, self.length = meta, range_, length
-        self.latency = 0.0
-        self._body = body_of(response, length, timeouts.stall, clock)
-        self._name = name
-        self._timeouts = timeouts
-        self._clock = clock
-        self._came = 0
-        self._on_received: OnReceived = _want_all
-        self._window_came, self._window_waited = 0, 0.0
-
-    async def fill(self, buffer: memoryview, on_received: OnReceived) -> bool:
-        """Receive at least one byte; until the buffer is full, or WRITE_SECONDS have passed, or no more are wanted.
-
-        When this raises or is cancelled, too, `on_received` was told of every byte that is in the buffer.
-
-        Returns:
-            False when all of the body had been received before.
-
-        Raises:
-            RequestError: The body was cut short, stalled, or came too slowly for too long.
-        """
-        before, came = self._clock.now(), self._came
-        self._on_received = on_received
-        try:
-            await self._body.fill(buffer, self._receive)
-        except EOFError:
-            if self.length is None or self._came == self.length:
-                return self._came > came
-            text = f"{self._name}: the body was cut short after {self._came} of {self.length} bytes"
-            problem: AiossError = RequestError(text, name=self._name)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            problem = request_error(error, self._name, self._timeouts.stall)
-        else:
-            self._window_waited += self._clock.now() - before
-            if self._window_waited < self._timeouts.min_speed_window or not self._is_too_slow():
-                return True
-            problem = RequestError(
-                f"{self._name}: less than {self._timeouts.min_speed:g} bytes a second came"
-                f" over {self._timeouts.min_speed_window:g} s",
-                name=self._name,
-            )
-        raise problem
-
-    async def discard(self) -> None:
-        """Receive a body of a few bytes, so that its connection is kept."""
-        await self.fill(memoryview(bytearray(self.length or 1)), _want_all)
-
-    def close(self) -> None:
-        """Let go of the connection: it is kept for the next request if the body was read to its end."""
-        self._body.close()
-
-    def _receive(self, length: int, now: float) -> bool:
-        self._came += length
-        self._window_came += length
-        return self._on_received(length, now)
-
-    def _is_too_slow(self) -> bool:
-        speed = self._window_came / self._window_waited
-        self._window_came, self._window_waited = 0, 0.0
-        return speed < self._timeouts.min_speed
-
-
-def _want_all(_length: int, _now: float) -> bool:
-    return True
 
 
 class _MaskedResponse:

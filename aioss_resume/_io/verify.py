@@ -8,7 +8,7 @@ from typing import Final
 
 from aioss_resume._core.crc64 import EMPTY, crc64
 from aioss_resume._core.retry import SCARCE
-from aioss_resume._core.transfer import Done
+from aioss_resume._core.spans import Done
 from aioss_resume._io.storage import STORAGE, Storage
 from aioss_resume._io.threads import Threads
 from aioss_resume.errors import ObjectName, local_file_error

@@ -18,7 +18,7 @@ from aioss_resume._core.retry import SCARCE
 from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Transfer
 from aioss_resume._core.window import Window
-from aioss_resume._io.fetch import AcceptedResponse
+from aioss_resume._io.response import AcceptedResponse
 from aioss_resume._transfer.span import SpanContext, SpanFetch
 from aioss_resume.errors import LocalFileError, RequestError, plain
 

@@ -9,7 +9,8 @@ from aioss_resume._core.flight import Flight
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.retry import Attempts
-from aioss_resume._io.fetch import AcceptedResponse, RequestCounts, Source
+from aioss_resume._io.fetch import RequestCounts, Source
+from aioss_resume._io.response import AcceptedResponse
 from aioss_resume._transfer.client import Client
 from aioss_resume._transfer.retrying import RETRYABLE, wait_or_raise
 from aioss_resume._transfer.sink import OpenSink, Sink

@@ -54,7 +54,7 @@ def run(arena: Arena) -> list[Sample]:
 
 def _prove(arena: Arena, path: Path, stored: Stored) -> list[Sample]:
     """Our reading back alone, of a file in the page cache: the whole object as one kept span."""
-    from aioss_resume._core.transfer import Done
+    from aioss_resume._core.spans import Done
     from aioss_resume._io.threads import Threads
     from aioss_resume._io.verify import holds
 

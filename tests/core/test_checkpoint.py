@@ -13,7 +13,7 @@ from aioss_resume._core.checkpoint import MOST_BYTES, Checkpoint, TooNew, Unusab
 from aioss_resume._core.crc64 import crc64
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.paths import part_name
-from aioss_resume._core.transfer import Done
+from aioss_resume._core.spans import Done
 from aioss_resume.errors import ObjectName
 
 NAME = ObjectName("b", "k")

@@ -19,7 +19,7 @@ from typing import Any, ParamSpec, TypeVar
 from aioss_resume._core.checkpoint import Unusable
 from aioss_resume._core.crc64 import crc64
 from aioss_resume._core.paths import checkpoint_name, part_name
-from aioss_resume._core.transfer import Done
+from aioss_resume._core.spans import Done
 from aioss_resume._io.flush import CheckpointFile
 from aioss_resume._io.threads import Threads
 from aioss_resume._io.verify import span_matches_disk

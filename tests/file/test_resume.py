@@ -25,7 +25,7 @@ from aioss_resume._core.checkpoint import Checkpoint, Unusable, decode, encode
 from aioss_resume._core.crc64 import EMPTY, crc64
 from aioss_resume._core.objects import ObjectMeta, read_http_date
 from aioss_resume._core.paths import checkpoint_name, lock_name, part_name
-from aioss_resume._core.transfer import Done
+from aioss_resume._core.spans import Done
 from aioss_resume.errors import ObjectName
 from aioss_resume.testing import LocalOSS
 

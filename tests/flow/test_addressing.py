@@ -116,7 +116,7 @@ async def test_a_bucket_is_asked_for_in_its_own_style(
 async def test_a_key_is_that_very_key_where_nothing_stands_before_it(
     oss: LocalOSS, path: Path, key: str, cname: bool
 ) -> None:
-    for decoy in ("a", "b", "a/b", "/", "a b c", "example.com/"):
+    for decoy in ("a", "b", "a/b", "a b c", "example.com/"):
         oss.put("examplebucket", decoy, b"a decoy")
     oss.put("examplebucket", key, size=SIZE, seed=1)
     bucket = oss.bucket("examplebucket", cname=cname, endpoint=f"http://{ENDPOINT}:{oss.port}")

@@ -6,7 +6,7 @@ from typing import Final
 
 from aioss_resume._core.checkpoint import Checkpoint, encode
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume._core.transfer import Done
+from aioss_resume._core.spans import Done
 from aioss_resume.errors import ObjectName
 from aioss_resume.testing import HOSTILE_RETRY_AFTERS
 

@@ -13,7 +13,7 @@ from told_storage import HeldStorage, Killed, SparingStorage, ToldStorage
 from aioss_resume import LocalFileError
 from aioss_resume._core.checkpoint import MOST_BYTES, Checkpoint, Unusable
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume._core.transfer import Done
+from aioss_resume._core.spans import Done
 from aioss_resume._io.flush import CheckpointFile
 from aioss_resume._io.storage import Storage
 from aioss_resume._io.threads import Threads

@@ -7,7 +7,7 @@ import pytest
 from told_storage import SparingStorage, ToldStorage
 
 from aioss_resume._core.crc64 import crc64
-from aioss_resume._core.transfer import Done
+from aioss_resume._core.spans import Done
 from aioss_resume._io.threads import Threads
 from aioss_resume._io.verify import crc64_of_file, span_matches_disk
 from aioss_resume.testing import GeneratedContent, MiB

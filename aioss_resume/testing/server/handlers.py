@@ -29,6 +29,8 @@ _TRAFFIC_LIMITS = range(819_200, 838_860_801)  # bits per second
 
 def answer_call(store: Store, call: Call, access_key_id: str | None, now: float) -> Answer:
     """Do what a signed or anonymous call asks for; raises `RefusedError` when OSS would say no."""
+    if not call.bucket and access_key_id is None:
+        raise RefusedError(403, "AccessDenied", "Anonymous access is forbidden for this operation.")
     check_supported(call)
     if call.method == "PUT" and not call.key:
         return _create_bucket(store, call, access_key_id, now)

@@ -13,17 +13,18 @@ SUB_RESOURCES: Final = frozenset(
         # Of objects.
         "acl", "append", "asyncFetch", "callback", "callback-var", "cleanRestoredObject", "delete", "link",
         "objectInfo", "objectMeta", "partNumber", "position", "restore", "sealAppend", "sequential", "symlink",
-        "tagging", "uploadId", "uploads", "versionId", "x-oss-async-process", "x-oss-process", "x-oss-write-get-object-response",
+        "tagging", "uploadId", "uploads", "versionId", "x-oss-async-process", "x-oss-process",
+        "x-oss-write-get-object-response",
         # Of buckets.
         "accessPoint", "accessPointConfigForObjectProcess", "accessPointForObjectProcess", "accessPointPolicy",
         "accessPointPolicyForObjectProcess", "bucketArchiveDirectRead", "bucketInfo", "cname", "comp", "cors",
         "encryption", "group", "httpsConfig", "img", "inventory", "inventoryId", "lifecycle", "live", "location",
         "logging", "metaQuery", "overwriteConfig", "policy", "policyStatus", "publicAccessBlock", "qos", "qosInfo",
         "redundancyTransition", "referer", "replication", "replicationLocation", "replicationProgress",
-        "requestPayment", "requesterQosInfo", "qosRequester", "resourceGroup", "resourcePool", "resourcePoolBuckets",
-        "resourcePoolInfo", "rtc", "stat", "status", "style", "styleName", "transferAcceleration",
-        "userDefinedLogFieldsConfig", "versioning", "versions", "vod", "website", "worm", "wormExtend", "wormId",
-        "x-oss-redundancy-transition-taskid", "x-oss-target-redundancy-type",
+        "requestPayment", "requesterQosInfo", "qosRequester", "resourceGroup", "resourcePool",
+        "resourcePoolBuckets", "resourcePoolInfo", "rtc", "stat", "status", "style", "styleName",
+        "transferAcceleration", "userDefinedLogFieldsConfig", "versioning", "versions", "vod", "website", "worm",
+        "wormExtend", "wormId", "x-oss-redundancy-transition-taskid", "x-oss-target-redundancy-type",
         # Of the account.
         "regionList",
     }

@@ -1,0 +1,109 @@
+"""The spans of an object that are done, and the ranges that wait: two ordered sets that join what touches."""
+
+from bisect import insort
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from aioss_resume._core.crc64 import EMPTY, join
+
+_JOINED_LEAST: Final = 64 << 20  # bytes
+_JOINED_PARTS: Final = 32
+# Spans are joined up to that length, or that part of the object. A span whose bytes are not on the disk is fetched
+# again as a whole, so they should not be too long; and not too many, since all of them stand in each checkpoint.
+
+
+class Done(NamedTuple):
+    """A span whose bytes are written, and their CRC-64."""
+
+    start: int
+    stop: int
+    crc64: int
+
+
+class Waiting(NamedTuple):
+    """A range that waits to be fetched, and how often it was given up as too slow."""
+
+    start: int
+    stop: int
+    given_up: int = 0
+
+
+class DoneSpans:
+    """The spans that are written, in order. Neighbours are joined, and their CRC-64s with them.
+
+    Args:
+        size: The object's, in bytes.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._joined_most = max(_JOINED_LEAST, size // _JOINED_PARTS)
+        self._spans: list[Done] = []
+
+    def __iter__(self) -> Iterator[Done]:
+        return iter(self._spans)
+
+    @property
+    def length(self) -> int:
+        """Bytes of all of them."""
+        return sum(span.stop - span.start for span in self._spans)
+
+    @property
+    def crc64(self) -> int:
+        """The CRC-64 of all of them, one after the other."""
+        found = EMPTY
+        for span in self._spans:
+            found = join(found, span.crc64, span.stop - span.start)
+        return found
+
+    def add(self, span: Done) -> None:
+        insort(self._spans, span)
+        at = self._spans.index(span)
+        if at + 1 < len(self._spans) and self._joins(span, self._spans[at + 1]):
+            self._spans[at : at + 2] = [_joined(*self._spans[at : at + 2])]
+        if at > 0 and self._joins(self._spans[at - 1], self._spans[at]):
+            self._spans[at - 1 : at + 1] = [_joined(*self._spans[at - 1 : at + 1])]
+
+    def joined_with(self, others: Iterable[Done]) -> list[Done]:
+        """These spans and others, in order, neighbours joined."""
+        joined: list[Done] = []
+        for span in sorted([*self._spans, *others]):
+            joined.append(_joined(joined.pop(), span) if joined and self._joins(joined[-1], span) else span)
+        return joined
+
+    def _joins(self, first: Done, second: Done) -> bool:
+        """Whether two spans become one: neighbours, and not so long that one lost page costs too much."""
+        return first.stop == second.start and second.stop - first.start <= self._joined_most
+
+
+class WaitingSpans:
+    """The ranges that wait to be fetched, in order. Neighbours that were given up as often are joined."""
+
+    def __init__(self) -> None:
+        self._ranges: list[Waiting] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._ranges)
+
+    def __iter__(self) -> Iterator[Waiting]:
+        return iter(self._ranges)
+
+    def add(self, added: Waiting) -> None:
+        insort(self._ranges, added)
+        joined: list[Waiting] = []
+        for each in self._ranges:
+            touches = joined and (joined[-1].stop, joined[-1].given_up) == (each.start, each.given_up)
+            joined.append(Waiting(joined.pop().start, each.stop, each.given_up) if touches else each)
+        self._ranges = joined
+
+    def take(self, most: int) -> Waiting | None:
+        """Remove the first bytes that wait, `most` at most; None when none do."""
+        if not self._ranges:
+            return None
+        start, stop, given_up = self._ranges[0]
+        taken = Waiting(start, min(stop, start + most), given_up)
+        self._ranges[:1] = [Waiting(taken.stop, stop, given_up)] if taken.stop < stop else []
+        return taken
+
+
+def _joined(first: Done, second: Done) -> Done:
+    return Done(first.start, second.stop, join(first.crc64, second.crc64, second.stop - second.start))
