@@ -65,6 +65,15 @@ def oldest(session: nox.Session) -> None:
 
 
 @nox.session
+def newest(session: nox.Session) -> None:
+    """The test suite with the newest releases of all dependencies, pre-releases included."""
+    wheel = _built_wheel(session)
+    session.install("--pre", "--upgrade", "--upgrade-strategy", "eager", f"{wheel}[test]")
+    session.run("python", "-m", "pip", "list")
+    session.run("python", "-P", "-m", "pytest", *session.posargs, env={"PYTHONSAFEPATH": "1"})
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The main job, as the README shows it."""
     session.install(".[cli]")

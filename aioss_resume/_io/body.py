@@ -1,28 +1,47 @@
-"""The bytes of one answer's body, into a buffer of whoever asks for them.
+"""The bytes of one response's body, received into a buffer of the caller's.
 
-There are two ways to them. Where the body is plain and its length is known, the socket is read straight into the
-buffer: the connection is lent to a protocol of ours until the body ends, and given back. Everywhere else aiohttp's
-reader has them, at the price of two more copies.
+There are two ways. If the body is plain and its length is known, the socket is read straight into the buffer: a
+protocol of ours takes the connection over until the body ends, and then gives it back. Otherwise aiohttp's own reader
+receives the body, which costs two more copies.
+
+The first way relies on attributes that aiohttp does not promise. If a release lacks one of them, all bodies are
+received the second way.
 """
 
 import asyncio
+import importlib
+import logging
 from collections.abc import Callable
-from typing import Final, Protocol
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, Protocol
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 
 from aioss_resume._io.clock import Clock
 from aioss_resume.options import READ_MOST, WRITE_SECONDS
 
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+
+logger = logging.getLogger("aioss_resume")
+
 _NOWHERE: Final = memoryview(b"")
+
+_RELIED_ON: Final = {
+    "aiohttp.connector:Connection": ("protocol", "transport"),
+    "aiohttp.client_proto:ResponseHandler": (
+        "read_timeout", "start_timeout", "connection_lost", "pause_writing", "resume_writing",
+    ),
+    "aiohttp.streams:StreamReader": ("read_nowait", "feed_eof"),
+}  # fmt: skip
+_RELIED_ON_OF_TRANSPORTS: Final = ("set_protocol", "pause_reading", "resume_reading", "abort", "is_closing")
 
 OnReceived = Callable[[int, float], bool]
 """Called with the number of bytes that came, and the clock's time; False: no more are wanted."""
 
 
 class Body(Protocol):
-    """What is left of a body. Whoever has it closes it."""
+    """The part of a body that is still to come. The caller must close it."""
 
     async def fill(self, buffer: memoryview, on_received: OnReceived) -> None:
         """Receive at least one byte; until the buffer is full, or WRITE_SECONDS have passed, or no more are wanted.
@@ -36,28 +55,63 @@ class Body(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of the connection: it is kept for the next request if the body was read to its end."""
+        """Release the connection. It is kept for the next request if the body was read to its end."""
+
+
+@lru_cache(maxsize=1)
+def reads_sockets() -> bool:
+    """Whether this release of aiohttp has all that reading its sockets relies on. One WARNING tells if it has not."""
+    missing = _missing()
+    if missing is not None:
+        logger.warning(
+            "aiohttp %s has no %s: bodies are received through its own reader, which is slower",
+            aiohttp.__version__,
+            missing,
+        )
+    return missing is None
+
+
+def _missing() -> str | None:
+    for where, names in _RELIED_ON.items():
+        module, _, class_name = where.partition(":")
+        try:
+            owner = getattr(importlib.import_module(module), class_name)
+        except (ImportError, AttributeError):
+            return where.replace(":", ".")
+        for name in names:
+            if not hasattr(owner, name):
+                return f"{where.replace(':', '.')}.{name}"
+    return None
+
+
+@lru_cache(maxsize=16)
+def _may_take_over(kind: type) -> bool:
+    """Whether transports of that class can be given another protocol for a while."""
+    return all(hasattr(kind, name) for name in _RELIED_ON_OF_TRANSPORTS)
 
 
 def body_of(response: aiohttp.ClientResponse, length: int | None, stall: float, clock: Clock) -> Body:
-    """The body of an answer.
+    """The body of a response.
 
     Args:
         response: Its headers have been read, and nothing of its body.
         length: Bytes of the body; None when unknown.
         stall: Most seconds without a byte.
     """
+    if not reads_sockets():
+        return _ReaderBody(response, clock, stall)
     connection = response.connection
     if connection is None or connection.protocol is None:  # the whole body came along with the headers
         return _ReaderBody(response, clock)
     transport = connection.transport
     if (
         transport is not None
+        and _may_take_over(type(transport))  # type: ignore[arg-type]  # mypy takes classes for unhashable
         and not transport.is_closing()
         and response.headers.get("Content-Length") == str(length)
         and "Transfer-Encoding" not in response.headers
         and length is not None
-        and length > READ_MOST  # what comes in one piece is not worth the lending
+        and length > READ_MOST  # for a body that comes in one piece it is not worth it
     ):
         return _DirectBody(response, transport, connection.protocol, length, stall, clock)
     connection.protocol.read_timeout = stall
@@ -66,16 +120,22 @@ def body_of(response: aiohttp.ClientResponse, length: int | None, stall: float, 
 
 
 class _ReaderBody:
-    """A body that aiohttp's reader has."""
+    """A body that aiohttp's reader receives.
 
-    def __init__(self, response: aiohttp.ClientResponse, clock: Clock) -> None:
+    Args:
+        stall: Most seconds without a byte; None: aiohttp limits them.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, clock: Clock, stall: float | None = None) -> None:
         self._response = response
         self._clock = clock
+        self._stall = stall
 
     async def fill(self, buffer: memoryview, on_received: OnReceived) -> None:
         write_at = float("inf")
         while buffer:
-            chunk = await self._response.content.read(len(buffer))
+            async with asyncio.timeout(self._stall):
+                chunk = await self._response.content.read(len(buffer))
             if not chunk:
                 raise EOFError
             now = self._clock.now()
@@ -90,16 +150,16 @@ class _ReaderBody:
 
 
 class _DirectBody(asyncio.BufferedProtocol):
-    """A body whose connection is lent to us until it ends.
+    """A body that is read from the socket.
 
-    The connection is read only while someone waits in fill(): at other times there is no buffer to read into.
+    The socket is read only while a call of fill() waits: at other times there is no buffer to read into.
     """
 
     def __init__(
         self,
         response: aiohttp.ClientResponse,
         transport: asyncio.Transport,
-        owner: ResponseHandler,
+        owner: "ResponseHandler",
         length: int,
         stall: float,
         clock: Clock,

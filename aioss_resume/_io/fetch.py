@@ -21,6 +21,7 @@ from aioss_resume._core.objects import ObjectMeta, read_http_date, read_meta
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.retry import SKEWED_CLOCK, STALE_KEYS, read_retry_after
 from aioss_resume._core.xml import MOST_ERROR_BYTES, read_error
+from aioss_resume._io.body import reads_sockets
 from aioss_resume._io.clock import Clock
 from aioss_resume._io.origin import Origin
 from aioss_resume._io.response import AcceptedResponse
@@ -300,4 +301,6 @@ class Source:
 
 @lru_cache(maxsize=8)
 def _client_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=timeouts.response)
+    # aiohttp counts a silence within a body, too, where body_of() cannot tell it another limit.
+    silence = timeouts.response if reads_sockets() else max(timeouts.response, timeouts.stall)
+    return aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=silence)
