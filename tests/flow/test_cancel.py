@@ -14,6 +14,7 @@ import anyio.to_thread
 import pytest
 
 from aioss_resume import RequestError, RetryPolicy, download
+from aioss_resume._file import sharing
 from aioss_resume.testing import GeneratedContent, KiB, LocalOSS
 
 pytestmark = pytest.mark.anyio
@@ -48,10 +49,17 @@ async def turns(count: int) -> None:
 
 @pytest.fixture
 async def stalled(oss: LocalOSS, bucket: Any, gate: Any) -> Any:
-    """A function that waits until a download of the key hangs before its last part."""
+    """A function that waits until a download of the key hangs before its last part, and has written all others."""
     oss.put("examplebucket", "key", size=SIZE)
     gate.close(SIZE - PART)
-    return gate.is_reached
+
+    async def is_reached() -> None:
+        await gate.is_reached()
+        running = sharing._running[asyncio.get_running_loop()].values()
+        while any(shared.download.progress.consumed < SIZE - PART for shared in running):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+    return is_reached
 
 
 class FileCalls:

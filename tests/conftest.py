@@ -1,0 +1,25 @@
+"""What holds for all tests."""
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+_SENT = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that tests send to their child processes."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def children_do_not_ignore_signals() -> Iterator[None]:
+    """Let child processes start with default signal handling, whatever this process inherited.
+
+    A process that is started by `nohup`, by `&` in a script or by some CI runners ignores SIGINT or SIGHUP, and so do
+    its children. A signal with a handler is reset to its default in a child; so the ignored ones get a handler here,
+    which does nothing.
+    """
+    ignored = [number for number in _SENT if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, lambda *_: None)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
