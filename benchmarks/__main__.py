@@ -1,4 +1,4 @@
-"""python -m benchmarks NAME...: run benchmarks, print their tables, keep JSON and pictures."""
+"""python -m benchmarks NAME...: run benchmarks, print their tables, keep JSON and charts."""
 
 import argparse
 import json
@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import bars, machine, scenarios
-from benchmarks.arena import Arena, Options, say
-from benchmarks.picture import picture
+from benchmarks import machine, scenarios, thresholds
+from benchmarks.chart import chart
 from benchmarks.report import Row, rows, table
 from benchmarks.server import Nginx
+from benchmarks.testbed import Options, Testbed, say
 
 RESULTS = Path(__file__).resolve().parent / "results"
 UNITS = {"KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
@@ -30,15 +30,15 @@ def main() -> int:
         say(f"cannot run: {reason}")
         return 2
     kept: dict[str, Any] = {}  # JSON
-    results: bars.Results = {}
+    results: thresholds.Results = {}
     for name in names:
         results[name], kept[name] = _run(name, arguments)
-    verdicts = list(bars.verdicts(results)) if arguments.bars else []
-    if arguments.bars:
-        print("\n" + (bars.lines(iter(verdicts)) or "no must is about these benchmarks"))
+    verdicts = list(thresholds.verdicts(results)) if arguments.thresholds else []
+    if arguments.thresholds:
+        print("\n" + (thresholds.lines(iter(verdicts)) or "no threshold is about these benchmarks"))
     target = arguments.json or RESULTS / f"{'-'.join(names)}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    whole = {"benchmarks": kept, "bars": [asdict(verdict) for verdict in verdicts]}
+    whole = {"benchmarks": kept, "thresholds": [asdict(verdict) for verdict in verdicts]}
     target.write_text(json.dumps(whole, indent=1) + "\n")
     say(f"JSON: {target}")
     return 1 if any(verdict.holds is False for verdict in verdicts) else 0
@@ -49,16 +49,16 @@ def _run(name: str, arguments: argparse.Namespace) -> tuple[list[Row], dict[str,
     benchmark, folder = scenarios.load(name), machine.scratch(arguments.folder)
     here = machine.describe(folder)
     options = Options(arguments.runs, arguments.size, arguments.concurrency, tuple(arguments.only), arguments.seed)
-    arena = Arena(folder, options)
+    testbed = Testbed(folder, options)
     try:
-        samples = benchmark.run(arena)
+        samples = benchmark.run(testbed)
     finally:
         shutil.rmtree(folder)
     found = rows(benchmark, samples)
-    versions = {"nginx": Nginx.version(), **arena.versions}
+    versions = {"nginx": Nginx.version(), **testbed.versions}
     print(f"\n{name}: {benchmark.about}\n{_listed(here)}\n{_listed(versions)}")
     print(table(benchmark, found) if found else "nobody ran")
-    for who, reason in arena.skipped.items():
+    for who, reason in testbed.skipped.items():
         print(f"skipped {who}: {reason}")
     sys.stdout.flush()
     _draw(benchmark, found, _listed(here), arguments.svg)
@@ -68,7 +68,7 @@ def _run(name: str, arguments: argparse.Namespace) -> tuple[list[Row], dict[str,
         "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "machine": here,
         "versions": versions,
-        "skipped": arena.skipped,
+        "skipped": testbed.skipped,
         "options": asdict(options),
         "rows": [asdict(row) for row in found],
         "samples": [asdict(sample) for sample in samples],
@@ -81,8 +81,8 @@ def _draw(benchmark: scenarios.Benchmark, found: list[Row], caption: str, wished
         return
     target = wished or RESULTS / f"{benchmark.name}.svg"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(picture(benchmark, found, caption))
-    say(f"picture: {target}")
+    target.write_text(chart(benchmark, found, caption))
+    say(f"chart: {target}")
 
 
 def _listed(values: dict[str, str]) -> str:
@@ -100,20 +100,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(scenarios.FILES) + ", or all")
     parser.add_argument("--size", type=_size, help="bytes, or with a unit: 64MiB; each benchmark says what of")
-    parser.add_argument("--runs", type=int, help="of each contestant in each case")
+    parser.add_argument("--runs", type=int, help="of each client in each case")
     parser.add_argument("--concurrency", type=int, help="range requests, or objects, in flight")
     parser.add_argument(
         "--only",
         type=lambda text: text.split(","),
         default=[],
-        metavar="CONTESTANT,...",
+        metavar="CLIENT,...",
         help="a name before the slash means all of that family",
     )
     parser.add_argument("--seed", type=int, default=1, help="of the order and of which connections are slow")
     parser.add_argument("--folder", type=Path, help="for the files; default: a tmpfs when there is one")
     parser.add_argument("--json", type=Path, metavar="FILE", help="default: benchmarks/results/NAME.json")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="default: benchmarks/results/NAME.svg")
-    parser.add_argument("--bars", action="store_true", help="say which musts hold; exit 1 if one does not")
+    parser.add_argument("--thresholds", action="store_true", help="say which thresholds hold; exit 1 if one does not")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Job: what a contestant is asked to fetch, and where to put it."""
+"""Job: what a client is asked to fetch, and where to put it."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ ACCESS_SECRET = "bench-key"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One transfer, the same for each contestant; travels to the child process as JSON."""
+    """One transfer, the same for each client; travels to the child process as JSON."""
 
     endpoint: str
     """Scheme, host and port; an address without a name, so that each SDK picks path style."""
@@ -32,7 +32,9 @@ class Job:
     authority: str = ""
     """A PEM file with the certificate to trust; empty without TLS."""
     keeps_checkpoint: bool = False
-    """Contestants that can resume must be able to resume this one."""
+    """Clients that can resume must be able to resume this one."""
+    at_once: bool = False
+    """Start all objects at once, without a limit of the caller's own."""
     ticker: bool = False
     """Measure how late a ticker on the event loop is meanwhile."""
 
@@ -51,7 +53,7 @@ class Job:
         return self.size * self.count
 
     def parts(self) -> list[tuple[int, int]]:
-        """The object cut into half-open ranges of part_size, for contestants that do not cut themselves."""
+        """The object cut into half-open ranges of part_size, for clients that do not cut themselves."""
         return [(start, min(start + self.part_size, self.size)) for start in range(0, self.size, self.part_size)]
 
     def to_json(self) -> str:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 ROOMY = 6 * 1024**3
-"""Free bytes that a tmpfs needs: the object, a contestant's copy of it, what memory's two seconds bring."""
+"""Free bytes that a tmpfs needs: the object, a client's copy of it, what memory's two seconds bring."""
 
 
 def describe(folder: Path) -> dict[str, str]:

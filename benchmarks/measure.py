@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from benchmarks.contestants import Contestant
+from benchmarks.clients import Client
 from benchmarks.job import Job
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,10 +24,10 @@ Figures = dict[str, float]
 
 
 class RunFailedError(Exception):
-    """The contestant ended badly, took too long, or left a wrong file."""
+    """The client ended badly, took too long, or left a wrong file."""
 
 
-def measure(contestant: Contestant, job: Job, *, stop: Callable[[float], bool] | None = None) -> Figures:
+def measure(client: Client, job: Job, *, stop: Callable[[float], bool] | None = None) -> Figures:
     """Run it, to its end or until it is to stop.
 
     `stop` is asked every LOOK seconds, with the clock's reading when the transfer began; as soon as it says so the
@@ -36,39 +36,46 @@ def measure(contestant: Contestant, job: Job, *, stop: Callable[[float], bool] |
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as complaints:
         started = time.monotonic()
         process = subprocess.Popen(
-            contestant.command(job),
+            client.command(job),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=complaints,
             cwd=ROOT,
             env=_environment(job),
         )
-        watched = _watch(process, contestant, output, started, stop)
+        watched = _watch(process, client, output, started, stop, counts=job.at_once)
         if watched.get("killed"):
-            return {**watched, **_lines(output, contestant)}
+            return {**watched, **_lines(output, client)}
         if process.returncode != 0:
             complaints.seek(0)
             last = complaints.read().decode(errors="replace").strip().splitlines()[-1:]
             raise RunFailedError(f"exit code {process.returncode}: {' '.join(last)[:300]}")
         # What the child says of itself is nearer to the transfer than what can be seen from outside.
-        return {**watched, **_lines(output, contestant)}
+        return {**watched, **_lines(output, client)}
 
 
 def _watch(
     process: subprocess.Popen[bytes],
-    contestant: Contestant,
+    client: Client,
     output: IO[bytes],
     started: float,
     stop: Callable[[float], bool] | None,
+    *,
+    counts: bool,
 ) -> Figures:
-    looks = stop is not None or not contestant.reports
+    """Wait for the end of the process; `counts`: count its threads and descriptors meanwhile."""
+    looks = stop is not None or not client.reports or counts
     pidfd, peak, killed = os.pidfd_open(process.pid), 0, False
+    threads = descriptors = 0
     try:
         while not select.select([pidfd], [], [], LOOK if looks else 1.0)[0]:
             peak = _peak(process.pid) or peak
+            if counts:
+                threads = max(threads, _entries(process.pid, "task"))
+                descriptors = max(descriptors, _entries(process.pid, "fd"))
             begun = started
-            if contestant.reports and stop is not None:
-                begun = _lines(output, contestant).get("started", 0.0)
+            if client.reports and stop is not None:
+                begun = _lines(output, client).get("started", 0.0)
             if stop is not None and begun and not killed and stop(begun):
                 process.send_signal(signal.SIGKILL)
                 killed = True
@@ -85,12 +92,13 @@ def _watch(
         "cpu": usage.ru_utime + usage.ru_stime,
         "rss_peak": peak,
     }
-    return {**figures, "rss_before": 0, **({"killed": 1} if killed else {})}
+    counted = {"threads": threads, "descriptors": descriptors} if counts else {}
+    return {**figures, "rss_before": 0, **counted, **({"killed": 1} if killed else {})}
 
 
-def _lines(output: IO[bytes], contestant: Contestant) -> Figures:
+def _lines(output: IO[bytes], client: Client) -> Figures:
     """What a reporting child has printed so far."""
-    if not contestant.reports:
+    if not client.reports:
         return {}
     text = os.pread(output.fileno(), 1 << 20, 0)
     figures: Figures = {}
@@ -108,6 +116,14 @@ def _peak(pid: int) -> int:
         return 0
     found = [line for line in status.splitlines() if line.startswith("VmHWM:")]
     return int(found[0].split()[1]) * 1024 if found else 0
+
+
+def _entries(pid: int, directory: str) -> int:
+    """How many entries a directory of the process in /proc has; 0 when the process is gone."""
+    try:
+        return len(os.listdir(f"/proc/{pid}/{directory}"))
+    except OSError:
+        return 0
 
 
 def _environment(job: Job) -> dict[str, str]:

@@ -113,7 +113,7 @@ class _Server:
             self.first = time.monotonic()
 
     def is_slow(self, number: int) -> bool:
-        """Which ones are slow depends on the seed alone: every contestant of one run meets the same."""
+        """Which ones are slow depends on the seed alone: every client of one run meets the same."""
         block, place = divmod(number, self.settings.slow_every)
         chosen = random.Random(f"{self.seed}-{block}").randrange(self.settings.slow_within)
         return bool(self.settings.slow_speed) and place == chosen

@@ -3,16 +3,16 @@
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.arena import Sample
 from benchmarks.scenarios import Benchmark
+from benchmarks.testbed import Sample
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """All runs of one contestant in one case."""
+    """All runs of one client in one case."""
 
     case: str
-    contestant: str
+    client: str
     runs: int
     figures: dict[str, tuple[float, float, float]]
     """Least, median, most of each figure."""
@@ -24,20 +24,20 @@ class Row:
 def rows(benchmark: Benchmark, samples: list[Sample]) -> list[Row]:
     """In the order of the cases, the best headline first."""
     made = [
-        _row(case, contestant, [s for s in samples if (s.case, s.contestant) == (case, contestant)])
-        for case, contestant in dict.fromkeys((s.case, s.contestant) for s in samples)
+        _row(case, client, [s for s in samples if (s.case, s.client) == (case, client)])
+        for case, client in dict.fromkeys((s.case, s.client) for s in samples)
     ]
     headline = benchmark.columns[0].figure
-    medians = {(r.case, r.contestant): r.figures[headline][1] for r in made if headline in r.figures}
-    compared = [Row(r.case, r.contestant, r.runs, r.figures, _ratios(benchmark, medians, r), r.error) for r in made]
+    medians = {(r.case, r.client): r.figures[headline][1] for r in made if headline in r.figures}
+    compared = [Row(r.case, r.client, r.runs, r.figures, _ratios(benchmark, medians, r), r.error) for r in made]
     cases = list(dict.fromkeys(row.case for row in compared))
     return sorted(
         compared,
-        key=lambda r: (cases.index(r.case), medians.get((r.case, r.contestant), float("inf"))),
+        key=lambda r: (cases.index(r.case), medians.get((r.case, r.client), float("inf"))),
     )
 
 
-def _row(case: str, contestant: str, samples: list[Sample]) -> Row:
+def _row(case: str, client: str, samples: list[Sample]) -> Row:
     good = [_derived(s.figures) for s in samples if not s.error]
     names = dict.fromkeys(name for figures in good for name in figures)
     figures = {}
@@ -45,7 +45,7 @@ def _row(case: str, contestant: str, samples: list[Sample]) -> Row:
         values = [f[name] for f in good if name in f]
         figures[name] = (min(values), median(values), max(values))
     error = next((s.error for s in samples if s.error), "")
-    return Row(case, contestant, len(good), figures, {}, error)
+    return Row(case, client, len(good), figures, {}, error)
 
 
 def _derived(figures: dict[str, float]) -> dict[str, float]:
@@ -55,7 +55,7 @@ def _derived(figures: dict[str, float]) -> dict[str, float]:
 
 
 def _ratios(benchmark: Benchmark, medians: dict[tuple[str, str], float], row: Row) -> dict[str, float]:
-    own = medians.get((row.case, row.contestant))
+    own = medians.get((row.case, row.client))
     found = {name: medians.get((row.case, name)) for name in benchmark.references}
     return {name: value / own for name, value in found.items() if own and value is not None}
 
@@ -63,14 +63,14 @@ def _ratios(benchmark: Benchmark, medians: dict[tuple[str, str], float], row: Ro
 def table(benchmark: Benchmark, rows_: list[Row]) -> str:
     """Fixed width, ready for a terminal or a README's code block."""
     head, *others = benchmark.columns
-    titles = ["case", "contestant", "runs", f"{head.title} least", "median", "most"]
+    titles = ["case", "client", "runs", f"{head.title} least", "median", "most"]
     titles += [column.title for column in others] + [f"x {name}" for name in benchmark.references]
     lines = [titles]
     for row in rows_:
         if head.figure not in row.figures:
-            lines.append([row.case, row.contestant, str(row.runs), f"failed: {row.error}" if row.error else "-"])
+            lines.append([row.case, row.client, str(row.runs), f"failed: {row.error}" if row.error else "-"])
             continue
-        line = [row.case, row.contestant, str(row.runs)]
+        line = [row.case, row.client, str(row.runs)]
         line += [f"{value / head.unit:.{head.digits}f}" for value in row.figures[head.figure]]
         for column in others:
             values = row.figures.get(column.figure)

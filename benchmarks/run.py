@@ -1,4 +1,4 @@
-"""The child: one contestant does one job in a fresh process and prints its own figures as JSON lines.
+"""The child: one client does one job in a fresh process and prints its own figures as JSON lines.
 
 Two lines: before the transfer (everything imported, the client not made yet) and after it.
 """
@@ -13,22 +13,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contestants import PythonContestant, load
+from benchmarks.clients import PythonClient, load
 from benchmarks.job import Job
 
 TICK = 0.005
 
 
 def main() -> None:
-    contestant, job = load(sys.argv[1]), Job.from_json(sys.argv[2])
-    assert isinstance(contestant, PythonContestant)
-    transfer = contestant.prepare(job)
+    client, job = load(sys.argv[1]), Job.from_json(sys.argv[2])
+    assert isinstance(client, PythonClient)
+    transfer = client.prepare(job)
     gc.collect()
     _forget_peak()
     cpu = time.process_time()
     _say(rss_before=_memory("VmRSS"), started=time.monotonic())
     start = time.monotonic()
-    more = _do(contestant, job, transfer)
+    more = _do(client, job, transfer)
     _say(
         seconds=time.monotonic() - start,
         cpu=time.process_time() - cpu,
@@ -40,11 +40,11 @@ def main() -> None:
     os._exit(0)
 
 
-def _do(contestant: PythonContestant, job: Job, transfer: Any) -> Any:  # what the Transfer returns
-    if contestant.loop is None and not job.ticker:
+def _do(client: PythonClient, job: Job, transfer: Any) -> Any:  # what the Transfer returns
+    if client.loop is None and not job.ticker:
         return transfer()
     factory = None
-    if contestant.loop == "uvloop":
+    if client.loop == "uvloop":
         import uvloop
 
         factory = uvloop.new_event_loop

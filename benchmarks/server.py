@@ -40,7 +40,7 @@ http {{
     default_type application/octet-stream;
     # OSS says so in a 206 as well, and pypdl needs it there; nginx says so in a 200 only.
     map $http_range $ranges {{ "" ""; default bytes; }}
-    server {{
+{draws}    server {{
         listen 127.0.0.1:{port} backlog=511;
         listen 127.0.0.1:{tls_port} ssl backlog=511;
         ssl_certificate {folder}/server.pem;
@@ -53,14 +53,33 @@ http {{
                          "x-oss-storage-class: Standard" "x-oss-server-time: 1";
 {locations}
     }}
+    server {{
+        # The virtual-host style, for clients that know no other.
+        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{tls_port} ssl;
+        server_name {bucket}.localhost;
+        ssl_certificate {folder}/server.pem;
+        ssl_certificate_key {folder}/server.key;
+        ssl_protocols TLSv1.3;
+        more_clear_input_headers If-Match If-Unmodified-Since;
+        add_header Accept-Ranges $ranges;
+        more_set_headers "x-oss-request-id: $request_id" "x-oss-object-type: Normal"
+                         "x-oss-storage-class: Standard" "x-oss-server-time: 1";
+{host_locations}
+    }}
 }}
 """
 
+DRAW = """\
+    split_clients "$connection$msec" $speed_of_{number} {{ 10% {slow}; * {fast}; }}
+"""
+"""Each request is slow with a chance of one in ten. nginx sends the share of a second at its beginning."""
+
 LOCATION = """\
-        location /{bucket}/{prefix} {{
+        location {before}/{prefix} {{
             root {folder}/objects;
             rewrite ^ /{prefix} break;
-            more_set_headers 'ETag: "{etag}"' "x-oss-hash-crc64ecma: {crc64}";
+{limit}            more_set_headers 'ETag: "{etag}"' "x-oss-hash-crc64ecma: {crc64}";
         }}
 """
 
@@ -72,6 +91,8 @@ class Stored:
     prefix: str
     size: int
     crc64: int
+    speeds: tuple[int, int] | None = None
+    """Bytes per second of nine requests in ten, and of the tenth; None: no limit."""
 
 
 class Nginx:
@@ -103,7 +124,7 @@ class Nginx:
         answer = subprocess.run([_nginx(), "-v"], capture_output=True, text=True, check=True)
         return answer.stderr.strip().removeprefix("nginx version: ")
 
-    def put(self, prefix: str, size: int, *, sparse: bool = False) -> Stored:
+    def put(self, prefix: str, size: int, *, sparse: bool = False, speeds: tuple[int, int] | None = None) -> Stored:
         """Repeatable bytes; zeros that take no space when sparse."""
         path, checksum = self.folder / "objects" / prefix, 0
         with path.open("wb") as file:
@@ -116,15 +137,25 @@ class Nginx:
                     chunk = source.randbytes(min(MiB, size - start))
                     checksum = crc64.xz(chunk, checksum)
                     file.write(chunk)
-        stored = self.objects[prefix] = Stored(prefix, size, checksum)
+        stored = self.objects[prefix] = Stored(prefix, size, checksum, speeds)
         return stored
 
     def __enter__(self) -> "Nginx":
         self._certify()
         # The longest prefix wins in nginx, so "small-4" and "small-4096" cannot be mixed up.
-        locations = "".join(
-            LOCATION.format(bucket=BUCKET, prefix=s.prefix, folder=self.folder, etag=f"{s.crc64:032X}", crc64=s.crc64)
-            for s in self.objects.values()
+        path_style, host_style = (
+            "".join(
+                LOCATION.format(
+                    before=before,
+                    prefix=s.prefix,
+                    folder=self.folder,
+                    etag=f"{s.crc64:032X}",
+                    crc64=s.crc64,
+                    limit=f"            limit_rate $speed_of_{number};\n" if s.speeds else "",
+                )
+                for number, s in enumerate(self.objects.values())
+            )
+            for before in (f"/{BUCKET}", "")
         )
         user = "user root;" if os.geteuid() == 0 else ""  # else the worker could not read a folder of mode 0700
         config = self.folder / "nginx.conf"
@@ -135,7 +166,14 @@ class Nginx:
                 folder=self.folder,
                 port=self.port,
                 tls_port=self.tls_port,
-                locations=locations,
+                bucket=BUCKET,
+                draws="".join(
+                    DRAW.format(number=number, fast=s.speeds[0], slow=s.speeds[1])
+                    for number, s in enumerate(self.objects.values())
+                    if s.speeds
+                ),
+                locations=path_style,
+                host_locations=host_style,
             )
         )
         self._process = subprocess.Popen([_nginx(), "-c", config, "-e", self.folder / "error.log"])
@@ -169,7 +207,7 @@ class Nginx:
         import trustme
 
         authority = trustme.CA()
-        certificate = authority.issue_cert("127.0.0.1", "localhost")
+        certificate = authority.issue_cert("127.0.0.1", "localhost", f"{BUCKET}.localhost")
         authority.cert_pem.write_to_path(self.authority)
         (self.folder / "server.pem").write_bytes(b"".join(b.bytes() for b in certificate.cert_chain_pems))
         certificate.private_key_pem.write_to_path(self.folder / "server.key")

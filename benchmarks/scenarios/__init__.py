@@ -4,8 +4,8 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.arena import Arena, Sample
 from benchmarks.job import MiB
+from benchmarks.testbed import Sample, Testbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,19 @@ class Benchmark:
     columns: tuple[Column, ...]
     references: tuple[str, ...]
     """Rivals that the others are divided by; a ratio of 2 means: half the reference's figure."""
-    run: Callable[[Arena], list[Sample]]
+    run: Callable[[Testbed], list[Sample]]
 
 
 FILES = {
     "large": "large",
     "small": "small",
+    "at_once": "at_once",
     "slow_connection": "slow_connection",
     "latency": "latency",
     "memory": "memory",
     "resume": "resume",
     "loop_lag": "loop_lag",
-    "rules": "rules",
+    "core_rules": "core_rules",
     "import": "imports",
 }
 

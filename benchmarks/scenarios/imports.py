@@ -7,9 +7,9 @@ import subprocess
 import sys
 import time
 
-from benchmarks.arena import Arena, Sample, say
 from benchmarks.measure import ROOT
 from benchmarks.scenarios import Benchmark, Column
+from benchmarks.testbed import Sample, Testbed, say
 
 IMPORTS = {
     "nothing": "",
@@ -28,20 +28,20 @@ HELPS = {
 }
 
 
-def run(arena: Arena) -> list[Sample]:
+def run(testbed: Testbed) -> list[Sample]:
     entries = []
     for who, module in IMPORTS.items():
         if module and importlib.util.find_spec(module) is None:
-            _skip(arena, f"import {module}", "not installed")
+            _skip(testbed, f"import {module}", "not installed")
         else:
             entries.append(("import", who, [sys.executable, "-c", f"import {module or 'sys'}"]))
     for who, argv in HELPS.items():
         if shutil.which(argv[0]) is None or _fails(argv):
-            _skip(arena, f"{who} --help", "not installed, or it fails")
+            _skip(testbed, f"{who} --help", "not installed, or it fails")
         else:
             entries.append(("--help", who, argv))
-    order, samples = random.Random(arena.options.seed), []
-    for number in range(-1, arena.options.runs or 10):  # the first round fills the page cache and is dropped
+    order, samples = random.Random(testbed.options.seed), []
+    for number in range(-1, testbed.options.runs or 10):  # the first round fills the page cache and is dropped
         order.shuffle(entries)
         for case, who, argv in entries:
             start = time.perf_counter()
@@ -52,8 +52,8 @@ def run(arena: Arena) -> list[Sample]:
     return samples
 
 
-def _skip(arena: Arena, what: str, reason: str) -> None:
-    arena.skipped[what] = reason
+def _skip(testbed: Testbed, what: str, reason: str) -> None:
+    testbed.skipped[what] = reason
     say(f"skipped {what}: {reason}")
 
 

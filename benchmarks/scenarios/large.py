@@ -1,11 +1,11 @@
 """large: one object of 1 GiB as fast as the machine can, over HTTP and TLS."""
 
-from benchmarks.arena import Arena, Case, Sample, transfer
 from benchmarks.job import GiB, Job
 from benchmarks.scenarios import CPU, PEAK, RSS, SECONDS, WIRE, Benchmark
 from benchmarks.server import Nginx
+from benchmarks.testbed import Case, Sample, Testbed, transfer
 
-EVERYONE = (
+CLIENTS = (
     "aioss-resume",
     "aioss-resume/uvloop",
     "aioss-resume/fsync",
@@ -15,6 +15,8 @@ EVERYONE = (
     "oss-v2/async",
     "aiooss2",
     "obstore",
+    "opendal",
+    "opendal/ranges",
     "obstore/one-stream",
     "pypdl",
     "aria2c",
@@ -23,8 +25,8 @@ EVERYONE = (
 )
 
 
-def run(arena: Arena) -> list[Sample]:
-    options, server = arena.options, Nginx(arena.folder / "server")
+def run(testbed: Testbed) -> list[Sample]:
+    options, server = testbed.options, Nginx(testbed.folder / "server")
     stored = server.put("large", options.size or GiB)
     with server:
         cases = [
@@ -38,17 +40,17 @@ def run(arena: Arena) -> list[Sample]:
                     concurrency=options.concurrency or 4,
                     authority=server.authority if tls else "",
                 ),
-                EVERYONE,
+                CLIENTS,
             )
             for tls in (False, True)
         ]
-        return arena.compete(cases, 3, lambda _case, who, job, _run: transfer(server, who, job))
+        return testbed.run_all(cases, 3, lambda _case, who, job, _run: transfer(server, who, job))
 
 
 BENCHMARK = Benchmark(
     "large",
     "one object, 4 ranges in flight, parts of 16 MiB",
     (SECONDS, CPU, RSS, PEAK, WIRE),
-    ("oss2", "oss-v2", "aria2c", "obstore"),
+    ("oss2", "oss-v2", "aria2c", "obstore", "opendal"),
     run,
 )

@@ -1,26 +1,26 @@
 """latency: 50 ms round trip, 25 MB/s per connection and 200 MB/s in sum; how much of the link is used?"""
 
-from benchmarks.arena import Arena, Case, Sample
 from benchmarks.job import Job, MiB
 from benchmarks.proxy import Proxy, Settings
 from benchmarks.scenarios import CPU, SECONDS, WIRE, Benchmark, Column
-from benchmarks.scenarios.slow_connection import EVERYONE
-from benchmarks.scenarios.through_proxy import play_through
+from benchmarks.scenarios.slow_connection import CLIENTS
+from benchmarks.scenarios.through_proxy import through_proxy
 from benchmarks.server import Nginx
+from benchmarks.testbed import Case, Sample, Testbed
 
 SPEED = 25e6
 TOTAL = 200e6
 """Of all connections: what the link allows, also to one that opens more of them than 8."""
 
 
-def run(arena: Arena) -> list[Sample]:
-    options, server = arena.options, Nginx(arena.folder / "server")
+def run(testbed: Testbed) -> list[Sample]:
+    options, server = testbed.options, Nginx(testbed.folder / "server")
     stored = server.put("latency", options.size or 512 * MiB)
     concurrency = options.concurrency or 8
     with server, Proxy(Settings(server.port, round_trip=0.05, speed=SPEED, total_speed=TOTAL)) as proxy:
         job = Job(proxy.endpoint, "", stored.prefix, stored.size, concurrency=concurrency, part_size=8 * MiB)
         fair = stored.size / TOTAL
-        return arena.compete([Case("50 ms", job, EVERYONE)], 3, play_through(server, proxy, options.seed, fair))
+        return testbed.run_all([Case("50 ms", job, CLIENTS)], 3, through_proxy(server, proxy, options.seed, fair))
 
 
 BENCHMARK = Benchmark(

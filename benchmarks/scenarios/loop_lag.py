@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from benchmarks.arena import Arena, Case, Sample, transfer
 from benchmarks.job import GiB, Job
 from benchmarks.scenarios import SECONDS, Benchmark, Column
 from benchmarks.server import Nginx
+from benchmarks.testbed import Case, Sample, Testbed, transfer
 
-EVERYONE = (
+CLIENTS = (
     "aioss-resume",
     "aioss-resume/uvloop",
     "aioss-resume/fsync",
@@ -19,8 +19,8 @@ EVERYONE = (
 )
 
 
-def run(arena: Arena) -> list[Sample]:
-    options, server = arena.options, Nginx(arena.folder / "server")
+def run(testbed: Testbed) -> list[Sample]:
+    options, server = testbed.options, Nginx(testbed.folder / "server")
     stored = server.put("lag", options.size or GiB)
     with server:
         job = Job(
@@ -32,13 +32,13 @@ def run(arena: Arena) -> list[Sample]:
             ticker=True,
         )
         secure = replace(job, endpoint=server.endpoint(tls=True), authority=server.authority)
-        cases = [Case("HTTP", job, EVERYONE), Case("TLS", secure, EVERYONE)]
-        return arena.compete(cases, 3, lambda _case, who, job, _run: transfer(server, who, job))
+        cases = [Case("HTTP", job, CLIENTS), Case("TLS", secure, CLIENTS)]
+        return testbed.run_all(cases, 3, lambda _case, who, job, _run: transfer(server, who, job))
 
 
 BENCHMARK = Benchmark(
     "loop_lag",
-    "8 ranges in flight, parts of 16 MiB; blocking contestants run in a thread beside the loop",
+    "8 ranges in flight, parts of 16 MiB; blocking clients run in a thread beside the loop",
     (
         Column("lag_p99", "p99 ms", 0.001),
         Column("lag_p50", "p50 ms", 0.001),

@@ -13,15 +13,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.arena import Arena, Case, Sample, say
-from benchmarks.contestants import Contestant
+from benchmarks.clients import Client
 from benchmarks.job import GiB, Job
 from benchmarks.measure import Figures, RunFailedError, measure
 from benchmarks.scenarios import PEAK, WIRE, Benchmark, Column
 from benchmarks.scenarios import RSS as ABOVE
 from benchmarks.server import Nginx
+from benchmarks.testbed import Case, Sample, Testbed, say
 
-EVERYONE = (
+CLIENTS = (
     "aioss-resume",
     "aioss-resume/uvloop",
     "oss2",
@@ -38,28 +38,28 @@ LONG_ENOUGH = 2.0
 ROOM = "2t"
 
 
-def run(arena: Arena) -> list[Sample]:
+def run(testbed: Testbed) -> list[Sample]:
     """`--size` replaces all sizes, `--concurrency` all ranges in flight."""
-    with _roomy(arena.folder / "room") as reason:
+    with _roomy(testbed.folder / "room") as reason:
         if reason:
             say(f"sizes above the free space are skipped: {reason}")
-        return _compete(arena, arena.folder / "room", reason)
+        return _compete(testbed, testbed.folder / "room", reason)
 
 
-def _compete(arena: Arena, room: Path, reason: str | None) -> list[Sample]:
-    options, server, cases = arena.options, Nginx(arena.folder / "server"), {}
+def _compete(testbed: Testbed, room: Path, reason: str | None) -> list[Sample]:
+    options, server, cases = testbed.options, Nginx(testbed.folder / "server"), {}
     for gibibytes, ranges in (*BY_SIZE, *BY_CONCURRENCY):
         size = options.size or gibibytes * GiB
         if reason and size > shutil.disk_usage(room).free:
-            arena.skipped[f"{size / GiB:g} GiB"] = reason
+            testbed.skipped[f"{size / GiB:g} GiB"] = reason
             continue
         concurrency = options.concurrency or ranges
         stored = server.put(f"memory-{size}", size, sparse=True)
         job = Job(server.endpoint(), "", stored.prefix, size, concurrency=concurrency)
         name = f"{size / GiB:g} GiB, {concurrency} in flight"
-        cases[name] = Case(name, job, EVERYONE)
+        cases[name] = Case(name, job, CLIENTS)
 
-    def play(_case: Case, who: Contestant, job: Job, _run: int) -> Figures:
+    def run_once(_case: Case, who: Client, job: Job, _run: int) -> Figures:
         directory = room / "files"
         directory.mkdir()
         server.wire()
@@ -73,7 +73,7 @@ def _compete(arena: Arena, room: Path, reason: str | None) -> list[Sample]:
         return {**figures, "wire": server.wire()[0]}
 
     with server:
-        return arena.compete(cases.values(), 1, play)
+        return testbed.run_all(cases.values(), 1, run_once)
 
 
 @contextmanager

@@ -5,15 +5,15 @@ import random
 import time
 from pathlib import Path
 
-from benchmarks.arena import Arena, Case, Sample, say, verify
-from benchmarks.contestants import Contestant
+from benchmarks.clients import Client
 from benchmarks.job import GiB, Job, MiB
 from benchmarks.measure import Figures, RunFailedError, measure
 from benchmarks.proxy import Proxy, Settings
 from benchmarks.scenarios import CPU, Benchmark, Column
 from benchmarks.server import Nginx, Stored
+from benchmarks.testbed import Case, Sample, Testbed, say, verify
 
-EVERYONE = ("aioss-resume", "aioss-resume/uvloop", "oss2", "oss-v2", "aiooss2", "aria2c", "curl")
+CLIENTS = ("aioss-resume", "aioss-resume/uvloop", "oss2", "oss-v2", "aiooss2", "aria2c", "curl")
 SPEED = 12.5e6
 """Bytes per second and connection until the kill: oss2 can keep up, so what was sent has also arrived."""
 CASES = {"killed at 50 %": (0.47, 0.53), "killed at 98 %": (0.97, 0.99)}
@@ -24,11 +24,11 @@ The second case is for the proving: little is left to fetch, so nearly all the t
 PROVING = "only proving it"
 
 
-def run(arena: Arena) -> list[Sample]:
-    options, server = arena.options, Nginx(arena.folder / "server")
+def run(testbed: Testbed) -> list[Sample]:
+    options, server = testbed.options, Nginx(testbed.folder / "server")
     stored = server.put("resume", options.size or GiB)
     concurrency = options.concurrency or 8
-    proven = _prove(arena, server.folder / "objects" / stored.prefix, stored)
+    proven = _prove(testbed, server.folder / "objects" / stored.prefix, stored)
     with server, Proxy(Settings(server.port)) as proxy:
         job = Job(
             proxy.endpoint,
@@ -39,9 +39,9 @@ def run(arena: Arena) -> list[Sample]:
             part_size=8 * MiB,
             keeps_checkpoint=True,
         )
-        cases = [Case(name, job, EVERYONE) for name in CASES]
+        cases = [Case(name, job, CLIENTS) for name in CASES]
 
-        def play(case: Case, who: Contestant, job: Job, run: int) -> Figures:
+        def run_once(case: Case, who: Client, job: Job, run: int) -> Figures:
             share = random.Random(f"{options.seed}-{run}").uniform(*CASES[case.name])
             before = _kill(proxy, who, job, share)
             again = _again(proxy, who, job)
@@ -49,16 +49,16 @@ def run(arena: Arena) -> list[Sample]:
             twice = max(0.0, before + again["wire"] - stored.size)
             return {**again, "twice": twice, "twice_share": twice / stored.size}
 
-        return arena.compete(cases, 3, play) + proven
+        return testbed.run_all(cases, 3, run_once) + proven
 
 
-def _prove(arena: Arena, path: Path, stored: Stored) -> list[Sample]:
+def _prove(testbed: Testbed, path: Path, stored: Stored) -> list[Sample]:
     """Our reading back alone, of a file in the page cache: the whole object as one kept span."""
     from aioss_resume._core.spans import Done
     from aioss_resume._io.threads import Threads
     from aioss_resume._io.verify import holds
 
-    if arena.options.only and "aioss-resume" not in arena.options.only:
+    if testbed.options.only and "aioss-resume" not in testbed.options.only:
         return []
 
     async def prove() -> float:
@@ -70,7 +70,7 @@ def _prove(arena: Arena, path: Path, stored: Stored) -> list[Sample]:
 
     asyncio.run(prove())  # it is in the page cache now
     samples = []
-    for number in range(arena.options.runs or 3):
+    for number in range(testbed.options.runs or 3):
         seconds = asyncio.run(prove())
         say(f"{PROVING} / aioss-resume / run {number + 1}: {seconds:.3f} s")
         figures = {"twice": 0.0, "twice_share": 0.0, "seconds": seconds, "proving": stored.size / seconds}
@@ -78,7 +78,7 @@ def _prove(arena: Arena, path: Path, stored: Stored) -> list[Sample]:
     return samples
 
 
-def _kill(proxy: Proxy, who: Contestant, job: Job, share: float) -> float:
+def _kill(proxy: Proxy, who: Client, job: Job, share: float) -> float:
     """Start it, kill it when that share of the object has gone over the wire; the bytes that had."""
     proxy.reset(0)
     proxy.pace(SPEED)
@@ -89,7 +89,7 @@ def _kill(proxy: Proxy, who: Contestant, job: Job, share: float) -> float:
     return proxy.stats()["bytes"]
 
 
-def _again(proxy: Proxy, who: Contestant, job: Job) -> Figures:
+def _again(proxy: Proxy, who: Client, job: Job) -> Figures:
     """Run it to its end, at full speed."""
     proxy.reset(0)
     proxy.pace(0)

@@ -1,13 +1,15 @@
-"""slow_connection: one connection in ten brings 1 MB/s, the others 20; who waits for the slow one?"""
+"""slow_connection: one connection, or one request, in ten runs at 1 MB/s and the others at 20; who waits for it?"""
 
-from benchmarks.arena import Arena, Case, Sample
+from benchmarks.clients import Client
 from benchmarks.job import Job, MiB
+from benchmarks.measure import Figures
 from benchmarks.proxy import Proxy, Settings
 from benchmarks.scenarios import CPU, SECONDS, WIRE, Benchmark, Column
-from benchmarks.scenarios.through_proxy import play_through
+from benchmarks.scenarios.through_proxy import through_proxy
 from benchmarks.server import Nginx
+from benchmarks.testbed import Case, Sample, Testbed, transfer
 
-EVERYONE = (
+CLIENTS = (
     "aioss-resume",
     "aioss-resume/uvloop",
     "aioss-resume/auto",
@@ -15,23 +17,38 @@ EVERYONE = (
     "oss-v2",
     "aiooss2",
     "obstore",
+    "opendal",
+    "opendal/ranges",
     "pypdl",
     "aria2c",
     "rclone",
 )
-FAST, SLOW = 20e6, 1e6
+FAST, SLOW = 20_000_000, 1_000_000
+RUNS = 10
 
 
-def run(arena: Arena) -> list[Sample]:
-    options, server = arena.options, Nginx(arena.folder / "server")
-    stored = server.put("slow", options.size or 256 * MiB)
-    concurrency = options.concurrency or 8
-    fair = stored.size / (concurrency * FAST)
-    settings = Settings(server.port, speed=FAST, slow_speed=SLOW)
-    with server, Proxy(settings) as proxy:
-        job = Job(proxy.endpoint, "", stored.prefix, stored.size, concurrency=concurrency, part_size=8 * MiB)
-        case = Case("1 in 10 slow", job, EVERYONE)
-        return arena.compete([case], 5, play_through(server, proxy, options.seed, fair))
+def run(testbed: Testbed) -> list[Sample]:
+    """Per connection through a proxy that paces evenly; per request by nginx, which sends its share once a second."""
+    options, server = testbed.options, Nginx(testbed.folder / "server")
+    size, concurrency = options.size or 256 * MiB, options.concurrency or 8
+    even = server.put("even", size)
+    drawn = server.put("drawn", size, speeds=(FAST, SLOW))
+    fair = size / (concurrency * FAST)
+
+    def by_request(_case: Case, who: Client, job: Job, _run: int) -> Figures:
+        figures = transfer(server, who, job)
+        return {**figures, "fair": figures["seconds"] / fair}
+
+    with server, Proxy(Settings(server.port, speed=FAST, slow_speed=SLOW)) as proxy:
+        by_connection = through_proxy(server, proxy, options.seed, fair)
+        samples = []
+        for name, endpoint, stored, run_once in (
+            ("1 connection in 10 slow", proxy.endpoint, even, by_connection),
+            ("1 request in 10 slow", server.endpoint(), drawn, by_request),
+        ):
+            job = Job(endpoint, "", stored.prefix, size, concurrency=concurrency, part_size=8 * MiB)
+            samples += testbed.run_all([Case(name, job, CLIENTS)], RUNS, run_once)
+        return samples
 
 
 BENCHMARK = Benchmark(

@@ -1,17 +1,17 @@
 """A run through a network of known speed: its seconds, against those that the network needs."""
 
-from benchmarks.arena import Case, Play, transfer
-from benchmarks.contestants import Contestant
+from benchmarks.clients import Client
 from benchmarks.job import Job
 from benchmarks.measure import Figures
 from benchmarks.proxy import Proxy
 from benchmarks.server import Nginx
+from benchmarks.testbed import Case, RunOnce, transfer
 
 
-def play_through(server: Nginx, proxy: Proxy, seed: int, fair: float) -> Play:
+def through_proxy(server: Nginx, proxy: Proxy, seed: int, fair: float) -> RunOnce:
     """`fair`: seconds for the whole object when all connections are fast, full and started at once."""
 
-    def play(_case: Case, who: Contestant, job: Job, run: int) -> Figures:
+    def run_once(_case: Case, who: Client, job: Job, run: int) -> Figures:
         proxy.reset(seed + run)
         figures = transfer(server, who, job)
         return {
@@ -21,4 +21,4 @@ def play_through(server: Nginx, proxy: Proxy, seed: int, fair: float) -> Play:
             "connections": proxy.stats()["connections"],
         }
 
-    return play
+    return run_once

@@ -2,11 +2,11 @@
 
 import time
 
-from benchmarks.contestants import LOOP, MANY, ONE, PythonContestant, Transfer
+from benchmarks.clients import LOOP, MANY, ONE, PythonClient, Transfer
 from benchmarks.job import Job
 
 
-class Pypdl(PythonContestant):
+class Pypdl(PythonClient):
     package = "pypdl"
     module = "pypdl"
 
@@ -39,4 +39,4 @@ class Pypdl(PythonContestant):
         return one if job.count == 1 else many
 
 
-CONTESTANTS = [Pypdl("pypdl", {ONE, MANY, LOOP})]
+CLIENTS = [Pypdl("pypdl", {ONE, MANY, LOOP})]

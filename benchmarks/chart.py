@@ -1,4 +1,4 @@
-"""A picture of ratios: horizontal bars, one panel a case, as SVG."""
+"""A chart of ratios: horizontal bars, one panel a case, as SVG."""
 
 from html import escape
 
@@ -9,7 +9,7 @@ WIDTH, LABEL, BAR, LINE, GAP = 760, 170, 440, 22, 34
 OURS, THEIRS, TEXT, FAINT = "#d9480f", "#748ffc", "#212529", "#adb5bd"
 
 
-def picture(benchmark: Benchmark, rows: list[Row], caption: str) -> str:
+def chart(benchmark: Benchmark, rows: list[Row], caption: str) -> str:
     """Bars as long as the ratio to the first reference that took part; that one itself ends at the thin line."""
     drawn, top = [], 52
     for case in dict.fromkeys(row.case for row in rows):
@@ -41,7 +41,7 @@ def _bars(benchmark: Benchmark, rows: list[Row]) -> tuple[str, list[tuple[str, f
     for reference in benchmark.references:
         bars = [
             (
-                row.contestant,
+                row.client,
                 row.ratios[reference],
                 f"{row.figures[head.figure][1] / head.unit:.{head.digits}f} {head.title}",
             )

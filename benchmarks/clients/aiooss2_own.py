@@ -7,7 +7,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from benchmarks.contestants import LOOP, MANY, ONE, RESUME, PythonContestant, Transfer
+from benchmarks.clients import LOOP, MANY, ONE, RESUME, PythonClient, Transfer
 from benchmarks.job import ACCESS_KEY, ACCESS_SECRET, BUCKET, Job
 
 
@@ -32,7 +32,7 @@ def _environment() -> str | None:
     return None
 
 
-class Aiooss2(PythonContestant):
+class Aiooss2(PythonClient):
     package = "aiooss2"
     module = "aiooss2"
 
@@ -80,4 +80,4 @@ class Aiooss2(PythonContestant):
         return one if job.count == 1 else many
 
 
-CONTESTANTS = [Aiooss2("aiooss2", {ONE, MANY, RESUME, LOOP}, loop="asyncio")]
+CLIENTS = [Aiooss2("aiooss2", {ONE, MANY, RESUME, LOOP}, loop="asyncio")]

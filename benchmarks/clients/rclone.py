@@ -3,12 +3,12 @@
 import os
 from pathlib import Path
 
-from benchmarks.contestants import MANY, ONE
-from benchmarks.contestants.command import CommandContestant
+from benchmarks.clients import MANY, ONE
+from benchmarks.clients.command import CommandClient
 from benchmarks.job import BUCKET, Job
 
 
-class Rclone(CommandContestant):
+class Rclone(CommandClient):
     program = "rclone"
     version_argument = "version"
 
@@ -32,4 +32,4 @@ class Rclone(CommandContestant):
         return [*argv, *cut, "copyto", f":http:{job.prefix}", job.path(job.prefix)]
 
 
-CONTESTANTS = [Rclone("rclone", {ONE, MANY})]
+CLIENTS = [Rclone("rclone", {ONE, MANY})]

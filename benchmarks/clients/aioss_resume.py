@@ -8,13 +8,13 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contestants import LOOP, MANY, ONE, RESUME, PythonContestant, Transfer
+from benchmarks.clients import LOOP, MANY, ONE, RESUME, PythonClient, Transfer
 from benchmarks.job import ACCESS_KEY, ACCESS_SECRET, BUCKET, REGION, Job
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class AiossResume(PythonContestant):
+class AiossResume(PythonClient):
     package = "aioss-resume"
     module = "aioss_resume"
 
@@ -82,7 +82,35 @@ class AiossResume(PythonContestant):
         return one if job.count == 1 else many
 
 
-CONTESTANTS = [
+class AtOnce(AiossResume):
+    """All objects of a job started at once: by calls of download(), or through one Downloader."""
+
+    def __init__(self, name: str, *, has_downloader: bool) -> None:
+        super().__init__(name, "asyncio")
+        self.has_downloader = has_downloader
+
+    def prepare(self, job: Job) -> Transfer:
+        import oss2
+
+        import aioss_resume
+
+        bucket = oss2.Bucket(oss2.AuthV4(ACCESS_KEY, ACCESS_SECRET), job.endpoint, BUCKET, region=REGION)
+
+        async def calls() -> None:
+            await asyncio.gather(
+                *(aioss_resume.download(bucket, key, job.path(key), fsync=False) for key in job.every_key())
+            )
+
+        async def one_downloader() -> None:
+            async with aioss_resume.Downloader(bucket) as downloader:
+                await asyncio.gather(*(downloader.download(key, job.path(key), fsync=False) for key in job.every_key()))
+
+        return one_downloader if self.has_downloader else calls
+
+
+CLIENTS = [
+    AtOnce("aioss-resume/calls", has_downloader=False),
+    AtOnce("aioss-resume/one-downloader", has_downloader=True),
     AiossResume("aioss-resume", "asyncio"),
     AiossResume("aioss-resume/uvloop", "uvloop"),
     AiossResume("aioss-resume/fsync", "asyncio", fsync=True),

@@ -4,11 +4,11 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contestants import LOOP, MANY, ONE, RESUME, PythonContestant, Transfer
+from benchmarks.clients import LOOP, MANY, ONE, RESUME, PythonClient, Transfer
 from benchmarks.job import ACCESS_KEY, ACCESS_SECRET, BUCKET, REGION, Job, MiB
 
 
-class _OssV2(PythonContestant):
+class _OssV2(PythonClient):
     package = "alibabacloud-oss-v2"
     module = "alibabacloud_oss_v2"
 
@@ -75,7 +75,7 @@ class AsyncClient(_OssV2):
         return one if job.count == 1 else many
 
 
-CONTESTANTS = [
+CLIENTS = [
     Threads("oss-v2", {ONE, RESUME}),
     AsyncClient("oss-v2/async", {ONE, MANY, LOOP}, loop="asyncio"),
 ]

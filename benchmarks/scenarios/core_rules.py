@@ -1,14 +1,14 @@
-"""rules: what planning and bookkeeping cost for a 1 TiB object: pure _core code, no child, no network."""
+"""core_rules: what planning and bookkeeping cost for a 1 TiB object: pure _core code, no child, no network."""
 
 import random
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from benchmarks.arena import Arena, Sample, say
 from benchmarks.job import GiB, KiB, MiB
 from benchmarks.measure import Figures
 from benchmarks.scenarios import Benchmark, Column
+from benchmarks.testbed import Sample, Testbed, say
 
 if TYPE_CHECKING:
     from aioss_resume._core.checkpoint import Checkpoint
@@ -154,20 +154,20 @@ def _each(start: float, times: int) -> Figures:
     return {"seconds": (time.perf_counter() - start) / times}
 
 
-def run(arena: Arena) -> list[Sample]:
+def run(testbed: Testbed) -> list[Sample]:
     samples = []
-    for number in range(arena.options.runs or 5):
+    for number in range(testbed.options.runs or 5):
         for name, step in steps().items():
             try:
                 samples.append(Sample(name, "aioss-resume", number, step()))
             except ImportError as error:
-                arena.skipped[f"rules: {name}"] = str(error)
+                testbed.skipped[f"core_rules: {name}"] = str(error)
                 say(f"skipped {name}: {error}")
     return samples
 
 
 BENCHMARK = Benchmark(
-    "rules",
+    "core_rules",
     "one step of each rule for an object of 1 TiB with 64 flights; a flush besides its fsync",
     (Column("seconds", "us", 1e-6), Column("bytes", "bytes", digits=0)),
     (),

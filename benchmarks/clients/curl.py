@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from benchmarks.contestants import MANY, ONE, RESUME
-from benchmarks.contestants.command import CommandContestant
+from benchmarks.clients import MANY, ONE, RESUME
+from benchmarks.clients.command import CommandClient
 from benchmarks.job import Job
 
 
-class Curl(CommandContestant):
+class Curl(CommandClient):
     program = "curl"
 
     def command(self, job: Job) -> list[str]:
@@ -25,4 +25,4 @@ class Curl(CommandContestant):
         return [*argv, "--output", job.path(job.prefix), job.url(job.prefix)]
 
 
-CONTESTANTS = [Curl("curl", {ONE, MANY, RESUME})]
+CLIENTS = [Curl("curl", {ONE, MANY, RESUME})]

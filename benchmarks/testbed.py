@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fastcrc import crc64
 
-from benchmarks.contestants import Contestant, load
+from benchmarks.clients import Client, load
 from benchmarks.job import Job, MiB
 from benchmarks.measure import Figures, RunFailedError, measure
 from benchmarks.server import Nginx, Stored
@@ -33,26 +33,26 @@ class Case:
 
     name: str
     job: Job
-    contestants: tuple[str, ...]
+    clients: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one run of one contestant gave. A failed run has an error instead of figures."""
+    """What one run of one client gave. A failed run has an error instead of figures."""
 
     case: str
-    contestant: str
+    client: str
     run: int
     figures: Figures = field(default_factory=dict)
     error: str = ""
 
 
-Play = Callable[[Case, Contestant, Job, int], Figures]
+RunOnce = Callable[[Case, Client, Job, int], Figures]
 """Do one run: the job has its own empty directory; the number seeds what is drawn."""
 
 
-class Arena:
-    """Keeps the folder, finds the contestants once, and says who cannot take part."""
+class Testbed:
+    """Keeps the folder, finds the clients once, and says who cannot take part."""
 
     def __init__(self, folder: Path, options: Options) -> None:
         self.folder = folder
@@ -60,9 +60,9 @@ class Arena:
         self.skipped: dict[str, str] = {}
         self.versions: dict[str, str] = {}
 
-    def compete(self, cases: Iterable[Case], runs: int, play: Play) -> list[Sample]:
-        """Every case, contestant and run; one at a time, each round in a new order."""
-        entries = [(case, who) for case in cases for who in map(self._admit, case.contestants) if who]
+    def run_all(self, cases: Iterable[Case], runs: int, run_once: RunOnce) -> list[Sample]:
+        """Every case, client and run; one at a time, each round in a new order."""
+        entries = [(case, who) for case in cases for who in map(self._client_named, case.clients) if who]
         order = random.Random(self.options.seed)
         samples: list[Sample] = []
         places: dict[tuple[str, str], int] = {}
@@ -71,28 +71,28 @@ class Arena:
         for run in range(self.options.runs or runs):
             order.shuffle(entries)
             for case, who in entries:
-                samples.append(self._turn(case, who, run, play))
-        return sorted(samples, key=lambda sample: places[sample.case, sample.contestant])
+                samples.append(self._run_once(case, who, run, run_once))
+        return sorted(samples, key=lambda sample: places[sample.case, sample.client])
 
-    def _admit(self, name: str) -> Contestant | None:
+    def _client_named(self, name: str) -> Client | None:
         if self.options.only and name not in self.options.only and name.split("/")[0] not in self.options.only:
             return None
-        contestant = load(name)
+        client = load(name)
         if name not in self.versions and name not in self.skipped:
-            if reason := contestant.missing():
+            if reason := client.missing():
                 self.skipped[name] = reason
                 say(f"skipped {name}: {reason}")
             else:
-                self.versions[name] = contestant.version()
-        return contestant if name in self.versions else None
+                self.versions[name] = client.version()
+        return client if name in self.versions else None
 
-    def _turn(self, case: Case, who: Contestant, run: int, play: Play) -> Sample:
+    def _run_once(self, case: Case, who: Client, run: int, run_once: RunOnce) -> Sample:
         directory = self.folder / "files"
         (directory / case.job.prefix).parent.mkdir(parents=True)
         if case.job.count > 1:
             (directory / case.job.prefix).mkdir()
         try:
-            figures = play(case, who, replace(case.job, directory=str(directory)), run)
+            figures = run_once(case, who, replace(case.job, directory=str(directory)), run)
         except RunFailedError as error:
             say(f"{case.name} / {who.name} / run {run + 1}: FAILED: {error}")
             return Sample(case.name, who.name, run, error=str(error))
@@ -102,7 +102,7 @@ class Arena:
         return Sample(case.name, who.name, run, figures)
 
 
-def transfer(server: Nginx, who: Contestant, job: Job) -> Figures:
+def transfer(server: Nginx, who: Client, job: Job) -> Figures:
     """The plain run: the whole job, its bytes on the wire, its files checked."""
     server.wire()
     figures = measure(who, job)

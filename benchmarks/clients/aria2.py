@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from benchmarks.contestants import MANY, ONE, RESUME
-from benchmarks.contestants.command import CommandContestant
+from benchmarks.clients import MANY, ONE, RESUME
+from benchmarks.clients.command import CommandClient
 from benchmarks.job import Job
 
 
-class Aria2(CommandContestant):
+class Aria2(CommandClient):
     program = "aria2c"
 
     def command(self, job: Job) -> list[str]:
@@ -23,4 +23,4 @@ class Aria2(CommandContestant):
         return [*argv, "--auto-save-interval=1", "--out", job.prefix, job.url(job.prefix)]
 
 
-CONTESTANTS = [Aria2("aria2c", {ONE, MANY, RESUME})]
+CLIENTS = [Aria2("aria2c", {ONE, MANY, RESUME})]

@@ -3,11 +3,11 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from benchmarks.contestants import LOOP, MANY, ONE, RESUME, PythonContestant, Transfer
+from benchmarks.clients import LOOP, MANY, ONE, RESUME, PythonClient, Transfer
 from benchmarks.job import ACCESS_KEY, ACCESS_SECRET, BUCKET, REGION, Job
 
 
-class Oss2(PythonContestant):
+class Oss2(PythonClient):
     package = "oss2"
     module = "oss2"
 
@@ -46,4 +46,4 @@ class Oss2(PythonContestant):
         return one if job.count == 1 else many
 
 
-CONTESTANTS = [Oss2("oss2", crc=True), Oss2("oss2/no-crc", crc=False)]
+CLIENTS = [Oss2("oss2", crc=True), Oss2("oss2/no-crc", crc=False)]

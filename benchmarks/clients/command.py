@@ -1,4 +1,4 @@
-"""CommandContestant: a program that the parent starts, watches and times from its start to its exit."""
+"""CommandClient: a program that the parent starts, watches and times from its start to its exit."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ from typing import ClassVar
 from benchmarks.job import Job
 
 
-class CommandContestant:
+class CommandClient:
     """A subclass says how to call the program for a Job."""
 
     reports: ClassVar[bool] = False

@@ -1,6 +1,6 @@
-"""The contestants: one file each behind one small protocol.
+"""The clients: one file each behind one small protocol.
 
-A contestant is either a command that the parent starts and watches, or Python code that `benchmarks.run` starts
+A client is either a command that the parent starts and watches, or Python code that `benchmarks.run` starts
 in a fresh process: it imports everything first, and only then lets the clock run.
 """
 
@@ -14,13 +14,13 @@ from typing import Any, ClassVar, Protocol
 from benchmarks.job import Job
 
 ONE, MANY, RESUME, LOOP = "one", "many", "resume", "loop"
-"""What a contestant can do: one object; many small ones; continue after a kill; run beside an event loop."""
+"""What a client can do: one object; many small ones; continue after a kill; run beside an event loop."""
 
 Transfer = Callable[[], Any]
-"""Does the job. Async where the contestant has a `loop`. May return a dict of more figures."""
+"""Does the job. Async where the client has a `loop`. May return a dict of more figures."""
 
 
-class Contestant(Protocol):
+class Client(Protocol):
     name: str
     skills: frozenset[str]
 
@@ -36,7 +36,7 @@ class Contestant(Protocol):
     """Its process prints its own figures, as benchmarks.run does."""
 
 
-class PythonContestant:
+class PythonClient:
     """Code in a fresh Python. A subclass imports in `prepare` and does everything else in the Transfer."""
 
     reports: ClassVar[bool] = True
@@ -75,29 +75,30 @@ FILES = {
     "oss-v2": "oss_v2",
     "aiooss2": "aiooss2_own",
     "obstore": "obstore_rust",
+    "opendal": "opendal_rust",
     "pypdl": "pypdl_segments",
     "aria2c": "aria2",
     "curl": "curl",
     "rclone": "rclone",
 }
-"""The part of a contestant's name before the slash, and the file that it lives in."""
+"""The part of a client's name before the slash, and the file that it lives in."""
 
 
-def load(name: str) -> Contestant:
-    """The contestant of that name, for example "oss2/no-crc"."""
-    for contestant in _in_file(name.partition("/")[0]):
-        if contestant.name == name:
-            return contestant
-    raise LookupError(f"no contestant {name!r}; there are: {', '.join(names())}")
+def load(name: str) -> Client:
+    """The client of that name, for example "oss2/no-crc"."""
+    for client in _in_file(name.partition("/")[0]):
+        if client.name == name:
+            return client
+    raise LookupError(f"no client {name!r}; there are: {', '.join(names())}")
 
 
 def names() -> list[str]:
-    return [contestant.name for family in FILES for contestant in _in_file(family)]
+    return [client.name for family in FILES for client in _in_file(family)]
 
 
-def _in_file(family: str) -> list[Contestant]:
+def _in_file(family: str) -> list[Client]:
     if family not in FILES:
-        raise LookupError(f"no contestant {family!r}; there are: {', '.join(FILES)}")
-    module = importlib.import_module(f"benchmarks.contestants.{FILES[family]}")
-    found: list[Contestant] = module.CONTESTANTS
+        raise LookupError(f"no client {family!r}; there are: {', '.join(FILES)}")
+    module = importlib.import_module(f"benchmarks.clients.{FILES[family]}")
+    found: list[Client] = module.CLIENTS
     return found

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contestants import LOOP, MANY, ONE, PythonContestant, Transfer
+from benchmarks.clients import LOOP, MANY, ONE, PythonClient, Transfer
 from benchmarks.job import BUCKET, Job, MiB
 
 
@@ -18,7 +18,7 @@ def _store(job: Job) -> Any:  # obstore's HTTPStore, which only the child may im
     return HTTPStore.from_url(f"{job.endpoint}/{BUCKET}", client_options=options)
 
 
-class Ranges(PythonContestant):
+class Ranges(PythonClient):
     """As many ranges in flight as asked for; a whole part is in memory before it is written."""
 
     package = "obstore"
@@ -72,7 +72,7 @@ class Stream(Ranges):
         return one
 
 
-CONTESTANTS = [
+CLIENTS = [
     Ranges("obstore", {ONE, MANY, LOOP}, loop="asyncio"),
     Stream("obstore/one-stream", {ONE, LOOP}, loop="asyncio"),
 ]

@@ -1,0 +1,150 @@
+"""The required thresholds: what the numbers of a run have to be, and which of them hold."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from benchmarks.job import GiB, KiB, MiB
+from benchmarks.report import Row
+from benchmarks.scenarios.resume import PROVING
+
+OURS = ("aioss-resume", "aioss-resume/uvloop")
+CALLS, ONE_DOWNLOADER = "aioss-resume/calls", "aioss-resume/one-downloader"
+AUTO = ("aioss-resume/auto",)
+"""Which picks the number of ranges and their size itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One threshold: what was found, what it has to be; `holds` is None when the run cannot tell."""
+
+    threshold: str
+    found: float | None
+    holds: bool | None
+    reaches_aim: bool | None = None
+    """Whether the better value that is hoped for was reached; None when there is none, or the run cannot tell."""
+
+
+Results = dict[str, list[Row]]
+"""Rows by the benchmark's name."""
+
+
+def verdicts(results: Results) -> Iterator[Verdict]:
+    """In the order of the README; only of the benchmarks that were run."""
+    if "large" in results:
+        yield from _large(results["large"])
+    if "memory" in results:
+        for size in (1, 64, 1024):
+            rss = _best(results["memory"], f"{size} GiB, 8 in flight", "rss_above", max)
+            most = 24 if size == 1 else 24 + 8  # larger objects may cost 8 MiB more
+            yield _most(f"peak RSS above start, {size} GiB, 8 in flight, MiB", rss and rss / MiB, most)
+    if "small" in results:
+        for rival, least, aim in (("oss2", 4.5, None), ("obstore", 0.7, 0.9), ("opendal", 0.7, 0.9)):
+            yield _least(f"small 100 KiB x {rival}", _ratio(results["small"], "100 KiB", rival), least, aim)
+    if "slow_connection" in results:
+        for case in ("connection", "request"):
+            fair = _best(results["slow_connection"], case, "fair", min, which=2)
+            yield _most(f"slow_connection per {case}, slowest run of fair share", fair, 1.35, 1.15)
+    if "at_once" in results:
+        yield from _at_once(results["at_once"])
+    if "latency" in results:
+        yield _least("latency of link, auto", _best(results["latency"], "", "of_link", max, of=AUTO), 0.9)
+    if "resume" in results:
+        yield from _resume(results["resume"])
+    if "loop_lag" in results:
+        for case, p99 in (("HTTP", 0.005), ("TLS", 0.010)):
+            yield _most(f"loop_lag {case} p99 ms", _ms(results["loop_lag"], case, "lag_p99"), p99 * 1000)
+        yield _most("loop_lag HTTP max ms", _ms(results["loop_lag"], "HTTP", "lag_max", 2), 25)
+    if "core_rules" in results:
+        flush = "flush (spans + encode)"
+        written = _figure(results["core_rules"], flush, "aioss-resume", "bytes")
+        yield _most("core_rules: a checkpoint of 1 TiB with 64 flights, KiB", written and written / KiB, 16)
+        yield _most("core_rules: a flush besides fsync, ms", _ms(results["core_rules"], flush, "seconds"), 1)
+
+
+def _large(rows: list[Row]) -> Iterator[Verdict]:
+    bounds = {
+        "obstore": (0.9, 1.2),
+        "opendal": (2, None),
+        "oss2": (7.5, None),
+        "oss-v2": (7.5, None),
+        "aria2c": (1.4, None),
+    }
+    for rival, (least, aim) in bounds.items():
+        yield _least(f"large HTTP x {rival}", _ratio(rows, "HTTP", rival), least, aim)
+    yield _least("large TLS x obstore", _ratio(rows, "TLS", "obstore"), 0.9, 1.05)
+    ours = _best(rows, "HTTP", "cpu", min)
+    theirs = _figure(rows, "HTTP", "obstore", "cpu")
+    yield _most("large HTTP CPU x obstore", ours / theirs if ours and theirs else None, 1.3)
+
+
+def _at_once(rows: list[Row]) -> Iterator[Verdict]:
+    """The calls of download() against one Downloader for all."""
+    for figure in ("seconds", "rss_above", "threads", "descriptors"):
+        calls, downloader = (_figure(rows, "", name, figure) for name in (CALLS, ONE_DOWNLOADER))
+        ratio = calls / downloader if calls and downloader else None
+        yield _most(f"at_once {figure} x one Downloader", ratio, 1.2, 1.05)
+    yield _most("at_once threads", _figure(rows, "", CALLS, "threads"), 20)
+
+
+def _resume(rows: list[Row]) -> Iterator[Verdict]:
+    twice = _best(rows, "50 %", "twice_share", min)
+    yield _most("resume fetched twice, %", None if twice is None else 100 * twice, 2)
+    proving = _figure(rows, PROVING, "aioss-resume", "proving")
+    yield _least("resume proving GiB/s", proving and proving / GiB, 3)
+
+
+def lines(found: Iterator[Verdict]) -> str:
+    words = {True: "holds", False: "FAILS", None: "not measured"}
+    return "\n".join(
+        f"{words[v.holds]:12}  {v.threshold}"
+        + ("" if v.found is None else f": {v.found:.2f}")
+        + (", the aim too" if v.reaches_aim else "")
+        for v in found
+    )
+
+
+def _least(what: str, found: float | None, bound: float, aim: float | None = None) -> Verdict:
+    text = f"{what} >= {bound:g}" + (f" (aim {aim:g})" if aim else "")
+    if found is None:
+        return Verdict(text, None, None)
+    return Verdict(text, found, found >= bound, found >= aim if aim else None)
+
+
+def _most(what: str, found: float | None, bound: float, aim: float | None = None) -> Verdict:
+    text = f"{what} <= {bound:g}" + (f" (aim {aim:g})" if aim else "")
+    if found is None:
+        return Verdict(text, None, None)
+    return Verdict(text, found, found <= bound, found <= aim if aim else None)
+
+
+def _ratio(rows: list[Row], case: str, rival: str) -> float | None:
+    """The better of asyncio and uvloop, neither with fsync."""
+    found = [row.ratios[rival] for row in rows if case in row.case and row.client in OURS and rival in row.ratios]
+    return max(found, default=None)
+
+
+def _best(
+    rows: list[Row],
+    case: str,
+    figure: str,
+    choose: Callable[[list[float]], float],
+    *,
+    of: tuple[str, ...] = OURS,
+    which: int = 1,
+) -> float | None:
+    """The chosen one of our medians in the cases whose name contains `case`; `which` as in _figure()."""
+    rows = [row for row in rows if case in row.case and row.client in of and figure in row.figures]
+    found = [row.figures[figure][which] for row in rows]
+    return choose(found) if found else None
+
+
+def _figure(rows: list[Row], case: str, client: str, figure: str, which: int = 1) -> float | None:
+    """Least, median or most (0, 1, 2) of a figure."""
+    found = [row for row in rows if case in row.case and row.client == client]
+    return found[0].figures[figure][which] if found and figure in found[0].figures else None
+
+
+def _ms(rows: list[Row], case: str, figure: str, which: int = 1) -> float | None:
+    """On asyncio's own loop: that is where most will run it."""
+    seconds = _figure(rows, case, "aioss-resume", figure, which)
+    return None if seconds is None else 1000 * seconds
