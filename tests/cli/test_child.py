@@ -29,7 +29,7 @@ def ended(process: DownloadProcess) -> Report:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
-def test_a_signal_cancels_the_download_and_flushes_the_checkpoint(
+def test_signal_cancels_the_download_and_flushes_the_checkpoint(
     number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
     path = tmp_path / "file"
@@ -56,7 +56,7 @@ def test_a_signal_cancels_the_download_and_flushes_the_checkpoint(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_error_is_reported_and_ends_with_1(tmp_path: Path) -> None:
+def test_error_is_reported_and_ends_with_1(tmp_path: Path) -> None:
     with LocalOSS() as oss:
         oss.create_bucket("examplebucket")
         with child(oss, tmp_path / "file", "missing") as process:
@@ -66,7 +66,7 @@ def test_an_error_is_reported_and_ends_with_1(tmp_path: Path) -> None:
     assert report.message.startswith("NoSuchKeyError: ")
 
 
-def test_the_keys_are_in_no_argument(tmp_path: Path) -> None:
+def test_keys_are_in_no_argument(tmp_path: Path) -> None:
     with LocalOSS() as oss:
         oss.put("examplebucket", "key", size=SIZE)
         oss.faults.stall(times=None)
@@ -80,12 +80,12 @@ def test_the_keys_are_in_no_argument(tmp_path: Path) -> None:
     assert oss.access_key_secret not in shown
 
 
-def test_a_report_reads_back_as_it_was() -> None:
+def test_report_reads_back_as_it_was() -> None:
     report = Progressed(5, None)
     assert decode(encode(report)) == report
 
 
 @pytest.mark.parametrize("line", ["[]", '{"kind": "Other"}', "not JSON"])
-def test_a_line_that_is_no_report_is_refused(line: str) -> None:
+def test_line_that_is_no_report_is_refused(line: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         decode(line)

@@ -32,7 +32,7 @@ def answer(**changes):
 
 
 @pytest.mark.parametrize("pinned", [None, PINNED])
-def test_answer_as_asked_is_accepted(pinned):
+def test_matching_response_is_accepted(pinned):
     accepted = accept_range(NAME, ASKED, pinned, 206, answer())
     meta = accepted.meta
     assert (accepted.range, meta.key, meta.size, meta.etag, meta.crc64) == (ASKED, "k", 1000, "A1", 7)
@@ -99,7 +99,7 @@ def test_answer_without_some_headers_fits(changes):
         ({"ETag": None, "x_oss_request_id": None}, ProtocolError),
     ],
 )
-def test_answer_that_misfits_is_refused(changes, error):
+def test_contradictory_response_is_refused(changes, error):
     with pytest.raises(error) as raised:
         accept_range(NAME, ASKED, PINNED, 206, answer(**changes))
     assert type(raised.value) is error
@@ -140,7 +140,7 @@ def test_changed_object_is_to_be_fetched_by_another_run():
     assert "run again" in raised.value.hint
 
 
-def test_other_size_is_another_object_where_no_etag_says_that_it_is_the_same():
+def test_another_size_without_an_etag_is_another_object():
     pinned = ObjectMeta("k", 999, "", 7)
     with pytest.raises(ObjectChangedError):
         accept_range(NAME, ASKED, pinned, 206, answer(ETag=None))
@@ -157,7 +157,7 @@ def test_object_that_was_stored_encoded_stays_encoded():
 @example(1001, 1000)
 @example(1000, 1000)
 @example(0, 1)
-def test_whole_object_in_place_of_its_start_is_taken_only_if_no_more_was_asked_for(size, asked):
+def test_whole_object_is_accepted_for_its_first_range_only_if_no_longer(size, asked):
     headers = answer(Content_Range=None, Content_Length=str(size))
     if size <= asked:
         accepted = accept_range(NAME, Range(0, asked), None, 200, headers)
@@ -209,7 +209,7 @@ def test_answer_without_a_request_id_is_taken_unless_it_may_be_a_login_page(chan
     assert accept_range(NAME, ASKED, None, 206, answer(x_oss_request_id=None, **changes)).range == ASKED
 
 
-def test_whole_answer_tells_the_object_and_its_length():
+def test_whole_response_gives_the_metadata_and_the_length():
     meta, length = accept_whole(NAME, 200, answer(Content_Range=None, Content_Length="12"))
     assert (meta.size, meta.etag, length) == (12, "A1", 12)
 
@@ -232,7 +232,7 @@ def test_whole_answer_in_chunks_has_no_length():
         (200, {"x_oss_hash_crc64ecma": "x"}),
     ],
 )
-def test_whole_answer_that_misfits_is_refused(status, changes):
+def test_contradictory_whole_response_is_refused(status, changes):
     with pytest.raises(ProtocolError) as raised:
         accept_whole(NAME, status, answer(**changes))
     assert (raised.value.bucket, raised.value.key) == NAME

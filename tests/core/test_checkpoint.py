@@ -123,7 +123,7 @@ def test_version_that_cannot_be_is_refused(version):
         decode(forged(version=version))
 
 
-def test_reason_tells_a_torn_checkpoint_a_flipped_a_foreign_and_a_senseless_one_apart():
+def test_reason_distinguishes_torn_damaged_foreign_and_invalid_checkpoints():
     reasons = {
         "torn": encode(SMALL)[:-9],
         "CRC-64": encode(SMALL).replace(b'"size":1000', b'"size":1001'),
@@ -229,7 +229,7 @@ def test_optional_text_that_is_no_text_is_refused(field, value):
         decode(forged(**{field: value}))
 
 
-def test_date_of_no_calendar_is_none():
+def test_impossible_date_is_none():
     assert (
         decode(forged(object__last_modified="Fri, 02 Jan 99999999999999999999 03:04:05 GMT")).meta.last_modified is None
     )
@@ -259,7 +259,7 @@ def test_path_trick_is_not_the_part_file_of_any_object(trick):
     ],
     ids=lambda data: repr(data[:20]).replace("\\", "%"),  # pytest finds no test by a name with a backslash of ours
 )  # fmt: skip
-def test_what_is_no_checkpoint_is_unusable(data):
+def test_file_that_is_not_a_checkpoint_is_unusable(data):
     with pytest.raises(Unusable):
         decode(data)
 
@@ -310,6 +310,6 @@ def test_user_metadata_and_addresses_are_not_kept():
     assert decode(data).meta.user_metadata == {}
 
 
-def test_numbers_that_are_none_are_never_written():
+def test_invalid_numbers_are_never_written():
     with pytest.raises(ValueError):
         _dumped({"a": float("nan")})

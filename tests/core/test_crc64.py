@@ -40,7 +40,7 @@ def test_equals_the_definition(content):
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))
-def test_summing_goes_on_from_what_came_before(first, second):
+def test_crc64_continues_from_a_previous_value(first, second):
     assert crc64(memoryview(second), crc64(bytearray(first))) == crc64(first + second)
 
 

@@ -28,7 +28,7 @@ def test_endpoint_that_may_be_right_is_no_mistake(host, bucket):
 @pytest.mark.parametrize(
     "rest", ["oss-cn-hangzhou.aliyuncs.com", "oss-cn-hangzhou-internal.aliyuncs.com", "oss.aliyuncs.com"]
 )
-def test_endpoint_with_the_buckets_name_is_told_without_it(rest):
+def test_endpoint_with_the_buckets_name_is_reported_without_it(rest):
     found = mistake(f"examplebucket.{rest}")
     assert found is not None
     assert found.hint == f"pass https://{rest}"
@@ -57,5 +57,5 @@ def test_path_or_query_is_a_mistake(path):
 @pytest.mark.parametrize(
     ("host", "twice"), [("b.b.host", True), ("b.host", False), ("b.bb.host", False), ("b.b", False)]
 )
-def test_bucket_before_an_endpoint_that_begins_with_it_is_seen(host, twice):
+def test_bucket_name_twice_in_a_host_is_detected(host, twice):
     assert has_bucket_twice(host, "b") is twice

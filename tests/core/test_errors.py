@@ -117,7 +117,7 @@ def test_error_for_an_answer_is_what_oss2_would_raise(status, code):
         (500, "NoSuchKey", ServerFaultError),  # a code alone does not make a 5xx final
     ],
 )  # fmt: skip
-def test_answer_gets_its_place_in_the_tree(status, code, kind):
+def test_error_response_maps_to_its_class(status, code, kind):
     places = [place for place in type(service(status, code)).__mro__ if place in PUBLIC]
     assert places[0] is kind
 
@@ -233,7 +233,7 @@ def test_local_error_without_errno_keeps_the_words():
         (service(404, "NoSuchKey"), True, oss2.exceptions.NoSuchKey),
     ],
 )
-def test_changed_error_is_also_the_answer_that_told_it(answer, is_deleted, theirs):
+def test_changed_error_is_also_the_answer_that_reported_it(answer, is_deleted, theirs):
     error = changed_error("changed", name=NAME, answer=answer)
     assert isinstance(error, ObjectChangedError)
     assert isinstance(error, theirs)
@@ -254,14 +254,14 @@ def test_plain_error_stays_itself():
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_plain_picks_what_matters_most(order):
+def test_plain_picks_the_most_important_error(order):
     cut, full, changed = RequestError("cut"), LocalFileError("full"), ObjectChangedError("changed")
     for wanted, others in ((changed, [full, cut]), (full, [cut, ProtocolError("y")]), (cut, [OSError(), ValueError()])):
         group = ExceptionGroup("g", [ExceptionGroup("h", [*others, wanted][::order]), ValueError("v")][::order])
         assert plain(group) is wanted
 
 
-def test_plain_takes_the_first_where_none_is_ours():
+def test_plain_takes_the_first_error_if_none_is_ours():
     first, second = ValueError("a"), KeyError("b")
     assert plain(BaseExceptionGroup("g", [ExceptionGroup("h", [first]), second])) is first
 

@@ -58,7 +58,7 @@ def test_weak_or_absent_etag_pins_nothing(header):
 
 
 @given(st.integers(0, (1 << 64) - 1))
-def test_crc64_is_read_as_a_whole_number(crc64):
+def test_crc64_is_read_completely_number(crc64):
     assert read_crc64(str(crc64)) == crc64
 
 
@@ -66,7 +66,7 @@ def test_crc64_is_read_as_a_whole_number(crc64):
     "header",
     ["", "-1", "+1", " 1", "1 ", "1.0", "1e3", "0x1", "1_0", "²", "١", str(1 << 64), "9" * 21, "0" * 21, "9" * 5000],
 )
-def test_crc64_that_is_none_is_refused(header):
+def test_malformed_crc64_is_refused(header):
     with pytest.raises(ValueError, match=r"is no CRC-64$"):
         read_crc64(header)
 
@@ -108,7 +108,7 @@ def test_dropped_etag_is_a_difference_if_no_crc64_can_decide():
     "change",
     [{"crc64": None}, {"last_modified": None}, {"content_type": "x/y"}, {"user_metadata": {}}, {"storage_class": "IA"}],
 )
-def test_what_does_not_name_the_content_shows_nothing(change):
+def test_metadata_that_does_not_identify_the_content_is_no_difference(change):
     assert difference(META, replace(META, **change)) is None
     assert difference(replace(META, **change), META) is None
 
@@ -133,7 +133,7 @@ def test_date_comes_back_from_any_zone(seconds, hours):
         "Fri, 31 Dec 9999 23:59:59 -1200",  # beyond the last moment that UTC can say
     ],
 )  # fmt: skip
-def test_date_that_is_none_is_none(header):
+def test_malformed_date_is_none(header):
     assert read_http_date(header) is None
 
 

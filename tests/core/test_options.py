@@ -172,7 +172,7 @@ def test_store_needs_a_path(directory):
         CheckpointStore(directory)
 
 
-def test_store_keeps_a_path():
+def test_store_accepts_a_path():
     assert CheckpointStore("/tmp/x").directory == CheckpointStore(Path("/tmp/x")).directory == Path("/tmp/x")
 
 

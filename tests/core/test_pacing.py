@@ -29,7 +29,7 @@ def test_rate_is_kept_within_the_burst_over_any_stretch(rate, steps, data):
 
 
 @given(st.floats(1.0, 1e9), histories)
-def test_nobody_waits_longer_than_all_that_was_drawn_costs(rate, steps):
+def test_wait_is_at_most_the_cost_of_everything_drawn(rate, steps):
     brought = 0
     for began, goes_on, length in drawn(rate, steps):
         brought += length

@@ -51,7 +51,7 @@ def test_destinations_never_share_a_name(one, two):
     assert len(set(all_names(one))) == 3
 
 
-def test_long_name_keeps_as_much_as_there_is_room_for():
+def test_long_name_is_cut_to_the_allowed_length():
     assert {len(name) + len(".mode") for name in all_names("a" * 300)} == {LINUX_NAME_MAX}
 
 

@@ -43,7 +43,7 @@ def test_content_range_comes_back(numbers):
         "bytes 0-4/" + "9" * 20, "bytes 0-4/" + "9" * 5000, "bytes 0-4/10\0",
     ],
 )  # fmt: skip
-def test_content_range_that_makes_no_sense_is_none(header):
+def test_malformed_content_range_is_none(header):
     assert parse_content_range(header) is None
 
 

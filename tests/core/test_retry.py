@@ -39,7 +39,7 @@ def tries(error, policy, progress=0, most=100):
 
 
 @given(st.integers(1, 20))
-def test_tries_without_progress_are_as_many_as_the_policy_says(most):
+def test_attempts_without_progress_are_limited_by_the_policy(most):
     assert tries(CUT, RetryPolicy(attempts=most)) == most
 
 
@@ -48,7 +48,7 @@ def test_contradicting_answers_are_tried_three_times_at_most(most):
     assert tries(ProtocolError("x"), RetryPolicy(attempts=most)) == min(most, 3)
 
 
-def test_attempts_start_anew_only_after_progress_that_counts():
+def test_attempts_start_over_only_after_progress_that_counts():
     policy = RetryPolicy(attempts=4)
     assert tries(CUT, policy, progress=PROGRESS_THAT_COUNTS - 1) == 4
     assert tries(CUT, policy, progress=PROGRESS_THAT_COUNTS) == 100
@@ -121,7 +121,7 @@ def test_retry_after_is_read_in_both_forms(header, wait):
         "Fri, 99 Jan 2026 03:04:35 GMT",
     ],
 )  # fmt: skip
-def test_retry_after_that_makes_no_sense_is_none(header):
+def test_malformed_retry_after_is_none(header):
     assert read_retry_after(header, NOW) is None
 
 
@@ -164,7 +164,7 @@ def test_permanent_request_error_is_final():
     assert not may_help(error)
 
 
-def test_a_contradiction_after_resets_is_tried_again():
+def test_contradiction_after_resets_is_retried():
     """Its own limit counts contradictions only: a proxy that was confused once is no reason to give up."""
     attempts = Attempts(RetryPolicy(attempts=20))
     for error in (RequestError("cut"), RequestError("cut"), RequestError("cut"), ProtocolError("shifted")):

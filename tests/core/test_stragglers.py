@@ -132,7 +132,7 @@ def test_one_slow_connection_costs_its_own_slot_only(latency):
     assert ended.seconds <= 1.1 * without.seconds + 1
 
 
-def test_path_that_is_slow_for_new_connections_is_not_tried_again_and_again():
+def test_stragglers_are_not_given_up_if_new_connections_are_slow_too():
     def sender(number, _slot):
         return steady(FAST if number < 8 else SLOW)
 

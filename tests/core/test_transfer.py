@@ -245,7 +245,7 @@ def test_empty_object_is_complete_from_the_start():
     assert (transfer.is_complete, transfer.crc64, transfer.spans(), transfer.claim()) == (True, EMPTY, [], None)
 
 
-def test_nothing_is_claimed_of_what_was_kept():
+def test_kept_spans_are_not_claimed():
     kept = [Done(0, 10, crc64(CONTENT[:10])), Done(20, 30, crc64(CONTENT[20:30]))]
     transfer = Transfer(30, part_size=MiB, kept=reversed(kept))
     flight = transfer.claim()
@@ -276,7 +276,7 @@ def test_neighbours_that_are_done_are_one_span(order):
     assert list(transfer._done) == transfer.spans() == [Done(0, 1000, crc64(CONTENT[:1000]))]
 
 
-def test_what_a_flight_has_written_counts_before_it_lands():
+def test_bytes_written_by_a_flight_count_before_it_lands():
     transfer = Transfer(MiB, part_size=MiB)
     flight = transfer.claim()
     assert flight is not None
@@ -365,14 +365,14 @@ def test_checkpoint_of_a_tebibyte_with_64_flights_stays_small(seed):
 
 
 @given(st.lists(st.integers(1, MiB - 1), max_size=12, unique=True).map(sorted))
-def test_run_goes_on_from_the_checkpoint_of_the_last(edges):
+def test_run_continues_from_the_checkpoint_of_the_last(edges):
     spans = [Done(a, b, crc64(CONTENT[a:b])) for a, b in zip(edges[::2], edges[1::2], strict=False)]
     checkpoint = Checkpoint(NAME, None, ObjectMeta(NAME.key, MiB, "A1", 7), "p", spans)
     transfer = Transfer(MiB, part_size=MiB, kept=decode(encode(checkpoint)).spans)
     assert transfer.spans() == spans
 
 
-def test_a_lost_page_costs_no_more_than_64_mib_of_a_large_object():
+def test_lost_page_costs_no_more_than_64_mib_of_a_large_object():
     """Done spans are joined, but not into one: what is not on the disk is fetched again by whole spans."""
     size = 1024 * MiB
     transfer = Transfer(size, part_size=16 * MiB)

@@ -43,7 +43,7 @@ def test_stalled_flight_gives_all_it_has(remaining, newcomer, latency):
 
 
 @given(lengths, speeds, speeds, latencies)
-def test_flight_that_is_nearly_there_is_left_alone(remaining, speed, newcomer, latency):
+def test_flight_that_is_nearly_there_is_left_only(remaining, speed, newcomer, latency):
     if remaining / speed <= max(0.05, 2 * latency):
         assert share(remaining, speed, newcomer, latency) == 0
 
@@ -61,7 +61,7 @@ def test_both_pieces_may_be_as_small_as_the_least():
     assert share(2 * SHARE_LEAST, 1e5, 1e5, 0.0) == SHARE_LEAST
 
 
-def test_flight_that_ends_within_a_tenth_of_a_second_is_left_alone():
+def test_flight_that_ends_within_a_tenth_of_a_second_is_left_only():
     assert share(MiB, 10.0 * MiB, 10.0 * MiB, 0.0) == 0
     assert share(MiB, 9.0 * MiB, 9.0 * MiB, 0.0) == MiB // 2
 
@@ -72,16 +72,16 @@ def test_flight_that_ends_after_two_latencies_is_shared():
 
 
 @pytest.mark.parametrize(("times", "taken"), [(3.5, 0), (4.0, 0), (4.5, 98_304), (1000.0, 98_304)])
-def test_what_is_too_short_to_cut_changes_hands_if_it_then_ends_four_times_sooner(times, taken):
+def test_short_tail_is_taken_over_if_it_then_ends_four_times_sooner(times, taken):
     assert share(98_304, 65_536.0, 65_536.0 * times, 0.0) == taken
 
 
-def test_what_is_too_short_to_cut_and_ends_within_half_a_second_stays():
+def test_short_tail_that_ends_within_half_a_second_is_not_shared():
     assert share(32_768, 65_536.0, 1e9, 0.0) == 0
     assert share(32_769, 65_536.0, 1e9, 0.0) == 32_769
 
 
-def test_latency_counts_for_what_changes_hands():
+def test_shared_tail_accounts_for_latency():
     assert share(98_304, 65_536.0, 1e9, 0.7) == 98_304  # 1.5 s by itself
     assert share(98_304, 65_536.0, 1e9, 0.8) == 0
 
@@ -119,7 +119,7 @@ def test_speed_of_an_even_flow_is_the_same_at_any_moment(now):
     assert flight.speed(now) == pytest.approx(MiB)
 
 
-def test_speed_soon_follows_what_comes():
+def test_speed_follows_the_received_bytes_quickly():
     flight = took_off(Transfer(64 * MiB, part_size=64 * MiB), 0.0)
     flight.receive(10 * MiB, 1.0)
     flight.receive(MiB, 2.0)
@@ -148,7 +148,7 @@ def test_next_attempt_without_an_answer_is_stalled_too():
     assert flight.speed(6.0) == 0.0
 
 
-def test_flight_is_young_until_its_patience_ends_or_it_gets_going():
+def test_flight_is_not_judged_before_its_grace_ends_or_bytes_arrive():
     flight = Transfer(8 * MiB, part_size=8 * MiB).claim()
     assert flight is not None
     assert flight.is_young(1e9)  # no attempt began
@@ -161,7 +161,7 @@ def test_flight_is_young_until_its_patience_ends_or_it_gets_going():
 
 
 @pytest.mark.parametrize(("latency", "patience"), [(0.0, 0.5), (0.125, 0.5), (0.25, 1.0), (2.0, 8.0)])
-def test_patience_is_four_latencies_and_half_a_second_at_least(latency, patience):
+def test_grace_is_four_latencies_and_at_least_half_a_second(latency, patience):
     transfer = Transfer(8 * MiB, part_size=8 * MiB)
     transfer.note_latency(latency)
     flight = took_off(transfer, 100.0)
@@ -205,7 +205,7 @@ def test_slow_flight_with_little_left_is_shared_before_a_fast_one_with_much():
         [8] * 20 + [1] * 9,  # nor does what was long ago
     ],
 )
-def test_newcomer_may_expect_what_is_usual_of_late(landings):
+def test_expected_speed_of_a_new_flight_is_the_recent_median(landings):
     transfer = Transfer(200 * MiB, part_size=200 * MiB)
     for now, speed in enumerate(landings, start=1):
         landed(transfer, now, speed * MiB, 1.0)
@@ -304,7 +304,7 @@ def test_one_connection_after_another_is_not_robbed_while_it_waits_for_its_first
     assert second.remaining >= SHARE_LEAST  # it was not called slow
 
 
-def test_what_never_got_going_changes_hands_once_only():
+def test_flight_without_a_byte_is_taken_over_only_once():
     transfer = Transfer(8 * MiB, part_size=4 * MiB)
     first, flight = transfer.claim(), transfer.claim()
     assert first is not None

@@ -290,7 +290,7 @@ def test_number_keeps_its_bounds_and_halves_at_most_once_a_second(most, is_sough
         assert 1 <= window.limit <= most
 
 
-def test_narrowed_while_a_growth_is_judged_it_keeps_to_what_there_is_room_for():
+def test_window_narrowed_during_a_trial_respects_the_limit():
     window = Window(32, is_sought=True)
     window.tick(0.0, MB, is_busy=True)
     window.tick(0.1, 11 * MB, is_busy=True)

@@ -49,7 +49,7 @@ async def test_R01_memory_does_not_grow_with_the_object(oss: LocalOSS, path: Pat
 
 
 @pytest.mark.parametrize("seed", range(2))
-async def test_R04_a_network_that_fails_now_and_then_never_makes_a_wrong_file(
+async def test_R04_network_that_fails_now_and_then_never_makes_a_wrong_file(
     oss: LocalOSS, bucket: Any, tmp_path: Path, seed: int
 ) -> None:
     """That descriptors, threads and tasks are as before is watched around every test."""
@@ -67,7 +67,7 @@ async def test_R04_a_network_that_fails_now_and_then_never_makes_a_wrong_file(
     oss.faults.clear()  # not every die needs to have fallen
 
 
-async def test_R06_the_loop_turns_while_bytes_come(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_R06_loop_turns_while_bytes_come(oss: LocalOSS, bucket: Any, path: Path) -> None:
     """No time is measured: between two turns of the loop at most what aiohttp has buffered is handled."""
     size = 64 * MiB
     put(oss, size)

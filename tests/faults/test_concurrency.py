@@ -156,7 +156,7 @@ async def test_X01_cancelled_after_any_turn_nothing_is_left_and_it_can_be_resume
 
 
 @pytest.mark.parametrize("times", [1, 2, 5])
-async def test_X02_a_cancelled_write_has_ended_before_its_file_is_closed(
+async def test_X02_cancelled_write_has_ended_before_its_file_is_closed(
     oss: LocalOSS, bucket: Any, path: Path, times: int
 ) -> None:
     put(oss)
@@ -174,7 +174,7 @@ async def test_X02_a_cancelled_write_has_ended_before_its_file_is_closed(
     await brings(bucket, path)
 
 
-async def test_X03_a_timeout_around_it_leaves_what_can_be_resumed(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_X03_timeout_around_it_leaves_what_can_be_resumed(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss)
     hold = oss.faults.stall(range=begins_at(5 * PART), times=None)
     with pytest.raises(TimeoutError):
@@ -218,7 +218,7 @@ async def test_X05_of_many_failures_one_plain_error_is_raised(
     assert error.__cause__ is error.__context__ is None
 
 
-async def test_X06_a_loop_that_ends_in_the_middle_says_nothing_and_leaves_what_can_be_resumed(
+async def test_X06_loop_that_ends_in_the_middle_says_nothing_and_leaves_what_can_be_resumed(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     put(oss)
@@ -229,7 +229,7 @@ async def test_X06_a_loop_that_ends_in_the_middle_says_nothing_and_leaves_what_c
     assert (await brings(bucket, path)).resumed_bytes == 5 * PART
 
 
-async def test_X07_a_downloader_of_another_loop_says_so(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_X07_downloader_of_another_loop_says_so(oss: LocalOSS, bucket: Any, path: Path) -> None:
     async with Downloader(bucket) as downloader:
 
         def elsewhere() -> None:
@@ -245,7 +245,7 @@ async def test_X07_a_downloader_of_another_loop_says_so(oss: LocalOSS, bucket: A
 
 @pytest.mark.parametrize("after", [0, 3 * PART])
 @pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError])
-async def test_X08_a_callback_that_raises_ends_the_download_with_few_more_requests(
+async def test_X08_callback_that_raises_ends_the_download_with_few_more_requests(
     oss: LocalOSS, bucket: Any, path: Path, after: int, error: type[BaseException]
 ) -> None:
     size = 40 * PART
@@ -266,7 +266,7 @@ async def test_X08_a_callback_that_raises_ends_the_download_with_few_more_reques
     await brings(bucket, path, whole(size))
 
 
-async def test_X08_a_callback_that_waits_holds_up_no_byte(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_X08_callback_that_waits_holds_up_no_byte(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss)
     may_end = asyncio.Event()
 
@@ -335,7 +335,7 @@ async def test_X10_of_two_processes_one_downloads(
     assert len({record.range for record in oss.requests if record.range != (0, 1) and not record.faults}) >= 10
 
 
-async def test_X10_a_small_object_has_neither_lock_nor_checkpoint(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_X10_small_object_has_neither_lock_nor_checkpoint(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss, 1000)
     disk = BadDisk()
     await onto(disk, bucket, path)
@@ -343,7 +343,7 @@ async def test_X10_a_small_object_has_neither_lock_nor_checkpoint(oss: LocalOSS,
     assert [call for call, _ in disk.done] == ["open", "pwritev", "close", "replace"]
 
 
-async def test_X10_a_small_object_that_takes_long_has_a_lock(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_X10_small_object_that_takes_long_has_a_lock(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss, 1000)
     hold = oss.faults.never_answer(times=None)
     task = asyncio.create_task(aioss_resume.download(bucket, "key", path, **RANGED))
@@ -360,7 +360,7 @@ async def test_X10_a_small_object_that_takes_long_has_a_lock(oss: LocalOSS, buck
     is_there(path, whole(1000))
 
 
-async def test_X10_a_small_object_that_is_there_takes_no_lock_later(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_X10_small_object_that_is_there_takes_no_lock_later(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss, 1000)
     disk = BadDisk()
     downloader = Downloader(bucket)
@@ -394,7 +394,7 @@ async def test_X01_cancelled_while_it_takes_its_lock_late_it_leaves_none(
 
 
 @pytest.mark.parametrize("what", ["brings it", "gives up"])
-async def test_X10_a_process_that_begins_at_the_same_time_is_waited_for(
+async def test_X10_process_that_begins_at_the_same_time_is_waited_for(
     oss: LocalOSS, bucket: Any, path: Path, what: str
 ) -> None:
     put(oss)
@@ -412,7 +412,7 @@ async def test_X10_a_process_that_begins_at_the_same_time_is_waited_for(
     is_there(path)
 
 
-async def test_X10_what_a_process_left_that_began_at_the_same_time_is_gone_on_from(
+async def test_X10_what_a_process_left_that_began_at_the_same_time_is_continued(
     oss: LocalOSS, bucket: Any, path: Path, tmp_path: Path
 ) -> None:
     put(oss)
@@ -458,7 +458,7 @@ async def test_X11_two_objects_without_locks_never_mix(oss: LocalOSS, bucket: An
     assert path.read_bytes() in (whole(), other)
 
 
-async def test_X12_a_killed_owner_holds_nobody_up(oss: LocalOSS, bucket: Any, path: Path, gate: Any) -> None:
+async def test_X12_killed_owner_holds_nobody_up(oss: LocalOSS, bucket: Any, path: Path, gate: Any) -> None:
     put(oss)
     async with held_process(oss, path, gate) as process:
         process.kill()
@@ -468,7 +468,7 @@ async def test_X12_a_killed_owner_holds_nobody_up(oss: LocalOSS, bucket: Any, pa
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-async def test_X13_an_owner_that_wakes_up_after_another_has_published_harms_nothing(
+async def test_X13_owner_that_wakes_up_after_another_has_published_harms_nothing(
     oss: LocalOSS, bucket: Any, path: Path, gate: Any, replaced: bool
 ) -> None:
     put(oss)
@@ -487,9 +487,7 @@ async def test_X13_an_owner_that_wakes_up_after_another_has_published_harms_noth
     is_there(path, (await brings(bucket, path, new if replaced else None)) and path.read_bytes())
 
 
-async def test_X14_a_forked_child_downloads_for_itself_and_harms_nothing(
-    oss: LocalOSS, bucket: Any, path: Path
-) -> None:
+async def test_X14_forked_child_downloads_for_itself_and_harms_nothing(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss)
     oss.faults.delay(0.01, times=None)
     assert await ends_well(await start(oss, path, "fork")) == "0\n"
@@ -500,7 +498,7 @@ async def test_X14_a_forked_child_downloads_for_itself_and_harms_nothing(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-async def test_X15_a_signal_ends_the_command_and_keeps_what_came(
+async def test_X15_signal_ends_the_command_and_keeps_what_came(
     oss: LocalOSS, bucket: Any, path: Path, number: signal.Signals, code: int
 ) -> None:
     put(oss)
@@ -544,7 +542,7 @@ async def taken_executor() -> AsyncIterator[None]:
     loop._default_executor = None  # type: ignore[attr-defined]  # whoever comes next has one of its own
 
 
-async def test_X17_a_default_executor_that_is_taken_holds_no_file_up(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_X17_default_executor_that_is_taken_holds_no_file_up(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss)
     async with taken_executor(), asyncio.timeout(30):
         await brings(bucket, path)
@@ -567,7 +565,7 @@ async def test_X17_names_that_nobody_looks_up_are_not_waited_for_without_end(
     assert oss.requests == []
 
 
-async def test_X18_a_limiter_of_anyio_that_is_taken_holds_nothing_up(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_X18_limiter_of_anyio_that_is_taken_holds_nothing_up(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss)
     limiter = anyio.to_thread.current_default_thread_limiter()
     takers = [object() for _ in range(int(limiter.total_tokens))]
@@ -581,7 +579,7 @@ async def test_X18_a_limiter_of_anyio_that_is_taken_holds_nothing_up(oss: LocalO
             limiter.release_on_behalf_of(taker)
 
 
-async def test_X20_a_session_closed_midway_is_told_and_can_be_resumed(
+async def test_X20_session_closed_midway_is_reported_and_can_be_resumed(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     put(oss)

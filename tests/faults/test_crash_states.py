@@ -44,7 +44,7 @@ async def test_C01_bytes_that_never_reached_the_disk_are_fetched_again(
     assert (result.verified, result.resumed_bytes) == (True, 0)
 
 
-def test_C02_a_killed_process_is_resumed(oss: LocalOSS, path: Path) -> None:
+def test_C02_killed_process_is_resumed(oss: LocalOSS, path: Path) -> None:
     size = 24 * MiB
     put(oss, size)
     options: dict[str, Any] = {"part_size": MiB, "multiget_threshold": MiB, "concurrency": 4}
@@ -61,7 +61,7 @@ def test_C02_a_killed_process_is_resumed(oss: LocalOSS, path: Path) -> None:
     assert names(path.parent) == ["file"]
 
 
-async def test_C03_a_torn_checkpoint_is_none(bucket: Any, path: Path, kept: Path) -> None:
+async def test_C03_torn_checkpoint_is_none(bucket: Any, path: Path, kept: Path) -> None:
     whole_checkpoint = kept.read_bytes()
     for length in [*range(0, len(whole_checkpoint), 83), len(whole_checkpoint) - 1]:
         kept.write_bytes(whole_checkpoint[:length])
@@ -69,7 +69,7 @@ async def test_C03_a_torn_checkpoint_is_none(bucket: Any, path: Path, kept: Path
         path.write_bytes(OLD)
 
 
-async def test_C04_a_flipped_checkpoint_never_makes_a_wrong_file(bucket: Any, path: Path, kept: Path) -> None:
+async def test_C04_flipped_checkpoint_never_makes_a_wrong_file(bucket: Any, path: Path, kept: Path) -> None:
     before = kept.read_bytes()
     for bit in range(3, 8 * len(before), 397):
         flipped = bytearray(before)
@@ -92,29 +92,29 @@ async def done(oss: LocalOSS, bucket: Any, path: Path) -> list[tuple[str, str]]:
     return disk.done
 
 
-async def test_C05_the_bytes_are_on_the_disk_before_the_name(done: list[tuple[str, str]]) -> None:
+async def test_C05_bytes_are_on_the_disk_before_the_name(done: list[tuple[str, str]]) -> None:
     [named] = positions(done, "replace", ".part")
     synced = positions(done, "fsync", ".part")
     assert max(positions(done, "pwritev", ".part")) < max(synced) < named
 
 
-async def test_C06_the_name_is_on_the_disk_before_it_ends(done: list[tuple[str, str]], path: Path) -> None:
+async def test_C06_name_is_on_the_disk_before_it_ends(done: list[tuple[str, str]], path: Path) -> None:
     [named] = positions(done, "replace", ".part")
     assert any(at > named for at in positions(done, "fsync", str(path.parent)))
 
 
-async def test_C07_the_checkpoint_goes_when_the_name_is_on_the_disk(done: list[tuple[str, str]], path: Path) -> None:
+async def test_C07_checkpoint_goes_when_the_name_is_on_the_disk(done: list[tuple[str, str]], path: Path) -> None:
     synced = max(positions(done, "fsync", str(path.parent)))
     assert max(positions(done, "unlink", ".checkpoint")) > synced
 
 
-async def test_C07_a_checkpoint_without_a_part_file_is_swept(bucket: Any, path: Path, kept: Path) -> None:
+async def test_C07_checkpoint_without_a_part_file_is_swept(bucket: Any, path: Path, kept: Path) -> None:
     leftover(path.parent, "part").unlink()
     assert (await brings(bucket, path)).resumed_bytes == 0
     assert names(path.parent) == ["file"]
 
 
-async def test_C17_the_old_file_is_never_removed_first(done: list[tuple[str, str]], path: Path) -> None:
+async def test_C17_old_file_is_never_removed_first(done: list[tuple[str, str]], path: Path) -> None:
     assert positions(done, "unlink", str(path)) == []
     assert len(positions(done, "replace", ".part")) == 1
 
@@ -135,7 +135,7 @@ async def test_C09_bytes_that_could_not_be_synced_are_neither_published_nor_sync
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT], ids=errno.errorcode.get)
 @pytest.mark.parametrize("after", [0, 3])
-async def test_C10_a_close_that_fails_publishes_nothing(
+async def test_C10_close_that_fails_publishes_nothing(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, number: int, after: int
 ) -> None:
     put(oss)
@@ -147,7 +147,7 @@ async def test_C10_a_close_that_fails_publishes_nothing(
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-async def test_C11_a_part_file_that_was_touched_between_two_runs_is_found_out(
+async def test_C11_part_file_that_was_touched_between_two_runs_is_detected(
     bucket: Any, path: Path, kept: Path, how: str
 ) -> None:
     DAMAGE[how](leftover(path.parent, "part"))
@@ -157,7 +157,7 @@ async def test_C11_a_part_file_that_was_touched_between_two_runs_is_found_out(
 
 
 @pytest.mark.parametrize("field", ["bucket", "key", "version_id"])
-async def test_C12_a_checkpoint_of_another_object_is_ignored_and_the_log_says_why(
+async def test_C12_checkpoint_of_another_object_is_ignored_and_the_log_says_why(
     bucket: Any, path: Path, kept: Path, watch: Watch, field: str
 ) -> None:
     content = json.loads(kept.read_bytes())["checkpoint"]
@@ -167,14 +167,14 @@ async def test_C12_a_checkpoint_of_another_object_is_ignored_and_the_log_says_wh
 
 
 @pytest.mark.parametrize("part_size", [2 * PART, 3 * PART + 1])
-async def test_C12_another_part_size_goes_on_from_the_same_checkpoint(
+async def test_C12_another_part_size_continues_from_the_same_checkpoint(
     bucket: Any, path: Path, kept: Path, part_size: int
 ) -> None:
     assert (await brings(bucket, path, part_size=part_size)).resumed_bytes == 5 * PART
 
 
 @pytest.mark.parametrize("overwrite", ["always", "if_changed"])
-async def test_C13_a_checkpoint_of_a_newer_release_is_refused_and_stays(
+async def test_C13_checkpoint_of_a_newer_release_is_refused_and_stays(
     oss: LocalOSS, bucket: Any, path: Path, kept: Path, watch: Watch, overwrite: Any
 ) -> None:
     before = kept.read_bytes()
@@ -229,7 +229,7 @@ async def test_C14_what_stands_in_a_checkpoints_place_neither_hangs_nor_fills_th
 
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP], ids=errno.errorcode.get)
-async def test_C16_a_directory_that_cannot_be_synced_is_no_failure(
+async def test_C16_directory_that_cannot_be_synced_is_no_failure(
     oss: LocalOSS, bucket: Any, path: Path, number: int
 ) -> None:
     put(oss)

@@ -38,7 +38,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield disk / "file"
 
 
-async def test_D01_a_disk_without_room_is_told_with_the_first_answer(
+async def test_D01_disk_without_room_is_reported_with_the_first_answer(
     oss: LocalOSS, bucket: Any, small_disk: Path, watch: Watch
 ) -> None:
     put(oss, 12 * MiB)
@@ -49,7 +49,7 @@ async def test_D01_a_disk_without_room_is_told_with_the_first_answer(
     assert names(small_disk.parent) == ["file"]
 
 
-async def test_D02_a_disk_that_fills_up_ends_all_parts_at_once_and_keeps_what_came(
+async def test_D02_disk_that_fills_up_ends_all_parts_at_once_and_keeps_what_came(
     oss: LocalOSS, bucket: Any, small_disk: Path, watch: Watch
 ) -> None:
     size = 6 * MiB
@@ -74,7 +74,7 @@ async def test_D02_a_disk_that_fills_up_ends_all_parts_at_once_and_keeps_what_ca
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO], ids=errno.errorcode.get)
-async def test_D03_a_quota_or_a_limit_of_size_is_a_full_disk(
+async def test_D03_quota_or_a_limit_of_size_is_a_full_disk(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, number: int
 ) -> None:
     put(oss)
@@ -125,7 +125,7 @@ async def limited(oss: LocalOSS, path: Path, kind: str, number: int) -> str:
     return said.decode().strip()
 
 
-async def test_D03_a_process_that_may_write_no_larger_file_is_told_so(oss: LocalOSS, path: Path) -> None:
+async def test_D03_process_that_may_write_no_larger_file_is_reported_so(oss: LocalOSS, path: Path) -> None:
     put(oss, 12 * MiB)
     assert await limited(oss, path, "RLIMIT_FSIZE", MiB) == f"LocalFileError {errno.EFBIG}"
     assert len(oss.requests) <= 2 + MOST_FURTHER
@@ -134,7 +134,7 @@ async def test_D03_a_process_that_may_write_no_larger_file_is_told_so(oss: Local
 
 
 @pytest.mark.parametrize("few", [1000, 65_537])
-async def test_D04_short_writes_and_reads_are_gone_on_with(oss: LocalOSS, bucket: Any, path: Path, few: int) -> None:
+async def test_D04_short_writes_and_reads_are_continued(oss: LocalOSS, bucket: Any, path: Path, few: int) -> None:
     put(oss)
     await interrupt(bucket, oss, path)
     result = await onto(SparingDisk(few), bucket, path)
@@ -142,7 +142,7 @@ async def test_D04_short_writes_and_reads_are_gone_on_with(oss: LocalOSS, bucket
     is_there(path)
 
 
-async def test_D04_a_write_that_takes_nothing_is_no_endless_loop(
+async def test_D04_write_that_takes_nothing_is_no_endless_loop(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     put(oss)
@@ -152,7 +152,7 @@ async def test_D04_a_write_that_takes_nothing_is_no_endless_loop(
 
 
 @pytest.mark.parametrize("call", ["pwritev", "ftruncate", "close", "fsync", "replace"])
-async def test_D06_an_input_output_error_is_told_once_and_the_next_run_succeeds(
+async def test_D06_input_output_error_is_reported_once_and_the_next_run_succeeds(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, call: str
 ) -> None:
     put(oss)
@@ -173,7 +173,7 @@ async def test_D06_what_cannot_be_read_back_is_fetched_again(oss: LocalOSS, buck
 
 
 @pytest.mark.parametrize("kind", ["directory", "FIFO", "socket", "device", "link to a directory"])
-async def test_D07_what_cannot_be_a_destination_is_told_before_any_request(
+async def test_D07_what_cannot_be_a_destination_is_reported_before_any_request(
     oss: LocalOSS, bucket: Any, tmp_path: Path, watch: Watch, kind: str
 ) -> None:
     put(oss)
@@ -203,7 +203,7 @@ async def test_D07_overwrite_never_leaves_what_is_there(oss: LocalOSS, bucket: A
 
 
 @pytest.mark.parametrize("how", ["removed", "moved away"])
-async def test_D08_a_directory_that_vanishes_is_an_error_and_nothing_is_made_elsewhere(
+async def test_D08_directory_that_vanishes_is_an_error_and_nothing_is_made_elsewhere(
     oss: LocalOSS, bucket: Any, tmp_path: Path, watch: Watch, how: str
 ) -> None:
     put(oss)
@@ -240,7 +240,7 @@ FAILURES: dict[str, tuple[str, tuple[Any, ...], type[AiossError]]] = {
 
 
 @pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES.keys())
-async def test_D09_the_old_file_survives_every_failure(
+async def test_D09_old_file_survives_every_failure(
     oss: LocalOSS,
     bucket: Any,
     path: Path,
@@ -308,7 +308,7 @@ async def test_D10_descriptors_that_never_come_back_are_an_error(
 
 
 @pytest.mark.parametrize("name", ["n" * 255, "é" * 127, "名" * 85, "n" * 200])
-async def test_D11_the_longest_names_are_destinations(oss: LocalOSS, bucket: Any, tmp_path: Path, name: str) -> None:
+async def test_D11_longest_names_are_destinations(oss: LocalOSS, bucket: Any, tmp_path: Path, name: str) -> None:
     put(oss)
     path = tmp_path / name
     await interrupt(bucket, oss, path)
@@ -316,7 +316,7 @@ async def test_D11_the_longest_names_are_destinations(oss: LocalOSS, bucket: Any
     assert names(tmp_path) == [name]
 
 
-async def test_D14_a_slow_disk_stops_the_sockets(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_D14_slow_disk_stops_the_sockets(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss, 96 * MiB)
     disk = WaitingDisk()
     keywords = {"part_size": 32 * MiB, "concurrency": 2}
@@ -333,7 +333,7 @@ async def test_D14_a_slow_disk_stops_the_sockets(oss: LocalOSS, bucket: Any, pat
 
 
 @pytest.mark.parametrize("holes", ["all", "last page", "first page"])
-async def test_D15_a_part_file_of_holes_is_found_out(oss: LocalOSS, bucket: Any, path: Path, holes: str) -> None:
+async def test_D15_part_file_of_holes_is_detected(oss: LocalOSS, bucket: Any, path: Path, holes: str) -> None:
     put(oss)
     await interrupt(bucket, oss, path)
     part = leftover(path.parent, "part")
@@ -347,7 +347,7 @@ async def test_D15_a_part_file_of_holes_is_found_out(oss: LocalOSS, bucket: Any,
     assert (result.verified, result.resumed_bytes) == (True, 0)
 
 
-async def test_D15_a_part_file_without_a_checkpoint_is_not_believed(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_D15_part_file_without_a_checkpoint_is_not_believed(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss)
     await interrupt(bucket, oss, path)
     leftover(path.parent, "checkpoint").unlink()

@@ -511,7 +511,7 @@ async def test_F07_unknown_host_with_the_buckets_name_twice(path: Path, watch: W
     assert "http://host.invalid" in error.hint
 
 
-async def test_F07_another_regions_bucket_is_told_its_endpoint(
+async def test_F07_another_regions_bucket_is_reported_its_endpoint(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     body = (
@@ -738,7 +738,7 @@ async def test_F12_proxy_of_the_environment_is_obeyed_and_its_password_shown_to_
     assert all("Proxy-Authorization" not in record.headers for record in oss.requests)
 
 
-async def test_F12_https_proxy_is_for_https_alone(
+async def test_F12_https_proxy_is_for_https_only(
     oss: LocalOSS, bucket: Any, path: Path, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, no_proxies: None
 ) -> None:
     put(oss)

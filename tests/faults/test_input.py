@@ -49,7 +49,7 @@ def temporary(oss: LocalOSS) -> Any:
 
 
 @pytest.mark.parametrize("key", ESCAPING)
-async def test_S01_a_key_never_decides_where_a_file_goes(oss: LocalOSS, bucket: Any, tmp_path: Path, key: str) -> None:
+async def test_S01_key_never_decides_where_a_file_goes(oss: LocalOSS, bucket: Any, tmp_path: Path, key: str) -> None:
     oss.put("examplebucket", key, size=SIZE, seed=1)
     directory = tmp_path / "a" / "b"
     directory.mkdir(parents=True)
@@ -120,16 +120,14 @@ async def test_S05_control_characters_of_a_key_reach_no_terminal(
         assert text.isprintable()
 
 
-async def test_S05_a_path_with_a_nul_is_refused(oss: LocalOSS, bucket: Any, tmp_path: Path, watch: Watch) -> None:
+async def test_S05_path_with_a_nul_is_refused(oss: LocalOSS, bucket: Any, tmp_path: Path, watch: Watch) -> None:
     with watch.raises(ConfigError):
         await aioss_resume.download(bucket, "key", str(tmp_path / "a\0b"))
     assert oss.requests == []
 
 
 @pytest.mark.parametrize("key", ODD)
-async def test_S07_the_key_on_the_wire_is_the_key_that_was_signed(
-    oss: LocalOSS, bucket: Any, path: Path, key: str
-) -> None:
+async def test_S07_key_on_the_wire_is_the_key_that_was_signed(oss: LocalOSS, bucket: Any, path: Path, key: str) -> None:
     oss.put("examplebucket", key, size=SIZE, seed=1)
     await aioss_resume.download(bucket, key, path, **RANGED)
     is_there(path)
@@ -138,7 +136,7 @@ async def test_S07_the_key_on_the_wire_is_the_key_that_was_signed(
 
 @pytest.mark.parametrize("text", ["a\r\nb", "a\nb", "a\rb", "a\0b"])
 @pytest.mark.parametrize("where", ["name", "value"])
-async def test_S08_a_header_with_a_line_break_is_refused_before_any_request(
+async def test_S08_header_with_a_line_break_is_refused_before_any_request(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, text: str, where: str
 ) -> None:
     headers = {"x-oss-" + text: "a"} if where == "name" else {"x-oss-meta": text}
@@ -147,7 +145,7 @@ async def test_S08_a_header_with_a_line_break_is_refused_before_any_request(
 
 
 @pytest.mark.parametrize("etag", [b'"a\rb"', b'"a\0b"', b'"a"\r\nX-Evil: 1', b'"a" , "b"', b"\xff\xfe", b'"a\tb"'])
-async def test_S08_a_strange_etag_is_echoed_as_one_header_or_not_at_all(
+async def test_S08_strange_etag_is_echoed_as_one_header_or_not_at_all(
     oss: LocalOSS, bucket: Any, path: Path, pins: Pins, etag: bytes
 ) -> None:
     pins.may_be_missing = True  # OSS refuses the ETag, and the CRC-64 shows that the object is the same
@@ -161,7 +159,7 @@ async def test_S08_a_strange_etag_is_echoed_as_one_header_or_not_at_all(
 
 
 @pytest.mark.parametrize("kind", ["dtd", "external_entity", "parameter_entity", "billion_laughs", "quadratic"])
-async def test_S09_a_dtd_is_not_read(oss: LocalOSS, bucket: Any, path: Path, watch: Watch, kind: Any) -> None:
+async def test_S09_dtd_is_not_read(oss: LocalOSS, bucket: Any, path: Path, watch: Watch, kind: Any) -> None:
     put(oss)
     oss.faults.hostile_body(kind, code=500, times=None)
     error = await fails(watch, ServerFaultError, bucket, path)
@@ -194,9 +192,7 @@ SPANS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("spans", SPANS.values(), ids=SPANS.keys())
-async def test_S12_spans_that_cannot_be_or_lie_are_found_out(
-    oss: LocalOSS, bucket: Any, path: Path, spans: Any
-) -> None:
+async def test_S12_spans_that_cannot_be_or_lie_are_detected(oss: LocalOSS, bucket: Any, path: Path, spans: Any) -> None:
     put(oss)
     await interrupt(bucket, oss, path)
     checkpoint = leftover(path.parent, "checkpoint")
@@ -247,7 +243,7 @@ async def test_S13_what_another_user_planted_is_not_used(oss: LocalOSS, bucket: 
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-async def test_S14_what_is_unfinished_is_for_its_owner_alone_and_the_file_as_the_umask_says(
+async def test_S14_what_is_unfinished_is_for_its_owner_only_and_the_file_as_the_umask_says(
     oss: LocalOSS, bucket: Any, path: Path, umask: int
 ) -> None:
     put(oss)
@@ -326,7 +322,7 @@ async def test_S18_progress_and_results_carry_no_secret(oss: LocalOSS, path: Pat
 
 
 @pytest.mark.parametrize("option", ["--secret", "--access-key-secret", "--token", "--access-key-id"])
-def test_S19_the_command_takes_no_secret_as_an_argument(
+def test_S19_command_takes_no_secret_as_an_argument(
     option: str, capsys: pytest.CaptureFixture[str], watch: Watch
 ) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -346,14 +342,14 @@ async def test_S20_what_is_pickled_of_an_error_holds_no_secret(oss: LocalOSS, pa
 
 
 @pytest.mark.parametrize("name", ["evil.com#", "evil.com/", "a b", "..", "a@b", "a?b", "A", "", "a\r\nb", "x" * 64])
-async def test_S21_a_bucket_that_cannot_be_is_refused(path: Path, name: str) -> None:
+async def test_S21_bucket_that_cannot_be_is_refused(path: Path, name: str) -> None:
     auth = oss2.AuthV4("an-access-key-id", "an-access-key-secret")
     with pytest.raises((oss2.exceptions.ClientError, ConfigError)):
         await aioss_resume.download(oss2.Bucket(auth, "http://127.0.0.1:1", name, region="r"), "key", path)
     assert path.read_bytes() == OLD
 
 
-async def test_S23_a_name_that_the_server_says_is_not_used(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_S23_name_that_the_server_says_is_not_used(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss, headers={"Content-Disposition": 'attachment; filename="../evil"'})
     await brings(bucket, path)
     assert names(path.parent) == ["file"]

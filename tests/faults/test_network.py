@@ -48,7 +48,7 @@ PARTS = range(2, 12)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 3 * MiB, 4 * MiB - 1])
-async def test_N01_a_truncated_body_goes_on_from_its_last_byte(
+async def test_N01_truncated_body_continues_from_its_last_byte(
     oss: LocalOSS, bucket: Any, path: Path, cut: int
 ) -> None:
     put(oss, 4 * MiB)
@@ -63,7 +63,7 @@ async def test_N01_a_truncated_body_goes_on_from_its_last_byte(
 
 @pytest.mark.parametrize("fault", ["truncate", "reset_after", "cut_chunked", "cut_unannounced"])
 @WHERE
-async def test_N01_a_body_that_is_cut_for_ever_is_bounded_by_attempts(
+async def test_N01_body_that_is_cut_forever_is_bounded_by_attempts(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, fault: str, where: int
 ) -> None:
     put(oss)
@@ -75,7 +75,7 @@ async def test_N01_a_body_that_is_cut_for_ever_is_bounded_by_attempts(
 
 @CUTS
 @WHERE
-async def test_N02_a_short_body_without_a_length_is_never_done(
+async def test_N02_short_body_without_a_length_is_never_done(
     oss: LocalOSS, bucket: Any, path: Path, cut: int, where: int
 ) -> None:
     put(oss)
@@ -85,7 +85,7 @@ async def test_N02_a_short_body_without_a_length_is_never_done(
 
 @CUTS
 @WHERE
-async def test_N03_a_reset_in_the_middle_costs_no_right_byte(
+async def test_N03_reset_in_the_middle_costs_no_right_byte(
     oss: LocalOSS, bucket: Any, path: Path, cut: int, where: int
 ) -> None:
     put(oss)
@@ -104,7 +104,7 @@ async def test_N03_connections_that_break_all_the_time_bring_the_object(oss: Loc
 
 @pytest.mark.parametrize("fault", ["reset_before", "close_before"])
 @WHERE
-async def test_N04_a_connection_lost_before_the_answer_is_not_charged(
+async def test_N04_connection_lost_before_the_answer_is_not_charged(
     oss: LocalOSS, bucket: Any, path: Path, fault: str, where: int
 ) -> None:
     put(oss)
@@ -113,7 +113,7 @@ async def test_N04_a_connection_lost_before_the_answer_is_not_charged(
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-async def test_N04_a_stale_connection_is_not_charged(oss: LocalOSS, bucket: Any, path: Path, how: Any) -> None:
+async def test_N04_stale_connection_is_not_charged(oss: LocalOSS, bucket: Any, path: Path, how: Any) -> None:
     put(oss)
     oss.faults.close_idle(how, times=5)
     await brings(bucket, path, concurrency=1, retry=RetryPolicy(attempts=1))
@@ -121,7 +121,7 @@ async def test_N04_a_stale_connection_is_not_charged(oss: LocalOSS, bucket: Any,
 
 @CUTS
 @WHERE
-async def test_N05_a_chunked_body_without_its_last_chunk_is_gone_on_with(
+async def test_N05_chunked_body_without_its_last_chunk_is_continued(
     oss: LocalOSS, bucket: Any, path: Path, cut: int, where: int
 ) -> None:
     put(oss)
@@ -140,7 +140,7 @@ async def test_N06_more_bytes_than_the_range_are_never_written(
     assert (await brings(bucket, path)).verified
 
 
-async def test_N06_more_bytes_than_the_range_are_never_written_where_no_length_is_told(
+async def test_N06_more_bytes_than_the_range_are_never_written_where_no_length_is_reported(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     put(oss)
@@ -195,7 +195,7 @@ async def comes_for_ever(
 
 @contradictions("N07")
 @pytest.mark.parametrize("nth", [1, 2, 11])
-async def test_N07_a_whole_object_is_not_written_at_an_offset(
+async def test_N07_whole_object_is_not_written_at_an_offset(
     oss: LocalOSS, bucket: Any, path: Path, fault: Any, nth: int
 ) -> None:
     await comes_once(oss, bucket, path, fault, nth)
@@ -203,7 +203,7 @@ async def test_N07_a_whole_object_is_not_written_at_an_offset(
 
 @contradictions("N07")
 @WHERE
-async def test_N07_ranges_ignored_for_ever_end_soon(
+async def test_N07_ranges_ignored_forever_end_soon(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, fault: Any, where: int
 ) -> None:
     await comes_for_ever(oss, bucket, path, watch, fault, where)
@@ -212,14 +212,14 @@ async def test_N07_ranges_ignored_for_ever_end_soon(
 
 @contradictions("N08")
 @pytest.mark.parametrize("nth", range(1, 11))
-async def test_N08_the_content_range_of_every_answer_is_compared(
+async def test_N08_content_range_of_every_answer_is_compared(
     oss: LocalOSS, bucket: Any, path: Path, fault: Any, nth: int
 ) -> None:
     await comes_once(oss, bucket, path, fault, nth)
 
 
 @contradictions("N08")
-async def test_N08_another_range_for_ever_ends_soon(
+async def test_N08_another_range_forever_ends_soon(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, fault: Any
 ) -> None:
     await comes_for_ever(oss, bucket, path, watch, fault, 0)
@@ -235,7 +235,7 @@ async def test_N09_no_answer_is_taken_without_a_content_range(
 
 @contradictions("N09")
 @WHERE
-async def test_N09_no_content_range_for_ever_ends_soon(
+async def test_N09_no_content_range_forever_ends_soon(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, fault: Any, where: int
 ) -> None:
     await comes_for_ever(oss, bucket, path, watch, fault, where)
@@ -243,7 +243,7 @@ async def test_N09_no_content_range_for_ever_ends_soon(
 
 @contradictions("N10")
 @pytest.mark.parametrize("nth", [1, 2, 11])
-async def test_N10_a_total_that_makes_no_sense_is_refused(
+async def test_N10_total_that_makes_no_sense_is_refused(
     oss: LocalOSS, bucket: Any, path: Path, fault: Any, nth: int
 ) -> None:
     await comes_once(oss, bucket, path, fault, nth)
@@ -265,7 +265,7 @@ async def test_N11_multipart_ranges_are_refused(oss: LocalOSS, bucket: Any, path
 
 @contradictions("N11")
 @WHERE
-async def test_N11_multipart_for_ever_ends_soon(
+async def test_N11_multipart_forever_ends_soon(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, fault: Any, where: int
 ) -> None:
     await comes_for_ever(oss, bucket, path, watch, fault, where)
@@ -280,7 +280,7 @@ async def test_N12_another_length_than_the_ranges_is_refused(
 
 
 @contradictions("N12")
-async def test_N12_another_length_for_ever_ends_soon(
+async def test_N12_another_length_forever_ends_soon(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, fault: Any
 ) -> None:
     await comes_for_ever(oss, bucket, path, watch, fault, 0)
@@ -290,7 +290,7 @@ async def test_N12_another_length_for_ever_ends_soon(
 
 
 @pytest.mark.parametrize("offset", [0, PART - 1, PART, SIZE - 1])
-async def test_N13_a_flipped_bit_is_found_and_mended(oss: LocalOSS, bucket: Any, path: Path, offset: int) -> None:
+async def test_N13_flipped_bit_is_found_and_repaired(oss: LocalOSS, bucket: Any, path: Path, offset: int) -> None:
     put(oss)
     oss.faults.flip_bit(offset)
     assert (await brings(bucket, path)).verified
@@ -298,7 +298,7 @@ async def test_N13_a_flipped_bit_is_found_and_mended(oss: LocalOSS, bucket: Any,
 
 
 @pytest.mark.parametrize("size", [1000, SIZE])
-async def test_N13_a_bit_that_always_flips_leaves_the_old_file_and_nothing_else(
+async def test_N13_bit_that_always_flips_leaves_the_old_file_and_nothing_else(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, size: int
 ) -> None:
     put(oss, size)
@@ -315,7 +315,7 @@ async def test_N13_a_bit_that_always_flips_leaves_the_old_file_and_nothing_else(
 
 @pytest.mark.parametrize("after", [0, 1000])
 @WHERE
-async def test_N14_a_stalled_body_is_asked_for_again(
+async def test_N14_stalled_body_is_requested_again(
     oss: LocalOSS, bucket: Any, path: Path, after: int, where: int
 ) -> None:
     put(oss)
@@ -323,14 +323,14 @@ async def test_N14_a_stalled_body_is_asked_for_again(
     await brings(bucket, path, timeouts=HASTY, concurrency=1)
 
 
-async def test_N14_a_stall_for_ever_ends(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
+async def test_N14_stall_forever_ends(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
     put(oss)
     oss.faults.stall(1000, range=OTHERS, times=None)
     await fails(watch, RequestError, bucket, path, timeouts=HASTY, concurrency=1)
     assert len(oss.requests) == 1 + ATTEMPTS
 
 
-async def test_N15_a_drip_is_given_up_and_goes_on_over_another_connection(
+async def test_N15_drip_is_given_up_and_continues_over_another_connection(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     put(oss)
@@ -342,7 +342,7 @@ async def test_N15_a_drip_is_given_up_and_goes_on_over_another_connection(
     assert first.bytes_sent < SIZE
 
 
-async def test_N15_a_drip_for_ever_ends(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
+async def test_N15_drip_forever_ends(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
     put(oss)
     oss.faults.slow(20_000, times=None)
     timeouts = Timeouts(min_speed=1_000_000, min_speed_window=0.1)
@@ -352,7 +352,7 @@ async def test_N15_a_drip_for_ever_ends(oss: LocalOSS, bucket: Any, path: Path, 
 
 @pytest.mark.parametrize("fault", ["delay", "never_answer"])
 @WHERE
-async def test_N16_an_answer_that_does_not_begin_has_a_limit_of_its_own(
+async def test_N16_answer_that_does_not_begin_has_a_limit_of_its_own(
     oss: LocalOSS, bucket: Any, path: Path, fault: str, where: int
 ) -> None:
     put(oss)
@@ -406,7 +406,7 @@ def bucket_at(endpoint: str) -> Any:
     return oss2.Bucket(oss2.AuthV4("an-access-key-id", "an-access-key-secret"), endpoint, "examplebucket", region="r")
 
 
-async def test_N17_a_black_hole_has_a_limit_of_time(path: Path, watch: Watch, black_hole: Any) -> None:
+async def test_N17_black_hole_has_a_limit_of_time(path: Path, watch: Watch, black_hole: Any) -> None:
     bucket = bucket_at(f"http://127.0.0.1:{black_hole('127.0.0.1', 0)}")
     error = await fails(watch, RequestError, bucket, path, timeouts=HASTY)
     assert "could not connect in time" in str(error)
@@ -414,7 +414,7 @@ async def test_N17_a_black_hole_has_a_limit_of_time(path: Path, watch: Watch, bl
     assert names(path.parent) == ["file"]
 
 
-async def test_N17_a_handshake_that_is_never_answered_has_a_limit_of_time(path: Path, watch: Watch) -> None:
+async def test_N17_handshake_that_is_never_answered_has_a_limit_of_time(path: Path, watch: Watch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:  # the kernel connects; nobody says a word
         bucket = bucket_at(f"https://127.0.0.1:{listener.getsockname()[1]}")
         error = await fails(watch, RequestError, bucket, path, timeouts=Timeouts(connect=0.3))
@@ -473,7 +473,7 @@ def named(oss: LocalOSS) -> Any:
     return oss.bucket("examplebucket", endpoint=f"http://oss-cn-hangzhou.example.com:{oss.port}")
 
 
-async def test_N17_the_next_address_is_tried(oss: LocalOSS, path: Path, black_hole: Any) -> None:
+async def test_N17_next_address_is_tried(oss: LocalOSS, path: Path, black_hole: Any) -> None:
     put(oss)
     black_hole("127.0.0.2", oss.port)
     async with with_session(named(oss), resolver=Resolver("127.0.0.2", "127.0.0.1")) as downloader:
@@ -482,7 +482,7 @@ async def test_N17_the_next_address_is_tried(oss: LocalOSS, path: Path, black_ho
 
 
 @pytest.mark.parametrize("failures", [range(3), range(1, 4)], ids=["first", "others"])
-async def test_N18_a_name_that_is_found_later_brings_the_object(oss: LocalOSS, path: Path, failures: range) -> None:
+async def test_N18_name_that_is_found_later_fetches_the_object(oss: LocalOSS, path: Path, failures: range) -> None:
     put(oss)
     clock = CountingClock()
     resolver = Resolver("127.0.0.1", failures=failures)
@@ -496,7 +496,7 @@ async def test_N18_a_name_that_is_found_later_brings_the_object(oss: LocalOSS, p
     assert sum(wait > 0 for wait in clock.waits) >= 3
 
 
-async def test_N18_a_name_that_is_never_found_is_told_by_its_host_alone(
+async def test_N18_name_that_is_never_found_is_reported_by_its_host_only(
     oss: LocalOSS, path: Path, watch: Watch
 ) -> None:
     resolver = Resolver(failures=range(100))
@@ -530,7 +530,7 @@ def trusting(authority: trustme.CA) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("wrong", ["expired", "another host's", "of an unknown authority"])
-async def test_N20_a_bad_certificate_is_refused_once_and_nothing_is_sent(
+async def test_N20_bad_certificate_is_refused_once_and_nothing_is_sent(
     path: Path, watch: Watch, authority: trustme.CA, wrong: str
 ) -> None:
     over = datetime.now(UTC) - timedelta(days=1) if wrong == "expired" else None
@@ -549,7 +549,7 @@ async def test_N20_a_bad_certificate_is_refused_once_and_nothing_is_sent(
 
 @CUTS
 @WHERE
-async def test_N21_a_tls_body_cut_without_a_goodbye_is_never_done(
+async def test_N21_tls_body_cut_without_a_goodbye_is_never_done(
     path: Path, authority: trustme.CA, cut: int, where: int
 ) -> None:
     with served_with(authority.issue_cert("127.0.0.1")) as oss:
@@ -566,7 +566,7 @@ async def test_N21_a_tls_body_cut_without_a_goodbye_is_never_done(
 @pytest.mark.parametrize("status", [500, 502, 504])
 @pytest.mark.parametrize("times", [1, 5])
 @WHERE
-async def test_N22_a_passing_server_fault_is_tried_again(
+async def test_N22_passing_server_fault_is_retried(
     oss: LocalOSS, bucket: Any, path: Path, status: int, times: int, where: int
 ) -> None:
     put(oss)
@@ -576,7 +576,7 @@ async def test_N22_a_passing_server_fault_is_tried_again(
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
-async def test_N22_a_lasting_server_fault_says_whom_to_ask(
+async def test_N22_lasting_server_fault_says_whom_to_ask(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, status: int
 ) -> None:
     put(oss)
@@ -588,7 +588,7 @@ async def test_N22_a_lasting_server_fault_says_whom_to_ask(
     assert names(path.parent) == ["file"]
 
 
-async def test_N22_a_server_fault_ends_with_the_deadline(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
+async def test_N22_server_fault_ends_with_the_deadline(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
     put(oss)
     oss.faults.status(500, times=None)
     policy = RetryPolicy(attempts=1000, deadline=0.2, wait_initial=0.01, wait_max=0.01)
@@ -596,7 +596,7 @@ async def test_N22_a_server_fault_ends_with_the_deadline(oss: LocalOSS, bucket: 
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
-async def test_N23_a_storm_is_not_answered_by_more_than_attempts_of_each_span(
+async def test_N23_storm_is_not_answered_by_more_than_attempts_of_each_span(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, concurrency: int
 ) -> None:
     put(oss)
@@ -605,7 +605,7 @@ async def test_N23_a_storm_is_not_answered_by_more_than_attempts_of_each_span(
     assert len(oss.requests) <= 1 + concurrency * ATTEMPTS
 
 
-async def test_N23_a_storm_that_spares_half_of_the_requests_is_got_through(
+async def test_N23_storm_that_spares_half_of_the_requests_is_got_through(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     put(oss)
@@ -614,7 +614,7 @@ async def test_N23_a_storm_that_spares_half_of_the_requests_is_got_through(
 
 
 @pytest.mark.parametrize("code", [429, 503])
-async def test_N24_a_throttled_download_slows_down_and_comes(oss: LocalOSS, bucket: Any, path: Path, code: int) -> None:
+async def test_N24_throttled_download_slows_down_and_comes(oss: LocalOSS, bucket: Any, path: Path, code: int) -> None:
     put(oss)
     oss.faults.throttle(most_in_flight=2, code=code)
     oss.faults.delay(0.005, times=None)
@@ -641,7 +641,7 @@ async def test_N24_retry_after_is_waited_for(
 
 
 @pytest.mark.parametrize("value", [value for value in HOSTILE_RETRY_AFTERS if value.isascii()])
-async def test_N25_a_hostile_retry_after_is_clamped(oss: LocalOSS, bucket: Any, path: Path, value: str) -> None:
+async def test_N25_hostile_retry_after_is_clamped(oss: LocalOSS, bucket: Any, path: Path, value: str) -> None:
     put(oss)
     oss.faults.retry_after(value)
     clock = CountingClock(0.5)
@@ -665,7 +665,7 @@ def temporary(oss: LocalOSS) -> Any:
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 @WHERE
-async def test_N26_a_redirect_to_another_host_is_never_followed(
+async def test_N26_redirect_to_another_host_is_never_followed(
     oss: LocalOSS, path: Path, watch: Watch, code: int, where: int
 ) -> None:
     put(oss)
@@ -683,7 +683,7 @@ async def test_N26_a_redirect_to_another_host_is_never_followed(
     "location",
     ["file:///etc/passwd", "http://169.254.169.254/latest/", "//127.0.0.1:{port}/", "ftp://127.0.0.1:{port}/"],
 )
-async def test_N27_a_redirect_to_another_scheme_is_never_followed(
+async def test_N27_redirect_to_another_scheme_is_never_followed(
     oss: LocalOSS, path: Path, watch: Watch, location: str
 ) -> None:
     put(oss)
@@ -693,7 +693,7 @@ async def test_N27_a_redirect_to_another_scheme_is_never_followed(
         assert elsewhere.connections == 0
 
 
-async def test_N27_a_redirect_from_https_to_http_is_never_followed(
+async def test_N27_redirect_from_https_to_http_is_never_followed(
     path: Path, watch: Watch, authority: trustme.CA
 ) -> None:
     with served_with(authority.issue_cert("127.0.0.1")) as oss, Recorder() as elsewhere:
@@ -707,7 +707,7 @@ async def test_N27_a_redirect_from_https_to_http_is_never_followed(
 
 
 @pytest.mark.parametrize("fault", ["redirect_loop", "bare_redirect"])
-async def test_N28_a_redirect_to_nowhere_ends_soon(
+async def test_N28_redirect_to_nowhere_ends_soon(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, fault: str
 ) -> None:
     put(oss)
@@ -748,7 +748,7 @@ async def test_N29_keys_that_expire_midway_are_fetched_once_and_no_part_twice(
     assert len(set(ranges)) == len(ranges)
 
 
-async def test_N29_an_unknown_key_midway_is_fetched_anew(oss: LocalOSS, path: Path) -> None:
+async def test_N29_unknown_key_midway_is_fetched_again(oss: LocalOSS, path: Path) -> None:
     put(oss)
     provider = Provider(oss)
     oss.faults.status(403, oss_code="InvalidAccessKeyId", range=OTHERS)
@@ -758,7 +758,7 @@ async def test_N29_an_unknown_key_midway_is_fetched_anew(oss: LocalOSS, path: Pa
 
 @pytest.mark.parametrize("seconds", [-86_400, 1_000_000])
 @pytest.mark.parametrize("nth", [1, 5])
-async def test_N30_a_clock_that_is_off_is_learned_from_the_answer(
+async def test_N30_clock_that_is_off_is_learned_from_the_answer(
     oss: LocalOSS, bucket: Any, path: Path, seconds: float, nth: int
 ) -> None:
     put(oss)
@@ -767,7 +767,7 @@ async def test_N30_a_clock_that_is_off_is_learned_from_the_answer(
     assert [record.status for record in oss.requests].count(403) == 1
 
 
-async def test_N31_a_denial_midway_is_not_tried_again_and_keeps_what_came(
+async def test_N31_denial_midway_is_not_retried_and_keeps_what_came(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     put(oss)
@@ -786,7 +786,7 @@ async def test_N31_a_denial_midway_is_not_tried_again_and_keeps_what_came(
 
 @pytest.mark.parametrize("nth", [2, 7, 11])
 @pytest.mark.parametrize("on_change", ["restart", "fail"])
-async def test_N32_a_deleted_object_is_never_begun_anew(
+async def test_N32_deleted_object_is_never_begun_again(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, nth: int, on_change: Any
 ) -> None:
     put(oss)
@@ -797,7 +797,7 @@ async def test_N32_a_deleted_object_is_never_begun_anew(
 
 
 @pytest.mark.parametrize("nth", [2, 3, 7, 11])
-async def test_N33_an_object_replaced_midway_is_the_new_one_as_a_whole(
+async def test_N33_object_replaced_midway_is_the_new_one_completely(
     oss: LocalOSS, bucket: Any, path: Path, nth: int
 ) -> None:
     put(oss)
@@ -807,7 +807,7 @@ async def test_N33_an_object_replaced_midway_is_the_new_one_as_a_whole(
 
 
 @pytest.mark.parametrize("nth", [2, 7, 11])
-async def test_N33_an_object_replaced_midway_is_an_error_with_on_change_fail(
+async def test_N33_object_replaced_midway_is_an_error_with_on_change_fail(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, nth: int
 ) -> None:
     put(oss)
@@ -818,7 +818,7 @@ async def test_N33_an_object_replaced_midway_is_an_error_with_on_change_fail(
     assert names(path.parent) == ["file"]
 
 
-async def test_N33_an_object_replaced_for_ever_ends(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
+async def test_N33_object_replaced_forever_ends(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
     put(oss)
     handle = oss.faults.replace_object(range=(PART, 2 * PART), times=None)
     await fails(watch, ObjectChangedError, bucket, path, concurrency=1)
@@ -827,7 +827,7 @@ async def test_N33_an_object_replaced_for_ever_ends(oss: LocalOSS, bucket: Any, 
 
 @pytest.mark.parametrize("nth", PARTS)
 @pytest.mark.parametrize("on_change", ["restart", "fail"])
-async def test_N34_the_etag_of_every_answer_is_compared(
+async def test_N34_etag_of_every_answer_is_compared(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, nth: int, on_change: Any
 ) -> None:
     put(oss)
@@ -880,7 +880,7 @@ async def test_N36_with_nothing_to_know_the_object_by_it_is_not_resumed(
 
 
 @pytest.mark.parametrize("total", [0, PART, SIZE])
-async def test_N38_a_range_that_is_gone_begins_anew_and_ends(
+async def test_N38_range_that_is_gone_starts_over_and_ends(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, total: int
 ) -> None:
     put(oss)
@@ -905,7 +905,7 @@ async def test_N39_without_a_crc64_require_fails_and_auto_says_so(
 
 
 @pytest.mark.parametrize("text", ["-1", "0x1", "1e3", "18446744073709551616", "9" * 400, ""])
-async def test_N40_a_crc64_that_is_none_is_refused(
+async def test_N40_malformed_crc64_of_an_answer_is_refused(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, text: str
 ) -> None:
     put(oss)
@@ -917,7 +917,7 @@ async def test_N40_a_crc64_that_is_none_is_refused(
 # Encodings, and objects of other kinds.
 
 
-async def test_N41_an_object_stored_as_gzip_stays_as_it_is(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_N41_object_stored_as_gzip_stays_as_it_is(oss: LocalOSS, bucket: Any, path: Path) -> None:
     stored = gzip.compress(whole(SIZE), compresslevel=1, mtime=0)
     oss.put("examplebucket", "key", stored, headers={"Content-Encoding": "gzip"})
     assert (await brings(bucket, path, stored)).verified
@@ -925,7 +925,7 @@ async def test_N41_an_object_stored_as_gzip_stays_as_it_is(oss: LocalOSS, bucket
 
 
 @WHERE
-async def test_N42_a_body_compressed_on_the_way_is_refused(
+async def test_N42_body_compressed_on_the_way_is_refused(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, where: int
 ) -> None:
     put(oss)
@@ -937,7 +937,7 @@ async def test_N42_a_body_compressed_on_the_way_is_refused(
     assert all(record.headers["Accept-Encoding"] == "identity" for record in oss.requests)
 
 
-async def test_N42_a_body_that_only_claims_to_be_compressed_is_refused_where_the_first_was_not(
+async def test_N42_body_that_only_claims_to_be_compressed_is_refused_where_the_first_was_not(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     put(oss)
@@ -945,7 +945,7 @@ async def test_N42_a_body_that_only_claims_to_be_compressed_is_refused_where_the
     await fails(watch, ProtocolError, bucket, path)
 
 
-async def test_N43_an_empty_object_is_an_empty_file(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_N43_empty_object_is_an_empty_file(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", b"")
     result = await brings(bucket, path, b"")
     assert (result.size, result.verified, result.crc64) == (0, True, 0)
@@ -953,7 +953,7 @@ async def test_N43_an_empty_object_is_an_empty_file(oss: LocalOSS, bucket: Any, 
 
 
 @pytest.mark.parametrize("storage_class", ["Archive", "ColdArchive", "DeepColdArchive"])
-async def test_N44_an_archived_object_says_what_to_do(
+async def test_N44_archived_object_says_what_to_do(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, storage_class: str
 ) -> None:
     put(oss, storage_class=storage_class)
@@ -966,7 +966,7 @@ async def test_N44_an_archived_object_says_what_to_do(
 
 
 @WHERE
-async def test_N45_a_login_page_is_no_object(oss: LocalOSS, bucket: Any, path: Path, watch: Watch, where: int) -> None:
+async def test_N45_login_page_is_no_object(oss: LocalOSS, bucket: Any, path: Path, watch: Watch, where: int) -> None:
     put(oss)
     fault = oss.faults.html(range=begins_at(where), times=None)
     await fails(watch, ProtocolError, bucket, path, concurrency=1)
@@ -976,7 +976,7 @@ async def test_N45_a_login_page_is_no_object(oss: LocalOSS, bucket: Any, path: P
 
 
 @pytest.mark.parametrize("code", [200, 206])
-async def test_N45_a_login_page_of_any_kind_is_no_small_object(
+async def test_N45_login_page_of_any_kind_is_no_small_object(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, code: int
 ) -> None:
     put(oss, 1000)
@@ -985,7 +985,7 @@ async def test_N45_a_login_page_of_any_kind_is_no_small_object(
     assert names(path.parent) == ["file"]
 
 
-async def test_N46_a_proxy_that_wants_a_password_is_not_asked_again(
+async def test_N46_proxy_that_wants_a_password_is_not_asked_again(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     put(oss)
@@ -1002,7 +1002,7 @@ async def test_N47_interim_answers_are_passed_over(oss: LocalOSS, bucket: Any, p
 
 
 @pytest.mark.parametrize("count", [2000, None])
-async def test_N47_a_flood_of_interim_answers_ends(
+async def test_N47_flood_of_interim_answers_ends(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, count: int | None
 ) -> None:
     put(oss, 1000)
@@ -1042,7 +1042,7 @@ async def test_N48_bad_http_is_an_error_of_ours_or_the_object(
 
 @pytest.mark.parametrize("length", [None, GiB])
 @pytest.mark.parametrize("code", [403, 500])
-async def test_N49_an_endless_error_body_is_not_read_on(
+async def test_N49_endless_error_body_is_not_read_on(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, length: int | None, code: int
 ) -> None:
     put(oss)
@@ -1053,7 +1053,7 @@ async def test_N49_an_endless_error_body_is_not_read_on(
     assert all(record.bytes_sent < 64 * MiB for record in oss.requests)  # what the sockets hold, and no more
 
 
-async def test_N49_an_error_body_that_drips_is_not_waited_for(
+async def test_N49_error_body_that_drips_is_not_waited_for(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     put(oss)
@@ -1064,7 +1064,7 @@ async def test_N49_an_error_body_that_drips_is_not_waited_for(
 
 
 @pytest.mark.parametrize("kind", HOSTILE_BODIES)
-async def test_N50_a_hostile_error_body_leaves_the_status(
+async def test_N50_hostile_error_body_leaves_the_status(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, kind: Any
 ) -> None:
     put(oss)
@@ -1088,9 +1088,7 @@ ONCE: dict[str, Any] = {**RANGED, "retry": RetryPolicy(attempts=1), "concurrency
 
 
 @FAMILIES
-async def test_N51_a_family_that_is_refused_is_passed_over(
-    oss: LocalOSS, path: Path, addresses: tuple[str, str]
-) -> None:
+async def test_N51_family_that_is_refused_is_passed_over(oss: LocalOSS, path: Path, addresses: tuple[str, str]) -> None:
     put(oss)
     async with with_session(named(oss), resolver=Resolver(*addresses)) as downloader:
         await downloader.download("key", path, **ONCE)
@@ -1098,7 +1096,7 @@ async def test_N51_a_family_that_is_refused_is_passed_over(
 
 
 @FAMILIES
-async def test_N51_a_family_that_is_a_black_hole_is_passed_over(
+async def test_N51_family_that_is_a_black_hole_is_passed_over(
     oss: LocalOSS, path: Path, addresses: tuple[str, str], black_hole: Any, needs_six: None
 ) -> None:
     put(oss)
@@ -1108,7 +1106,7 @@ async def test_N51_a_family_that_is_a_black_hole_is_passed_over(
     is_there(path)
 
 
-async def test_N51_where_there_is_ipv6_alone_it_is_used(path: Path, needs_six: None) -> None:
+async def test_N51_where_there_is_ipv6_only_it_is_used(path: Path, needs_six: None) -> None:
     with LocalOSS(host="::1") as oss:
         put(oss)
         async with with_session(named(oss), resolver=Resolver("127.0.0.1", "::1")) as downloader:
@@ -1119,9 +1117,7 @@ async def test_N51_where_there_is_ipv6_alone_it_is_used(path: Path, needs_six: N
 # The caller's session.
 
 
-async def test_N52_a_small_pool_brings_the_object_and_nobody_waits_in_it(
-    oss: LocalOSS, bucket: Any, path: Path
-) -> None:
+async def test_N52_small_pool_fetches_the_object_and_nobody_waits_in_it(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss, 5 * PART)
     oss.faults.delay(0.15, times=None)  # four that wait in the pool for each other would wait longer than they may
     options = {**RANGED, "timeouts": Timeouts(connect=0.1, response=0.3), "retry": RetryPolicy(attempts=1)}
@@ -1132,7 +1128,7 @@ async def test_N52_a_small_pool_brings_the_object_and_nobody_waits_in_it(
 
 
 @pytest.mark.parametrize("by", ["timeouts", "deadline"])
-async def test_N52_a_pool_that_the_app_never_gives_back_is_not_waited_for_without_end(
+async def test_N52_pool_that_the_app_never_gives_back_is_not_waited_for_without_end(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, by: str
 ) -> None:
     put(oss)

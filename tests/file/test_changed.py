@@ -39,7 +39,7 @@ def runs(oss: LocalOSS) -> int:
 
 
 @pytest.mark.parametrize("at", range(0, 11 * PART, PART), ids=lambda at: f"part {at // PART}")
-async def test_an_object_replaced_at_any_part_becomes_the_new_version(
+async def test_object_replaced_at_any_part_becomes_the_new_version(
     oss: LocalOSS, bucket: Any, path: Path, at: int
 ) -> None:
     oss.faults.replace_object(range=begins_at(at))
@@ -51,7 +51,7 @@ async def test_an_object_replaced_at_any_part_becomes_the_new_version(
 
 
 @pytest.mark.parametrize("size", NOT_EVERY_SIZE)
-async def test_an_object_replaced_by_one_of_another_size_becomes_the_new_version(
+async def test_object_replaced_by_one_of_another_size_becomes_the_new_version(
     oss: LocalOSS, bucket: Any, path: Path, size: int
 ) -> None:
     oss.faults.replace_object(size=size, content_seed=2, range=begins_at(HALF))
@@ -61,7 +61,9 @@ async def test_an_object_replaced_by_one_of_another_size_becomes_the_new_version
     assert names(path.parent) == ["file"]
 
 
-async def test_other_bytes_under_the_same_etag_are_told_by_their_crc64(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_other_bytes_under_the_same_etag_are_reported_by_their_crc64(
+    oss: LocalOSS, bucket: Any, path: Path
+) -> None:
     oss.faults.replace_object(same_etag=True, range=begins_at(HALF))
     result = await aioss_resume.download(bucket, "key", path, **RANGED)
     assert path.read_bytes() == current(oss) != whole()
@@ -107,7 +109,7 @@ async def test_another_size_under_the_same_etag_is_never_a_mixture(
 
 
 @pytest.mark.parametrize("on_change", ["restart", "fail"])
-async def test_a_server_that_ignores_if_match_is_seen_through(
+async def test_change_is_detected_even_if_the_server_ignores_if_match(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, on_change: Any
 ) -> None:
     # The emulator takes a list of ETags, in which "*" is any: so a condition with these holds always.
@@ -129,7 +131,7 @@ async def test_a_server_that_ignores_if_match_is_seen_through(
 
 @pytest.mark.parametrize("times", [2, 3, 5])
 @pytest.mark.parametrize("concurrency", [1, 4, 8])
-async def test_an_object_replaced_again_and_again_is_exactly_one_version_or_none(
+async def test_object_replaced_again_and_again_is_exactly_one_version_or_none(
     oss: LocalOSS, bucket: Any, path: Path, times: int, concurrency: int
 ) -> None:
     oss.faults.replace_object(range=begins_at(2 * PART), times=times)
@@ -143,7 +145,7 @@ async def test_an_object_replaced_again_and_again_is_exactly_one_version_or_none
         assert names(path.parent) == ["file"]
 
 
-async def test_an_object_replaced_for_ever_is_begun_anew_three_times_and_no_more(
+async def test_constantly_replaced_object_is_restarted_three_times_at_most(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     path.write_bytes(b"old")
@@ -157,7 +159,7 @@ async def test_an_object_replaced_for_ever_is_begun_anew_three_times_and_no_more
     assert names(path.parent) == ["file"]
 
 
-async def test_with_on_change_fail_a_replaced_object_is_an_error_at_once_and_the_next_run_brings_it(
+async def test_on_change_fail_raises_at_once_and_the_next_run_fetches_the_new_version(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     oss.faults.replace_object(range=begins_at(HALF))
@@ -179,7 +181,7 @@ async def test_code_written_for_oss2_catches_a_replaced_object(oss: LocalOSS, bu
         await aioss_resume.download(bucket, "key", path, **{**RANGED, "on_change": "fail"})
 
 
-async def test_a_version_asked_for_by_its_id_is_not_changed_by_a_newer_one(oss: LocalOSS, tmp_path: Path) -> None:
+async def test_version_requested_by_its_id_is_not_changed_by_a_newer_one(oss: LocalOSS, tmp_path: Path) -> None:
     oss.enable_versioning("versioned")
     first = oss.put("versioned", "key", size=SIZE, seed=1)
     oss.faults.replace_object(range=begins_at(HALF))
@@ -193,7 +195,7 @@ async def test_a_version_asked_for_by_its_id_is_not_changed_by_a_newer_one(oss: 
 
 
 @pytest.mark.parametrize("on_change", ["restart", "fail"])
-async def test_an_object_deleted_midway_is_an_error_and_never_begun_anew(
+async def test_object_deleted_midway_is_an_error_and_not_restarted(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, on_change: Any
 ) -> None:
     path.write_bytes(b"old")
@@ -207,7 +209,7 @@ async def test_an_object_deleted_midway_is_an_error_and_never_begun_anew(
     assert path.read_bytes() == b"old"
 
 
-async def test_an_object_deleted_midway_and_put_back_is_resumed(
+async def test_object_deleted_midway_and_put_back_is_resumed(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     oss.faults.delete_object(range=begins_at(HALF))
@@ -219,7 +221,7 @@ async def test_an_object_deleted_midway_and_put_back_is_resumed(
     assert result.resumed_bytes == HALF
 
 
-async def test_an_object_deleted_midway_and_put_anew_is_fetched_from_zero(
+async def test_object_deleted_and_uploaded_again_is_fetched_from_zero(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     oss.faults.delete_object(range=begins_at(HALF))
@@ -236,7 +238,7 @@ async def test_an_object_deleted_midway_and_put_anew_is_fetched_from_zero(
 
 
 @pytest.mark.parametrize("size", [*NOT_EVERY_SIZE, SIZE])
-async def test_an_object_changed_between_two_runs_is_fetched_from_zero(
+async def test_object_changed_between_two_runs_is_fetched_from_zero(
     oss: LocalOSS, bucket: Any, path: Path, size: int
 ) -> None:
     await interrupt(bucket, oss, path)
@@ -249,7 +251,7 @@ async def test_an_object_changed_between_two_runs_is_fetched_from_zero(
 
 
 @pytest.mark.parametrize("size", [0, PART, SIZE])
-async def test_an_object_changed_between_two_runs_is_an_error_with_on_change_fail_and_the_next_run_passes(
+async def test_object_changed_between_two_runs_is_an_error_with_on_change_fail_and_the_next_run_passes(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, size: int
 ) -> None:
     await interrupt(bucket, oss, path)
@@ -267,7 +269,7 @@ async def test_an_object_changed_between_two_runs_is_an_error_with_on_change_fai
 
 
 @pytest.mark.parametrize("size", [PART, HALF, SIZE])
-async def test_an_object_changed_under_the_same_etag_between_two_runs_is_fetched_from_zero(
+async def test_object_changed_under_the_same_etag_between_two_runs_is_fetched_from_zero(
     oss: LocalOSS, bucket: Any, path: Path, size: int
 ) -> None:
     etag = oss.find("examplebucket", "key").etag
@@ -278,7 +280,7 @@ async def test_an_object_changed_under_the_same_etag_between_two_runs_is_fetched
     assert result.resumed_bytes == 0
 
 
-async def test_other_bytes_under_the_same_etag_and_crc64_between_two_runs_are_found_out_and_fetched_again(
+async def test_other_bytes_under_the_same_etag_and_crc64_between_two_runs_are_detected_and_fetched_again(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     told = GeneratedContent(SIZE, 2).crc64
@@ -290,7 +292,7 @@ async def test_other_bytes_under_the_same_etag_and_crc64_between_two_runs_are_fo
     assert (result.verified, result.resumed_bytes) == (True, 0)
 
 
-async def test_an_object_deleted_between_two_runs_is_no_such_key_and_what_was_written_is_kept(
+async def test_object_deleted_between_two_runs_is_no_such_key_and_what_was_written_is_kept(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     await interrupt(bucket, oss, path)

@@ -62,12 +62,12 @@ async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
     return await anyio.to_thread.run_sync(partial(call, *args, **kwargs))
 
 
-def test_ten_thousand_images_are_asked_for() -> None:
+def test_ten_thousand_images_are_requested() -> None:
     assert sum(RUNS.values()) >= 10_000
 
 
 @each_run
-async def test_whatever_a_power_cut_leaves_keeps_the_promises_and_is_recovered_from(
+async def test_every_state_after_a_power_cut_keeps_the_promises_and_can_be_resumed(
     oss: LocalOSS, bucket: Any, run: Run
 ) -> None:
     recorded = await run(oss)
@@ -89,7 +89,7 @@ async def test_whatever_a_power_cut_leaves_keeps_the_promises_and_is_recovered_f
 
 
 @each_run
-async def test_no_step_can_be_taken_out_or_moved_unseen(oss: LocalOSS, run: Run) -> None:
+async def test_removed_or_moved_step_of_a_commit_is_detected(oss: LocalOSS, run: Run) -> None:
     recorded = await run(oss)
     changed = list(mutations(recorded))
     unseen = [mutation.what for mutation in changed if await in_thread(is_kept, mutation.recorded, most=60)]
@@ -105,13 +105,13 @@ async def test_without_fsync_a_kill_is_survived_and_a_power_cut_is_not(oss: Loca
 
 
 @each_run
-async def test_a_kill_after_any_step_loses_nothing(oss: LocalOSS, run: Run) -> None:
+async def test_kill_after_any_step_loses_nothing(oss: LocalOSS, run: Run) -> None:
     assert await in_thread(after_kills, await run(oss)) == []
 
 
 @pytest.mark.parametrize("size", [0, SMALL, SIZE])
 @pytest.mark.parametrize("below", ["", "made/below"])
-async def test_the_model_is_asked_for_what_a_disk_is_asked_for_and_answers_alike(
+async def test_disk_model_behaves_like_a_real_disk(
     oss: LocalOSS, bucket: Any, tmp_path: Path, size: int, below: str
 ) -> None:
     oss.put("examplebucket", "key", size=size, seed=1)
@@ -125,7 +125,7 @@ async def test_the_model_is_asked_for_what_a_disk_is_asked_for_and_answers_alike
     assert disk.read(DIRECTORY / below / "file") == (tmp_path / below / "file").read_bytes() == whole(size)
 
 
-async def test_the_library_brings_no_file_past_the_storage(oss: LocalOSS, bucket: Any) -> None:
+async def test_library_touches_files_through_the_storage_only(oss: LocalOSS, bucket: Any) -> None:
     """There is no such directory on the real disk, so whatever forgot to ask the storage has failed in all of these."""
     assert not DIRECTORY.exists()
     disk = Disk()

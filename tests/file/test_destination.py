@@ -80,7 +80,7 @@ async def test_parents_that_were_made_stay_when_there_is_something_to_resume(
 # Paths that cannot be fail before any request.
 
 
-async def test_a_directory_is_no_destination(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_directory_is_no_destination(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError) as caught:
         await download(bucket, "key", tmp_path)
     assert isinstance(caught.value, LocalFileError)
@@ -89,7 +89,7 @@ async def test_a_directory_is_no_destination(oss: LocalOSS, bucket: Any, tmp_pat
 
 
 @pytest.mark.parametrize("tail", ["/", "/.", "/.."])
-async def test_a_path_that_names_a_directory_is_no_destination(
+async def test_path_that_names_a_directory_is_no_destination(
     oss: LocalOSS, bucket: Any, tmp_path: Path, tail: str
 ) -> None:
     with pytest.raises(IsADirectoryError):
@@ -99,7 +99,7 @@ async def test_a_path_that_names_a_directory_is_no_destination(
 
 
 @pytest.mark.parametrize("name", ["n" * 256, "名" * 86], ids=["ascii", "utf-8"])
-async def test_a_name_that_is_too_long_is_no_destination(oss: LocalOSS, bucket: Any, tmp_path: Path, name: str) -> None:
+async def test_name_that_is_too_long_is_no_destination(oss: LocalOSS, bucket: Any, tmp_path: Path, name: str) -> None:
     with pytest.raises(OSError, match="too long") as caught:
         await download(bucket, "key", tmp_path / "made" / name)
     assert isinstance(caught.value, LocalFileError)
@@ -107,7 +107,7 @@ async def test_a_name_that_is_too_long_is_no_destination(oss: LocalOSS, bucket: 
     assert oss.requests == []
 
 
-async def test_a_parent_whose_name_is_too_long_leaves_nothing(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_parent_whose_name_is_too_long_leaves_nothing(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     with pytest.raises(OSError, match="too long"):
         await download(bucket, "key", tmp_path / "made" / ("n" * 256) / "file")
     assert names(tmp_path) == []
@@ -115,14 +115,14 @@ async def test_a_parent_whose_name_is_too_long_leaves_nothing(oss: LocalOSS, buc
 
 
 @pytest.mark.parametrize("name", ["n" * 255, "名" * 85], ids=["ascii", "utf-8"])
-async def test_the_longest_name_is_a_destination(oss: LocalOSS, bucket: Any, tmp_path: Path, name: str) -> None:
+async def test_longest_name_is_a_destination(oss: LocalOSS, bucket: Any, tmp_path: Path, name: str) -> None:
     oss.put("examplebucket", "key", size=SIZE)
     await download(bucket, "key", tmp_path / name, **SMALL)
     assert names(tmp_path) == [name]
 
 
 @pytest.mark.parametrize("path", ["", "a\0b", None, b"bytes", 3])
-async def test_a_path_that_is_none_is_refused(oss: LocalOSS, bucket: Any, path: Any) -> None:
+async def test_invalid_path_is_refused(oss: LocalOSS, bucket: Any, path: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         await download(bucket, "key", path)
     assert isinstance(caught.value, ValueError)
@@ -131,7 +131,7 @@ async def test_a_path_that_is_none_is_refused(oss: LocalOSS, bucket: Any, path: 
 
 @pytest.mark.parametrize("mode", [0o600, 0o755])
 @pytest.mark.parametrize("below", ["file", "b/file"])
-async def test_a_parent_that_is_a_file_is_no_directory(
+async def test_parent_that_is_a_file_is_no_directory(
     oss: LocalOSS, bucket: Any, tmp_path: Path, mode: int, below: str
 ) -> None:
     (tmp_path / "a").write_bytes(b"a file")
@@ -142,7 +142,7 @@ async def test_a_parent_that_is_a_file_is_no_directory(
     assert oss.requests == []
 
 
-async def test_a_fifo_is_no_destination(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_fifo_is_no_destination(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "file")
     with pytest.raises(LocalFileError):
         await download(bucket, "key", tmp_path / "file")
@@ -152,7 +152,7 @@ async def test_a_fifo_is_no_destination(oss: LocalOSS, bucket: Any, tmp_path: Pa
 # While it runs, and after.
 
 
-async def test_while_it_runs_its_files_are_for_their_owner_alone(
+async def test_while_it_runs_its_files_are_for_their_owner_only(
     oss: LocalOSS, bucket: Any, tmp_path: Path, umask_of_027: None, gate: Any
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE)
@@ -178,7 +178,7 @@ async def test_while_it_runs_its_files_are_for_their_owner_alone(
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
 
 
-async def test_the_umask_holds_for_a_small_object_too(
+async def test_umask_holds_for_a_small_object_too(
     oss: LocalOSS, bucket: Any, tmp_path: Path, umask_of_027: None
 ) -> None:
     oss.put("examplebucket", "key", b"bytes")
@@ -186,7 +186,7 @@ async def test_the_umask_holds_for_a_small_object_too(
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
 
 
-async def test_the_old_file_is_intact_until_the_rename(
+async def test_old_file_is_intact_until_the_rename(
     oss: LocalOSS, bucket: Any, tmp_path: Path, same_bytes: Same, gate: Any
 ) -> None:
     stored = oss.put("examplebucket", "key", size=SIZE)
@@ -212,7 +212,7 @@ async def test_the_old_file_is_intact_until_the_rename(
 
 
 @pytest.mark.parametrize("size", [1000, SIZE])
-async def test_the_old_file_survives_every_failure(oss: LocalOSS, bucket: Any, tmp_path: Path, size: int) -> None:
+async def test_old_file_survives_every_failure(oss: LocalOSS, bucket: Any, tmp_path: Path, size: int) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
     oss.put("examplebucket", "key", size=size)
@@ -249,7 +249,7 @@ async def test_success_leaves_the_destination_and_nothing_else(
     assert (tmp_path / "file").stat().st_nlink == 1
 
 
-async def test_a_small_object_keeps_no_checkpoint(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_small_object_keeps_no_checkpoint(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     oss.put("examplebucket", "key", size=THRESHOLD - 1)
     oss.faults.reset_after(THRESHOLD - 2)
     with pytest.raises(RequestError):
@@ -257,7 +257,7 @@ async def test_a_small_object_keeps_no_checkpoint(oss: LocalOSS, bucket: Any, tm
     assert names(tmp_path) == []
 
 
-async def test_a_store_has_the_checkpoint_and_the_part_file_stays_beside_the_destination(
+async def test_store_has_the_checkpoint_and_the_part_file_stays_beside_the_destination(
     oss: LocalOSS, bucket: Any, tmp_path: Path, same_bytes: Same
 ) -> None:
     stored = oss.put("examplebucket", "key", size=SIZE)
@@ -290,7 +290,7 @@ async def test_one_store_serves_files_of_one_name(oss: LocalOSS, bucket: Any, tm
 # What is there already.
 
 
-async def test_overwrite_always_fetches_what_is_there_already(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_overwrite_always_fetches_again(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     oss.put("examplebucket", "key", b"bytes")
     await download(bucket, "key", tmp_path / "file")
     result = await download(bucket, "key", tmp_path / "file")
@@ -316,7 +316,7 @@ async def test_overwrite_if_changed_skips_the_same_file(oss: LocalOSS, bucket: A
 
 
 @pytest.mark.parametrize("is_torn", [False, True])
-async def test_a_skipped_download_leaves_nothing_of_an_earlier_one(
+async def test_skipped_download_leaves_nothing_of_an_earlier_one(
     oss: LocalOSS, bucket: Any, tmp_path: Path, *, is_torn: bool
 ) -> None:
     path = tmp_path / "file"
@@ -341,9 +341,7 @@ async def test_overwrite_if_changed_replaces_another_file_of_the_same_size(
     assert (tmp_path / "file").read_bytes() == b"bytes"
 
 
-async def test_overwrite_if_changed_fetches_what_has_no_crc64_to_compare(
-    oss: LocalOSS, bucket: Any, tmp_path: Path
-) -> None:
+async def test_overwrite_if_changed_fetches_objects_without_a_crc64(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     oss.put("examplebucket", "key", b"bytes", no_crc=True)
     (tmp_path / "file").write_bytes(b"bytes")
     result = await download(bucket, "key", tmp_path / "file", overwrite="if_changed")
@@ -360,7 +358,9 @@ async def test_overwrite_fetches_where_nothing_is(oss: LocalOSS, bucket: Any, tm
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "dangling link"])
-async def test_overwrite_never_refuses_what_is_there(oss: LocalOSS, bucket: Any, tmp_path: Path, kind: str) -> None:
+async def test_overwrite_never_refuses_an_existing_destination(
+    oss: LocalOSS, bucket: Any, tmp_path: Path, kind: str
+) -> None:
     oss.put("examplebucket", "key", b"bytes")
     path = tmp_path / "file"
     if kind == "file":
@@ -380,7 +380,7 @@ async def test_overwrite_never_refuses_what_is_there(oss: LocalOSS, bucket: Any,
 # Links and relative paths.
 
 
-async def test_a_hard_link_to_the_old_file_keeps_the_old_bytes(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_hard_link_to_the_old_file_keeps_the_old_bytes(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     oss.put("examplebucket", "key", b"bytes")
     (tmp_path / "other").write_bytes(b"old")
     (tmp_path / "file").hardlink_to(tmp_path / "other")
@@ -389,7 +389,7 @@ async def test_a_hard_link_to_the_old_file_keeps_the_old_bytes(oss: LocalOSS, bu
     assert (tmp_path / "other").read_bytes() == b"old"
 
 
-async def test_a_relative_path_is_taken_from_the_working_directory(
+async def test_relative_path_is_taken_from_the_working_directory(
     oss: LocalOSS, bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     oss.put("examplebucket", "key", b"bytes")

@@ -45,7 +45,7 @@ async def a_part_before(oss: LocalOSS, bucket: Any, disk: Disk, path: Path) -> N
     ],
     ids=["small", "ranged", "new-directory", "resumed"],
 )
-async def test_whichever_call_fails_the_error_is_told_and_the_next_run_succeeds(
+async def test_failure_of_any_call_is_an_error_and_the_next_run_succeeds(
     oss: LocalOSS,
     bucket: Any,
     size: int,

@@ -64,7 +64,7 @@ async def test_integrity_require_of_a_resumed_download_fails_and_keeps_what_is_t
     assert (result.verified, result.resumed_bytes) == (False, 5 * PART)
 
 
-async def test_integrity_require_passes_when_only_the_interrupted_run_was_told_no_crc64(
+async def test_integrity_require_passes_when_only_the_interrupted_run_was_reported_no_crc64(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -76,9 +76,7 @@ async def test_integrity_require_passes_when_only_the_interrupted_run_was_told_n
     assert result.verified
 
 
-async def test_a_crc64_that_comes_with_a_later_answer_only_proves_nothing(
-    oss: LocalOSS, bucket: Any, path: Path
-) -> None:
+async def test_crc64_that_comes_with_a_later_answer_only_proves_nothing(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1, crc64=WRONG)
     oss.faults.drop_header("x-oss-hash-crc64ecma", range=(0, PART))
     result = await aioss_resume.download(bucket, "key", path, **RANGED)
@@ -113,7 +111,7 @@ async def test_enable_crc_false_proves_kept_bytes_all_the_same(oss: LocalOSS, pa
 
 
 @pytest.mark.parametrize("size", SIZES[1:])
-async def test_a_mismatch_once_is_mended_by_fetching_all_of_the_same_object_again(
+async def test_mismatch_once_is_repaired_by_fetching_all_of_the_same_object_again(
     oss: LocalOSS, bucket: Any, path: Path, size: int
 ) -> None:
     stored = oss.put("examplebucket", "key", size=size, seed=1)
@@ -130,7 +128,7 @@ async def test_a_mismatch_once_is_mended_by_fetching_all_of_the_same_object_agai
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_a_mismatch_for_ever_leaves_nothing_but_the_old_file(
+async def test_repeated_mismatch_leaves_only_the_old_file(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, size: int
 ) -> None:
     oss.put("examplebucket", "key", size=size, seed=1, crc64=WRONG)
@@ -157,7 +155,7 @@ async def test_parents_that_were_made_go_with_a_mismatch(
     assert names(tmp_path) == []
 
 
-async def test_an_object_replaced_while_it_is_fetched_again_becomes_the_new_version(
+async def test_object_replaced_while_it_is_fetched_again_becomes_the_new_version(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -168,7 +166,7 @@ async def test_an_object_replaced_while_it_is_fetched_again_becomes_the_new_vers
     assert result.verified
 
 
-async def test_a_new_version_gets_a_second_fetch_of_its_own(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_new_version_gets_a_second_fetch_of_its_own(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     oss.faults.flip_bit(3 * PART)
     replacing = oss.faults.replace_object(range=(0, PART), nth=2)
@@ -183,7 +181,7 @@ async def test_a_new_version_gets_a_second_fetch_of_its_own(oss: LocalOSS, bucke
 # Resumed.
 
 
-async def test_a_resumed_download_whose_kept_bytes_hold_and_whose_crc64_differs_fetches_all_again(
+async def test_resumed_download_whose_kept_bytes_hold_and_whose_crc64_differs_fetches_all_again(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     told = GeneratedContent(SIZE, 2).crc64
@@ -197,7 +195,7 @@ async def test_a_resumed_download_whose_kept_bytes_hold_and_whose_crc64_differs_
     assert (result.verified, result.resumed_bytes, result.fetched_bytes) == (True, 0, SIZE)
 
 
-async def test_a_resumed_download_of_an_object_with_a_wrong_crc64_leaves_nothing(
+async def test_resumed_download_of_an_object_with_a_wrong_crc64_leaves_nothing(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1, crc64=WRONG)
@@ -207,7 +205,7 @@ async def test_a_resumed_download_of_an_object_with_a_wrong_crc64_leaves_nothing
     assert names(path.parent) == []
 
 
-async def test_a_bit_that_flips_in_a_resumed_download_is_mended(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_bit_that_flips_in_a_resumed_download_is_repaired(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     await interrupt(bucket, oss, path)
     oss.faults.flip_bit(7 * PART, range=begins_at(5 * PART))

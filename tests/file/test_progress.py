@@ -81,7 +81,7 @@ async def test_progress_never_goes_back_when_all_is_fetched_again(oss: LocalOSS,
     assert seen.calls[-1] == (SIZE, SIZE)
 
 
-async def test_the_first_progress_of_a_resumed_download_has_the_resumed_bytes(
+async def test_first_progress_of_a_resumed_download_has_the_resumed_bytes(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same
 ) -> None:
     stored = oss.put("examplebucket", "key", size=SIZE)
@@ -101,7 +101,7 @@ async def test_the_first_progress_of_a_resumed_download_has_the_resumed_bytes(
     assert same_bytes(path, stored.content)
 
 
-async def test_a_skipped_download_tells_its_end(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_skipped_download_reports_completion(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE)
     await download(bucket, "key", path, **SMALL)
     seen = Seen()
@@ -109,7 +109,7 @@ async def test_a_skipped_download_tells_its_end(oss: LocalOSS, bucket: Any, path
     assert seen.calls == [(SIZE, SIZE)]
 
 
-async def test_a_failed_download_never_tells_its_end(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_failed_download_never_reports_completion(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE)
     oss.faults.status(403, times=None, after_requests=3)
     seen = Seen()
@@ -123,7 +123,7 @@ class OwnError(Exception):
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-async def test_what_a_callback_raises_passes_through_and_what_was_written_stays(
+async def test_exception_of_a_callback_passes_through_and_written_bytes_are_kept(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, is_async: bool
 ) -> None:
     size = THRESHOLD + 100 * PART
@@ -153,7 +153,7 @@ async def test_what_a_callback_raises_passes_through_and_what_was_written_stays(
     assert same_bytes(path, stored.content)
 
 
-async def test_a_callback_that_raises_at_the_end_leaves_the_file(
+async def test_callback_that_raises_at_the_end_leaves_the_file(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same
 ) -> None:
     stored = oss.put("examplebucket", "key", size=1000)
@@ -168,7 +168,7 @@ async def test_a_callback_that_raises_at_the_end_leaves_the_file(
 
 
 @pytest.mark.parametrize("error", [KeyError("k"), OSError(28, "full"), TimeoutError(), ValueError()])
-async def test_a_callbacks_error_is_never_taken_for_one_of_ours(
+async def test_callbacks_error_is_never_taken_for_one_of_ours(
     oss: LocalOSS, bucket: Any, path: Path, error: Exception
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE)
@@ -181,9 +181,7 @@ async def test_a_callbacks_error_is_never_taken_for_one_of_ours(
     assert caught.value is error
 
 
-async def test_a_callback_that_takes_its_time_holds_up_nothing(
-    oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same
-) -> None:
+async def test_slow_callback_delays_nothing(oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same) -> None:
     stored = oss.put("examplebucket", "key", size=SIZE)
     ends = asyncio.Event()
 
@@ -198,7 +196,7 @@ async def test_a_callback_that_takes_its_time_holds_up_nothing(
     assert same_bytes(path, stored.content)
 
 
-async def test_a_callback_may_cancel_its_own_download(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_callback_may_cancel_its_own_download(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE)
 
     def stop(consumed: int, total: int | None) -> None:

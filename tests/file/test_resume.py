@@ -66,7 +66,7 @@ async def resume_all(bucket: Any, path: Path, **keywords: Any) -> aioss_resume.D
 
 
 @pytest.mark.parametrize("kept", [PART, KEPT, 9 * PART])
-async def test_a_cancelled_download_fetches_only_what_is_missing(
+async def test_cancelled_download_fetches_only_what_is_missing(
     oss: LocalOSS, bucket: Any, path: Path, kept: int
 ) -> None:
     await interrupt(bucket, oss, path, at=kept)
@@ -79,14 +79,16 @@ async def test_a_cancelled_download_fetches_only_what_is_missing(
     assert {record.method for record in oss.requests} == {"GET"}
 
 
-async def test_what_a_cancelled_download_leaves_is_for_its_owner_alone(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_files_of_a_cancelled_download_are_readable_by_their_owner_only(
+    oss: LocalOSS, bucket: Any, path: Path
+) -> None:
     await interrupt(bucket, oss, path)
     for kind in ("part", "checkpoint"):
         assert stat.S_IMODE(leftover(path.parent, kind).stat().st_mode) == 0o600
     assert len(names(path.parent)) == 2
 
 
-async def test_a_failed_download_fetches_only_what_is_missing(
+async def test_failed_download_fetches_only_what_is_missing(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     oss.faults.status(500, range=begins_at(KEPT), times=None)
@@ -101,7 +103,7 @@ async def test_a_failed_download_fetches_only_what_is_missing(
     assert sum(record.bytes_sent for record in oss.requests) == SIZE - result.resumed_bytes
 
 
-async def test_a_part_that_was_cut_is_resumed_within(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_part_that_was_cut_is_resumed_within(oss: LocalOSS, bucket: Any, path: Path) -> None:
     hold = oss.faults.stall(50_001, times=None)
     reached = anyio.Event()
 
@@ -129,7 +131,7 @@ async def test_another_part_size_and_concurrency_resume_the_same_download(
     assert asked(oss) == [(KEPT, 8 * PART + 1), (8 * PART + 1, SIZE)]
 
 
-async def test_a_download_is_resumed_again_and_again(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_download_is_resumed_again_and_again(oss: LocalOSS, bucket: Any, path: Path) -> None:
     for at in (2 * PART, 4 * PART, 7 * PART):
         await interrupt(bucket, oss, path, at=at)
     assert (await resume_all(bucket, path)).resumed_bytes == 7 * PART
@@ -146,7 +148,7 @@ CHILD = textwrap.dedent(
 )
 
 
-async def test_a_killed_process_is_resumed_from_its_last_checkpoint(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_killed_process_is_resumed_from_its_last_checkpoint(oss: LocalOSS, bucket: Any, path: Path) -> None:
     hold = oss.faults.stall(range=begins_at(KEPT), times=None)
     child = await anyio.to_thread.run_sync(
         lambda: subprocess.Popen([sys.executable, "-c", CHILD, oss.endpoint, str(path)])
@@ -166,9 +168,7 @@ async def test_a_killed_process_is_resumed_from_its_last_checkpoint(oss: LocalOS
     assert sum(record.bytes_sent for record in oss.requests) == SIZE - kept
 
 
-async def test_a_process_killed_before_its_first_checkpoint_does_no_harm(
-    oss: LocalOSS, bucket: Any, path: Path
-) -> None:
+async def test_process_killed_before_its_first_checkpoint_does_no_harm(oss: LocalOSS, bucket: Any, path: Path) -> None:
     hold = oss.faults.stall(range=begins_at(PART), times=None)
     child = await anyio.to_thread.run_sync(
         lambda: subprocess.Popen([sys.executable, "-c", CHILD, oss.endpoint, str(path)])
@@ -191,7 +191,7 @@ def replace_by_a_directory(part: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
-async def test_a_part_file_that_was_damaged_is_mended(
+async def test_part_file_that_was_damaged_is_repaired(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, damage: Callable[[Path], object]
 ) -> None:
     await interrupt(bucket, oss, path)
@@ -201,7 +201,7 @@ async def test_a_part_file_that_was_damaged_is_mended(
     assert result.resumed_bytes in (0, KEPT)
 
 
-async def test_damage_to_one_span_costs_that_span_alone(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_damage_to_one_span_costs_that_span_only(oss: LocalOSS, bucket: Any, path: Path) -> None:
     await interrupt(bucket, oss, path)
 
     def in_two(checkpoint: Checkpoint) -> Checkpoint:
@@ -216,7 +216,7 @@ async def test_damage_to_one_span_costs_that_span_alone(oss: LocalOSS, bucket: A
     assert sum(record.bytes_sent for record in oss.requests) == SIZE - PART
 
 
-async def test_a_directory_in_place_of_the_part_file_is_a_local_error_or_mended(
+async def test_directory_in_place_of_the_part_file_is_a_local_error_or_replaced(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     await interrupt(bucket, oss, path)
@@ -240,7 +240,9 @@ async def test_a_directory_in_place_of_the_part_file_is_a_local_error_or_mended(
     ],
     ids=["a wrong CRC", "all of it", "all of it as nothing", "two", "many"],
 )
-async def test_a_checkpoint_that_lies_is_found_out(oss: LocalOSS, bucket: Any, path: Path, spans: list[Done]) -> None:
+async def test_checkpoint_with_wrong_claims_is_detected(
+    oss: LocalOSS, bucket: Any, path: Path, spans: list[Done]
+) -> None:
     await interrupt(bucket, oss, path)
     rewrite(leftover(path.parent, "checkpoint"), lambda checkpoint: replace(checkpoint, spans=spans))
     result = await resume_all(bucket, path)
@@ -248,7 +250,7 @@ async def test_a_checkpoint_that_lies_is_found_out(oss: LocalOSS, bucket: Any, p
 
 
 @pytest.mark.slow
-async def test_a_checkpoint_cut_anywhere_or_with_any_bit_flipped_leads_to_the_right_file(
+async def test_checkpoint_cut_anywhere_or_with_any_bit_flipped_leads_to_the_right_file(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     oss.put("examplebucket", "key", size=2 * PART, seed=1)
@@ -296,7 +298,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
-async def test_a_file_that_is_no_checkpoint_is_ignored_and_the_log_says_why(
+async def test_file_that_is_no_checkpoint_is_ignored_and_the_log_says_why(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, content: bytes
 ) -> None:
     await interrupt(bucket, oss, path)
@@ -331,7 +333,7 @@ CONTRADICTIONS: dict[str, Callable[[dict[str, Any]], None]] = {
 
 
 @pytest.mark.parametrize("change", CONTRADICTIONS.values(), ids=CONTRADICTIONS.keys())
-async def test_a_checkpoint_that_contradicts_the_download_is_ignored_and_the_log_says_why(
+async def test_checkpoint_that_contradicts_the_download_is_ignored_and_the_log_says_why(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, change: Callable[[dict[str, Any]], None]
 ) -> None:
     await interrupt(bucket, oss, path)
@@ -344,7 +346,7 @@ async def test_a_checkpoint_that_contradicts_the_download_is_ignored_and_the_log
     assert any("is ignored: " in line for line in watch.logged)
 
 
-async def test_a_checkpoint_of_another_user_is_ignored(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
+async def test_checkpoint_of_another_user_is_ignored(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may give a file away")
     await interrupt(bucket, oss, path)
@@ -353,7 +355,7 @@ async def test_a_checkpoint_of_another_user_is_ignored(oss: LocalOSS, bucket: An
     assert any("it belongs to another user" in line for line in watch.logged)
 
 
-async def test_a_part_file_of_another_user_is_not_written_to(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_part_file_of_another_user_is_not_written_to(oss: LocalOSS, bucket: Any, path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may give a file away")
     await interrupt(bucket, oss, path)
@@ -384,7 +386,7 @@ def plant(kind: str, at: Path, victim: Path) -> None:
 @pytest.mark.parametrize("kind", ["symlink", "dangling symlink", "FIFO", "hard link"])
 @pytest.mark.parametrize("name", ["part", "checkpoint", "lock", "checkpoint.new", "part.mode"])
 @pytest.mark.parametrize("size", [SIZE, 1000], ids=["ranged", "small"])
-async def test_what_is_planted_at_a_name_of_ours_is_never_followed(
+async def test_planted_file_at_a_hidden_name_is_never_followed(
     oss: LocalOSS, bucket: Any, path: Path, tmp_path: Path, watch: Watch, kind: str, name: str, size: int
 ) -> None:
     await interrupt(bucket, oss, path)
@@ -452,7 +454,7 @@ async def test_with_nothing_missing_one_request_of_a_single_byte_is_made(
 # Checkpoints elsewhere.
 
 
-async def test_a_store_keeps_the_checkpoint_and_only_the_part_file_lies_beside_the_destination(
+async def test_store_keeps_the_checkpoint_and_only_the_part_file_lies_beside_the_destination(
     oss: LocalOSS, bucket: Any, path: Path, tmp_path: Path
 ) -> None:
     store = CheckpointStore(tmp_path / "some" / "store")
@@ -466,7 +468,7 @@ async def test_a_store_keeps_the_checkpoint_and_only_the_part_file_lies_beside_t
     assert names(tmp_path / "some" / "store") == []
 
 
-async def test_without_the_store_a_download_begins_anew_over_the_same_part_file(
+async def test_without_the_store_a_download_starts_over_over_the_same_part_file(
     oss: LocalOSS, bucket: Any, path: Path, tmp_path: Path
 ) -> None:
     await interrupt(bucket, oss, path, store=CheckpointStore(tmp_path / "store"))

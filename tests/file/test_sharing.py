@@ -119,7 +119,7 @@ async def test_downloaders_share_a_transfer_too(oss: LocalOSS, bucket: Any, path
     assert sum(request.bytes_sent for request in oss.requests) == SIZE
 
 
-async def test_a_transfer_outlives_the_downloader_that_began_it(
+async def test_transfer_outlives_the_downloader_that_began_it(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, gate: Any
 ) -> None:
     stored = oss.put("examplebucket", "key", size=SIZE)
@@ -185,7 +185,7 @@ async def test_cancelling_every_caller_stops_it_and_leaves_what_can_be_resumed(
     assert same_bytes(path, stored.content)
 
 
-async def test_a_caller_that_comes_while_the_last_one_leaves_begins_anew(
+async def test_caller_that_arrives_while_the_last_one_leaves_starts_a_new_transfer(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, gate: Any
 ) -> None:
     stored = oss.put("examplebucket", "key", size=SIZE)
@@ -236,7 +236,7 @@ async def test_another_object_to_the_same_path_fails_with_on_busy_fail(
     assert (await first).size == SIZE
 
 
-async def test_the_same_object_with_on_busy_fail_joins(oss: LocalOSS, bucket: Any, path: Path, gate: Any) -> None:
+async def test_same_object_with_on_busy_fail_joins(oss: LocalOSS, bucket: Any, path: Path, gate: Any) -> None:
     oss.put("examplebucket", "key", size=SIZE)
     gate.close(SIZE - PART)
     first = start(bucket, path)
@@ -263,7 +263,7 @@ async def test_who_joins_with_integrity_require_gets_no_unverified_file(
     assert same_bytes(path, stored.content)
 
 
-async def test_a_waiting_caller_may_be_cancelled(oss: LocalOSS, bucket: Any, path: Path, gate: Any) -> None:
+async def test_waiting_caller_may_be_cancelled(oss: LocalOSS, bucket: Any, path: Path, gate: Any) -> None:
     oss.put("examplebucket", "key", size=SIZE)
     gate.close(SIZE - PART)
     first = start(bucket, path)
@@ -278,7 +278,7 @@ async def test_a_waiting_caller_may_be_cancelled(oss: LocalOSS, bucket: Any, pat
     assert {request.key for request in oss.requests} == {"key"}
 
 
-async def test_an_error_reaches_every_caller_as_its_own(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_error_reaches_every_caller_as_its_own(oss: LocalOSS, bucket: Any, path: Path) -> None:
     callers = [start(bucket, path) for _ in range(3)]
     errors = await asyncio.gather(*callers, return_exceptions=True)
     assert [type(error) for error in errors] == [type(errors[0])] * 3
@@ -288,7 +288,7 @@ async def test_an_error_reaches_every_caller_as_its_own(oss: LocalOSS, bucket: A
     assert len(oss.requests) == 1
 
 
-async def test_an_error_midway_reaches_every_caller(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_error_midway_reaches_every_caller(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE)
     oss.faults.status(403, times=None, after_requests=2)
     errors = await asyncio.gather(start(bucket, path), start(bucket, path), return_exceptions=True)
@@ -309,7 +309,7 @@ async def test_each_caller_has_its_own_progress(oss: LocalOSS, bucket: Any, path
     assert all(calls[-1] == SIZE and calls == sorted(calls) for calls in seen)
 
 
-async def test_a_callback_that_raises_takes_only_its_own_caller_away(
+async def test_callback_that_raises_takes_only_its_own_caller_away(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, gate: Any
 ) -> None:
     stored = oss.put("examplebucket", "key", size=SIZE)
@@ -336,7 +336,7 @@ async def test_different_paths_share_nothing(oss: LocalOSS, bucket: Any, tmp_pat
 # Processes.
 
 
-async def test_a_path_that_another_process_has_fails_with_on_busy_fail(
+async def test_path_that_another_process_has_fails_with_on_busy_fail(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, gate: Any
 ) -> None:
     stored = oss.put("examplebucket", "key", size=SIZE)
@@ -353,7 +353,7 @@ async def test_a_path_that_another_process_has_fails_with_on_busy_fail(
 
 
 @pytest.mark.parametrize("overwrite", ["always", "never"])
-async def test_what_another_process_has_just_brought_is_not_fetched_again(
+async def test_file_just_published_by_another_process_is_not_fetched_again(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, overwrite: str, gate: Any
 ) -> None:
     stored = oss.put("examplebucket", "key", size=SIZE)
@@ -372,7 +372,7 @@ async def test_what_another_process_has_just_brought_is_not_fetched_again(
     assert [entry.name for entry in path.parent.iterdir()] == ["file"]
 
 
-async def test_after_another_process_brought_another_object_ours_is_fetched(
+async def test_own_object_is_fetched_after_another_process_published_another(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, gate: Any
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE)
@@ -387,7 +387,7 @@ async def test_after_another_process_brought_another_object_ours_is_fetched(
     assert same_bytes(path, other.content)
 
 
-async def test_what_a_killed_process_left_is_resumed_by_whoever_waited(
+async def test_waiting_process_resumes_what_a_killed_one_left(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, gate: Any
 ) -> None:
     stored = oss.put("examplebucket", "key", size=SIZE)
@@ -416,9 +416,7 @@ async def test_waiting_for_another_process_may_be_cancelled(oss: LocalOSS, bucke
     assert [entry.name for entry in path.parent.iterdir()] == ["file"]
 
 
-async def test_the_deadline_counts_the_wait_for_another_process(
-    oss: LocalOSS, bucket: Any, path: Path, gate: Any
-) -> None:
+async def test_deadline_counts_the_wait_for_another_process(oss: LocalOSS, bucket: Any, path: Path, gate: Any) -> None:
     oss.put("examplebucket", "key", size=SIZE)
     async with another_process(oss, path, gate) as process:
         with pytest.raises(Exception, match="deadline") as caught:

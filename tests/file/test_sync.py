@@ -43,7 +43,7 @@ def lost(disk: Disk, journal: Sequence[Step], begins: int, size: int) -> set[str
 
 
 @pytest.mark.parametrize("size", [SMALL, SIZE])
-async def test_a_batch_that_is_synced_survives_a_power_cut(oss: LocalOSS, bucket: Any, disk: Disk, size: int) -> None:
+async def test_batch_that_is_synced_survives_a_power_cut(oss: LocalOSS, bucket: Any, disk: Disk, size: int) -> None:
     oss.put(BUCKET, KEY, size=size, seed=1)
     begins = len(disk.journal)
     async with downloader_onto(bucket, disk) as downloader:
@@ -61,7 +61,7 @@ async def test_a_batch_that_is_synced_survives_a_power_cut(oss: LocalOSS, bucket
     assert needed == len(PATHS) + len([DIRECTORY, DIRECTORY / "made", DIRECTORY / "made" / "below"])
 
 
-async def test_what_cannot_be_synced_is_told_and_all_else_is_synced(oss: LocalOSS, bucket: Any, disk: Disk) -> None:
+async def test_failed_sync_is_reported_and_everything_else_is_synced(oss: LocalOSS, bucket: Any, disk: Disk) -> None:
     oss.put(BUCKET, KEY, size=SMALL, seed=1)
     begins = len(disk.journal)
     async with downloader_onto(bucket, calls := Calls(disk, "fsync", 2, errno.EIO)) as downloader:
@@ -75,7 +75,7 @@ async def test_what_cannot_be_synced_is_told_and_all_else_is_synced(oss: LocalOS
     assert disk.open_descriptors == 0
 
 
-async def test_a_directory_that_cannot_be_synced_is_told(oss: LocalOSS, bucket: Any, disk: Disk) -> None:
+async def test_directory_that_cannot_be_synced_is_reported(oss: LocalOSS, bucket: Any, disk: Disk) -> None:
     oss.put(BUCKET, KEY, size=SMALL, seed=1)
     async with downloader_onto(bucket, Calls(disk, "fsync", len(PATHS) + 1, errno.EIO)) as downloader:
         results = await batch(downloader, PATHS)
@@ -84,7 +84,7 @@ async def test_a_directory_that_cannot_be_synced_is_told(oss: LocalOSS, bucket: 
     assert Path(str(caught.value.filename)) in {directory for path in PATHS for directory in path.parents}
 
 
-async def test_files_that_are_gone_are_told_once_for_all(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_files_that_are_gone_are_reported_once_for_all(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     oss.put(BUCKET, KEY, size=SMALL, seed=1)
     async with Downloader(bucket) as downloader:
         results = await batch(downloader, [tmp_path / str(number) for number in range(6)])
@@ -97,9 +97,7 @@ async def test_files_that_are_gone_are_told_once_for_all(oss: LocalOSS, bucket: 
         await downloader.sync(iter([results[2], results[5]]))
 
 
-async def test_a_sync_that_is_cancelled_ends_with_the_calls_that_it_made(
-    oss: LocalOSS, bucket: Any, disk: Disk
-) -> None:
+async def test_sync_that_is_cancelled_ends_with_the_calls_that_it_made(oss: LocalOSS, bucket: Any, disk: Disk) -> None:
     oss.put(BUCKET, KEY, size=SMALL, seed=1)
     begun, may_end = threading.Event(), threading.Event()
 
@@ -127,7 +125,7 @@ async def test_nothing_to_sync_is_no_error(bucket: Any) -> None:
         await downloader.sync([])
 
 
-async def test_what_is_no_result_is_refused_before_anything_is_synced(oss: LocalOSS, bucket: Any, disk: Disk) -> None:
+async def test_sync_refuses_other_objects_than_results_before_syncing(oss: LocalOSS, bucket: Any, disk: Disk) -> None:
     oss.put(BUCKET, KEY, size=SMALL, seed=1)
     async with downloader_onto(bucket, disk) as downloader:
         results = await batch(downloader, PATHS)

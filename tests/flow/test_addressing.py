@@ -96,7 +96,7 @@ async def bring(bucket: Any, path: Path, session: Session, key: str = "key", **k
     ],
     ids=["host", "path", "cname"],
 )
-async def test_a_bucket_is_asked_for_in_its_own_style(
+async def test_bucket_is_requested_in_its_own_style(
     oss: LocalOSS, path: Path, style: dict[str, Any], host: str, target: str
 ) -> None:
     oss.put("examplebucket", "dir/key", size=SIZE, seed=1)
@@ -113,7 +113,7 @@ async def test_a_bucket_is_asked_for_in_its_own_style(
 
 @pytest.mark.parametrize("cname", [False, True], ids=["host", "cname"])
 @pytest.mark.parametrize("key", KEYS, ids=ascii)
-async def test_a_key_is_that_very_key_where_nothing_stands_before_it(
+async def test_key_is_that_very_key_where_nothing_stands_before_it(
     oss: LocalOSS, path: Path, key: str, cname: bool
 ) -> None:
     for decoy in ("a", "b", "a/b", "a b c", "example.com/"):
@@ -128,7 +128,7 @@ async def test_a_key_is_that_very_key_where_nothing_stands_before_it(
     assert {record.query["response-cache-control"] for record in oss.requests} == {"a/b+c d"}
 
 
-async def test_a_session_of_the_callers_stays_open_and_keeps_its_settings(oss: LocalOSS, path: Path) -> None:
+async def test_session_of_the_callers_stays_open_and_keeps_its_settings(oss: LocalOSS, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     async with session_here() as session:
         for number in range(2):
@@ -143,7 +143,7 @@ async def test_a_session_of_the_callers_stays_open_and_keeps_its_settings(oss: L
         await bring(oss.bucket("examplebucket"), path, session)
 
 
-async def test_the_apps_name_is_told_and_so_is_ours(oss: LocalOSS, path: Path) -> None:
+async def test_apps_name_is_reported_and_so_is_ours(oss: LocalOSS, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     await aioss_resume.download(oss.bucket("examplebucket", app_name="my-app/1.2"), "key", path, **RANGED)
     [agent] = {record.headers["User-Agent"] for record in oss.requests}
@@ -151,7 +151,7 @@ async def test_the_apps_name_is_told_and_so_is_ours(oss: LocalOSS, path: Path) -
     assert agent.endswith("/my-app/1.2")
 
 
-async def test_the_buckets_timeout_counts_where_none_is_given(oss: LocalOSS, path: Path, watch: Watch) -> None:
+async def test_buckets_timeout_counts_where_none_is_given(oss: LocalOSS, path: Path, watch: Watch) -> None:
     oss.put("examplebucket", "key", size=PART, seed=1)
     oss.faults.stall(0, times=None)
     once = {**RANGED, "retry": RetryPolicy(attempts=1)}
@@ -185,7 +185,7 @@ def trusting(authority: trustme.CA) -> ssl.SSLContext:
     return context
 
 
-async def test_a_download_over_tls_trusts_what_the_session_trusts(path: Path, authority: trustme.CA) -> None:
+async def test_download_over_tls_trusts_what_the_session_trusts(path: Path, authority: trustme.CA) -> None:
     with served_with(authority.issue_cert(f"examplebucket.{ENDPOINT}")) as oss:
         oss.put("examplebucket", "key", size=SIZE, seed=1)
         bucket = oss.bucket("examplebucket", endpoint=f"https://{ENDPOINT}:{oss.port}")
@@ -196,7 +196,7 @@ async def test_a_download_over_tls_trusts_what_the_session_trusts(path: Path, au
 
 
 @pytest.mark.parametrize("wrong", ["untrusted", "expired", "another host's"])
-async def test_a_certificate_that_is_refused_costs_one_connection_and_no_request(
+async def test_certificate_that_is_refused_costs_one_connection_and_no_request(
     path: Path, authority: trustme.CA, watch: Watch, wrong: str
 ) -> None:
     over = datetime.now(UTC) - timedelta(days=1) if wrong == "expired" else None
@@ -265,7 +265,7 @@ async def test_https_goes_through_a_tunnel_of_the_proxy(
     assert all(authorization.startswith("Basic ") for _, authorization in proxy.requests)
 
 
-async def test_a_proxys_user_and_password_are_told_to_the_proxy_alone(
+async def test_proxys_user_and_password_are_reported_to_the_proxy_only(
     oss: LocalOSS, path: Path, proxy: Proxy, watch: Watch
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -283,7 +283,7 @@ async def test_a_proxys_user_and_password_are_told_to_the_proxy_alone(
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_a_proxy_that_wants_to_know_who_asks_is_not_asked_again(
+async def test_proxy_that_wants_to_know_who_asks_is_not_asked_again(
     path: Path, refusing_proxy: Proxy, watch: Watch, scheme: str
 ) -> None:
     with LocalOSS() as oss:
@@ -310,7 +310,7 @@ async def test_a_proxy_that_wants_to_know_who_asks_is_not_asked_again(
         f"//{PROXY_USER}:{PROXY_WORD}@127.0.0.1:1",
     ],
 )
-async def test_a_proxy_that_cannot_be_reached_is_an_error_of_ours_without_its_password(
+async def test_proxy_that_cannot_be_reached_is_an_error_of_ours_without_its_password(
     oss: LocalOSS, path: Path, watch: Watch, address: str
 ) -> None:
     bucket = oss.bucket("examplebucket", proxies={"http": address})
@@ -321,7 +321,7 @@ async def test_a_proxy_that_cannot_be_reached_is_an_error_of_ours_without_its_pa
     assert not path.exists()
 
 
-async def test_a_proxy_without_a_scheme_is_an_http_proxy_as_for_oss2(oss: LocalOSS, path: Path, proxy: Proxy) -> None:
+async def test_proxy_without_a_scheme_is_an_http_proxy_as_for_oss2(oss: LocalOSS, path: Path, proxy: Proxy) -> None:
     oss.put("examplebucket", "key", size=PART, seed=1)
     await aioss_resume.download(oss.bucket("examplebucket", proxies={"http": proxy.where}), "key", path, **RANGED)
     assert path.read_bytes() == whole(PART)

@@ -138,7 +138,7 @@ def assert_nothing_was_lost(oss: LocalOSS, path: Path, result: Any) -> None:
     [(oss2.Auth, "OSS "), (oss2.AuthV2, "OSS2 "), (oss2.AuthV4, "OSS4-HMAC-SHA256 ")],
     ids=["v1", "v2", "v4"],
 )
-async def test_a_download_is_signed_as_the_auth_says(oss: LocalOSS, path: Path, auth: Any, scheme: str) -> None:
+async def test_download_is_signed_as_the_auth_says(oss: LocalOSS, path: Path, auth: Any, scheme: str) -> None:
     bucket = oss.bucket("examplebucket", auth=auth(oss.access_key_id, oss.access_key_secret))
     result = await aioss_resume.download(bucket, "key", path, **RANGED, params={"response-content-language": "de/+ x"})
     assert_nothing_was_lost(oss, path, result)
@@ -151,7 +151,7 @@ async def test_a_download_is_signed_as_the_auth_says(oss: LocalOSS, path: Path, 
     [(oss2.ProviderAuth, "OSS "), (oss2.ProviderAuthV2, "OSS2 "), (oss2.ProviderAuthV4, "OSS4-HMAC-SHA256 ")],
     ids=["v1", "v2", "v4"],
 )
-async def test_a_provider_signs_in_every_version(oss: LocalOSS, path: Path, auth: Any, scheme: str) -> None:
+async def test_provider_signs_in_every_version(oss: LocalOSS, path: Path, auth: Any, scheme: str) -> None:
     result = await aioss_resume.download(
         oss.bucket("examplebucket", auth=auth(Provider([FIRST]))), "key", path, **RANGED
     )
@@ -167,7 +167,7 @@ async def test_temporary_keys_sign_in_every_version(oss: LocalOSS, path: Path, v
     assert {record.headers["x-oss-security-token"] for record in oss.requests} == {TOKEN}
 
 
-async def test_an_anonymous_download_of_a_public_object_is_not_signed(oss: LocalOSS, path: Path) -> None:
+async def test_anonymous_download_of_a_public_object_is_not_signed(oss: LocalOSS, path: Path) -> None:
     oss.make_public("examplebucket")
     bucket = oss.bucket("examplebucket", auth=oss2.AnonymousAuth(), region=None)
     result = await aioss_resume.download(bucket, "key", path, **RANGED)
@@ -175,9 +175,7 @@ async def test_an_anonymous_download_of_a_public_object_is_not_signed(oss: Local
     assert not any({"Authorization", "x-oss-date", "x-oss-security-token"} & set(r.headers) for r in oss.requests)
 
 
-async def test_an_anonymous_download_of_a_private_object_is_denied_once(
-    oss: LocalOSS, path: Path, watch: Watch
-) -> None:
+async def test_anonymous_download_of_a_private_object_is_denied_once(oss: LocalOSS, path: Path, watch: Watch) -> None:
     with watch.raises(AccessDeniedError) as caught:
         await aioss_resume.download(oss.bucket("examplebucket", auth=oss2.AnonymousAuth()), "key", path, **RANGED)
     assert isinstance(caught.error, oss2.exceptions.AccessDenied)
@@ -188,7 +186,7 @@ async def test_an_anonymous_download_of_a_private_object_is_denied_once(
 # The provider.
 
 
-async def test_the_provider_is_asked_once_and_off_the_loop(oss: LocalOSS, path: Path) -> None:
+async def test_provider_is_asked_once_and_off_the_loop(oss: LocalOSS, path: Path) -> None:
     provider = Provider([FIRST])
     await aioss_resume.download(oss.bucket("examplebucket", auth=oss2.ProviderAuthV4(provider)), "key", path, **RANGED)
     assert len(provider.threads) == 1
@@ -237,7 +235,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize(("spoil", "code"), REFUSALS)
 @pytest.mark.parametrize("concurrency", [1, 8])
-async def test_keys_refused_midway_are_fetched_anew_once_and_no_part_is_lost(
+async def test_keys_refused_midway_are_fetched_again_once_and_no_part_is_lost(
     oss: LocalOSS, path: Path, midway: Happens, spoil: Any, code: str, concurrency: int
 ) -> None:
     midway(lambda: spoil(oss))
@@ -252,7 +250,7 @@ async def test_keys_refused_midway_are_fetched_anew_once_and_no_part_is_lost(
 
 
 @pytest.mark.parametrize(("spoil", "code"), REFUSALS)
-async def test_keys_refused_at_once_are_fetched_anew_once(oss: LocalOSS, path: Path, spoil: Any, code: str) -> None:
+async def test_keys_refused_at_once_are_fetched_again_once(oss: LocalOSS, path: Path, spoil: Any, code: str) -> None:
     spoil(oss)
     provider = Provider([FIRST, SECOND])
     bucket = oss.bucket("examplebucket", auth=oss2.ProviderAuthV4(provider))
@@ -262,7 +260,7 @@ async def test_keys_refused_at_once_are_fetched_anew_once(oss: LocalOSS, path: P
     assert len(provider.threads) == 2
 
 
-async def test_a_head_fetches_refused_keys_anew_too(oss: LocalOSS) -> None:
+async def test_head_also_replaces_refused_keys(oss: LocalOSS) -> None:
     oss.expire(TEMPORARY_ID)
     async with Downloader(
         oss.bucket("examplebucket", auth=oss2.ProviderAuthV4(Provider([FIRST, SECOND])))
@@ -272,7 +270,7 @@ async def test_a_head_fetches_refused_keys_anew_too(oss: LocalOSS) -> None:
 
 
 @pytest.mark.parametrize(("spoil", "code"), REFUSALS)
-async def test_a_provider_that_has_only_the_refused_keys_costs_one_request(
+async def test_provider_that_has_only_the_refused_keys_costs_one_request(
     oss: LocalOSS, path: Path, watch: Watch, spoil: Any, code: str
 ) -> None:
     spoil(oss)
@@ -286,7 +284,7 @@ async def test_a_provider_that_has_only_the_refused_keys_costs_one_request(
     assert names(path.parent) == []
 
 
-async def test_a_provider_that_has_only_the_refused_keys_midway_makes_no_storm_and_keeps_what_came(
+async def test_provider_that_has_only_the_refused_keys_midway_makes_no_storm_and_keeps_what_came(
     oss: LocalOSS, path: Path, midway: Happens, watch: Watch
 ) -> None:
     midway(lambda: oss.expire(TEMPORARY_ID))
@@ -304,7 +302,7 @@ async def test_a_provider_that_has_only_the_refused_keys_midway_makes_no_storm_a
     assert sum(record.bytes_sent for record in oss.requests) == SIZE - result.resumed_bytes
 
 
-async def test_new_keys_that_are_refused_as_well_are_not_followed_by_newer_ones_for_ever(
+async def test_keys_are_replaced_once_even_if_the_new_ones_are_refused_too(
     oss: LocalOSS, path: Path, watch: Watch
 ) -> None:
     class Endless(Provider):
@@ -332,7 +330,7 @@ NO_KEYS = [
 
 
 @pytest.mark.parametrize("given", NO_KEYS)
-async def test_a_provider_without_keys_is_a_credentials_error_before_any_request(
+async def test_provider_without_keys_is_a_credentials_error_before_any_request(
     oss: LocalOSS, path: Path, watch: Watch, given: Any
 ) -> None:
     provider = Provider([given])
@@ -349,7 +347,7 @@ async def test_a_provider_without_keys_is_a_credentials_error_before_any_request
 
 
 @pytest.mark.parametrize("given", NO_KEYS)
-async def test_a_provider_that_runs_dry_midway_is_a_credentials_error_and_the_download_resumes(
+async def test_provider_that_runs_dry_midway_is_a_credentials_error_and_the_download_resumes(
     oss: LocalOSS, path: Path, midway: Happens, watch: Watch, given: Any
 ) -> None:
     midway(lambda: oss.expire(TEMPORARY_ID))
@@ -367,7 +365,7 @@ async def test_a_provider_that_runs_dry_midway_is_a_credentials_error_and_the_do
 
 
 @pytest.mark.parametrize("version", ["v1", "v2", "v4"])
-async def test_an_auth_put_in_the_place_of_an_expired_one_is_picked_up(
+async def test_auth_put_in_the_place_of_an_expired_one_is_picked_up(
     oss: LocalOSS, path: Path, midway: Happens, version: str
 ) -> None:
     bucket = oss.bucket("examplebucket", auth=oss2.StsAuth(TEMPORARY_ID, TEMPORARY_SECRET, TOKEN, auth_version="v4"))
@@ -382,7 +380,7 @@ async def test_an_auth_put_in_the_place_of_an_expired_one_is_picked_up(
     assert OTHER_TOKEN in {record.headers["x-oss-security-token"] for record in oss.requests}
 
 
-async def test_an_auth_put_in_the_place_of_another_signs_the_very_next_request(oss: LocalOSS) -> None:
+async def test_auth_put_in_the_place_of_another_signs_the_very_next_request(oss: LocalOSS) -> None:
     bucket = oss.bucket("examplebucket", auth=oss2.StsAuth(TEMPORARY_ID, TEMPORARY_SECRET, TOKEN, auth_version="v4"))
     async with Downloader(bucket) as downloader:
         await downloader.head("key")
@@ -396,7 +394,7 @@ async def test_an_auth_put_in_the_place_of_another_signs_the_very_next_request(o
 
 @pytest.mark.parametrize("offset", [HOUR, -HOUR])
 @pytest.mark.parametrize("auth", [oss2.Auth, oss2.AuthV2, oss2.AuthV4], ids=["v1", "v2", "v4"])
-async def test_a_wrong_clock_is_learned_from_one_refusal(oss: LocalOSS, path: Path, offset: float, auth: Any) -> None:
+async def test_wrong_clock_is_learned_from_one_refusal(oss: LocalOSS, path: Path, offset: float, auth: Any) -> None:
     oss.clock_offset = offset
     bucket = oss.bucket("examplebucket", auth=auth(oss.access_key_id, oss.access_key_secret))
     result = await aioss_resume.download(bucket, "key", path, **RANGED)
@@ -405,7 +403,7 @@ async def test_a_wrong_clock_is_learned_from_one_refusal(oss: LocalOSS, path: Pa
     assert oss.requests[0].status == 403
 
 
-async def test_a_clock_that_jumps_to_and_fro_midway_costs_no_part(oss: LocalOSS, path: Path) -> None:
+async def test_clock_that_jumps_to_and_fro_midway_costs_no_part(oss: LocalOSS, path: Path) -> None:
     jumps = {3 * PART: HOUR, 6 * PART: -HOUR}
 
     def jump(range_: Any) -> bool:
@@ -419,7 +417,7 @@ async def test_a_clock_that_jumps_to_and_fro_midway_costs_no_part(oss: LocalOSS,
     assert [record.error for record in refused(oss)] == ["RequestTimeTooSkewed"] * 2
 
 
-async def test_a_wrong_clock_and_expired_keys_are_both_mended(oss: LocalOSS, path: Path) -> None:
+async def test_wrong_clock_and_expired_keys_are_both_repaired(oss: LocalOSS, path: Path) -> None:
     oss.clock_offset = HOUR
     oss.expire(TEMPORARY_ID)
     bucket = oss.bucket("examplebucket", auth=oss2.ProviderAuthV4(Provider([FIRST, SECOND])))
@@ -428,7 +426,7 @@ async def test_a_wrong_clock_and_expired_keys_are_both_mended(oss: LocalOSS, pat
     assert [record.error for record in refused(oss)] == ["RequestTimeTooSkewed", "SecurityTokenExpired"]
 
 
-async def test_a_clock_that_stays_wrong_is_denied_after_one_correction(
+async def test_clock_that_stays_wrong_is_denied_after_one_correction(
     oss: LocalOSS, path: Path, bucket: Any, watch: Watch
 ) -> None:
     oss.faults.status(403, oss_code="RequestTimeTooSkewed", times=None)
@@ -438,7 +436,7 @@ async def test_a_clock_that_stays_wrong_is_denied_after_one_correction(
     assert len(oss.requests) == 2
 
 
-async def test_a_skew_without_a_readable_date_is_denied_at_once(
+async def test_skew_without_a_readable_date_is_denied_at_once(
     oss: LocalOSS, path: Path, bucket: Any, watch: Watch
 ) -> None:
     oss.faults.status(403, oss_code="RequestTimeTooSkewed", headers={"Date": "yesterday"}, times=None)
@@ -447,7 +445,7 @@ async def test_a_skew_without_a_readable_date_is_denied_at_once(
     assert len(oss.requests) == 1
 
 
-async def test_the_oss2_of_the_process_keeps_its_clock_and_its_log(oss: LocalOSS, path: Path, bucket: Any) -> None:
+async def test_oss2_of_the_process_keeps_its_clock_and_its_log(oss: LocalOSS, path: Path, bucket: Any) -> None:
     before = dict(vars(oss2.auth)), dict(vars(oss2.utils))
     oss.clock_offset = HOUR
     await aioss_resume.download(bucket, "key", path, **RANGED)
@@ -459,7 +457,7 @@ async def test_the_oss2_of_the_process_keeps_its_clock_and_its_log(oss: LocalOSS
 # Signers of the user's own.
 
 
-async def test_a_signer_of_no_class_of_oss2_signs_each_request_off_the_loop(oss: LocalOSS, path: Path) -> None:
+async def test_signer_of_no_class_of_oss2_signs_each_request_off_the_loop(oss: LocalOSS, path: Path) -> None:
     auth = OwnSigner(oss)
     result = await aioss_resume.download(oss.bucket("examplebucket", auth=auth), "key", path, **RANGED)
     assert_nothing_was_lost(oss, path, result)
@@ -468,14 +466,14 @@ async def test_a_signer_of_no_class_of_oss2_signs_each_request_off_the_loop(oss:
     assert {record.headers["x-oss-signed-by"] for record in oss.requests} == {"me"}
 
 
-async def test_a_subclass_that_overrides_the_signing_is_the_one_that_signs(oss: LocalOSS, path: Path) -> None:
+async def test_subclass_that_overrides_the_signing_is_the_one_that_signs(oss: LocalOSS, path: Path) -> None:
     auth = OverridingSigner(oss.access_key_id, oss.access_key_secret)
     result = await aioss_resume.download(oss.bucket("examplebucket", auth=auth), "key", path, **RANGED)
     assert_nothing_was_lost(oss, path, result)
     assert {record.headers["x-oss-signed-by"] for record in oss.requests} == {"me"}
 
 
-async def test_a_subclass_that_overrides_nothing_is_signed_for_as_its_parent(oss: LocalOSS, path: Path) -> None:
+async def test_subclass_that_overrides_nothing_is_signed_for_as_its_parent(oss: LocalOSS, path: Path) -> None:
     class Named(oss2.AuthV4):  # type: ignore[misc]
         pass
 
@@ -485,7 +483,7 @@ async def test_a_subclass_that_overrides_nothing_is_signed_for_as_its_parent(oss
     assert_nothing_was_lost(oss, path, result)
 
 
-async def test_a_signer_that_raises_is_a_credentials_error_that_repeats_nothing(
+async def test_signer_that_raises_is_a_credentials_error_that_repeats_nothing(
     oss: LocalOSS, path: Path, watch: Watch
 ) -> None:
     class Broken(OwnSigner):
@@ -503,7 +501,7 @@ async def test_a_signer_that_raises_is_a_credentials_error_that_repeats_nothing(
 
 
 @pytest.mark.parametrize("auth", [oss2.Auth, oss2.AuthV2, oss2.AuthV4], ids=["v1", "v2", "v4"])
-async def test_a_wrong_secret_is_a_signature_error_with_a_hint(
+async def test_wrong_secret_is_a_signature_error_with_a_hint(
     oss: LocalOSS, path: Path, watch: Watch, auth: Any
 ) -> None:
     bucket = oss.bucket("examplebucket", auth=auth(oss.access_key_id, TEMPORARY_SECRET))
@@ -515,7 +513,7 @@ async def test_a_wrong_secret_is_a_signature_error_with_a_hint(
     assert names(path.parent) == []
 
 
-async def test_a_wrong_region_is_told_with_what_to_do(oss: LocalOSS, path: Path, watch: Watch) -> None:
+async def test_wrong_region_is_an_error_with_a_hint(oss: LocalOSS, path: Path, watch: Watch) -> None:
     bucket = oss.bucket("examplebucket", region="cn-beijing")
     with watch.raises(ServiceError) as caught:
         await aioss_resume.download(bucket, "key", path, **RANGED)
@@ -577,7 +575,7 @@ NO_BUCKETS: list[Any] = [
 
 
 @pytest.mark.parametrize("make", NO_BUCKETS)
-async def test_what_cannot_be_downloaded_from_is_a_config_error_before_any_request(
+async def test_invalid_bucket_is_a_config_error_before_any_request(
     oss: LocalOSS, path: Path, watch: Watch, make: Any
 ) -> None:
     bucket = make(oss)

@@ -115,7 +115,7 @@ async def received_twice(oss: LocalOSS, session: aiohttp.ClientSession, url: str
     return ways
 
 
-async def test_a_plain_body_is_received_into_the_buffer_and_its_connection_kept(
+async def test_plain_body_is_received_into_the_buffer_and_its_connection_kept(
     oss: LocalOSS, session: aiohttp.ClientSession, url: str
 ) -> None:
     assert await received_twice(oss, session, url, SIZE) == [_DirectBody, _DirectBody]
@@ -142,7 +142,7 @@ async def test_no_byte_is_received_when_no_more_are_wanted(session: aiohttp.Clie
     assert response.closed
 
 
-async def test_cancelled_and_asked_again_it_goes_on_where_it_was(
+async def test_cancelled_download_continues_when_called_again(
     oss: LocalOSS, session: aiohttp.ClientSession, url: str
 ) -> None:
     fault = oss.faults.stall(MiB, range=None)
@@ -164,7 +164,7 @@ async def test_cancelled_and_asked_again_it_goes_on_where_it_was(
     assert bytes(found.buffer[:MiB]) == oss.find("examplebucket", "key").content.read(0, MiB)
 
 
-async def test_a_body_that_stalls_is_given_up_and_what_came_is_told(
+async def test_stalled_body_is_given_up_and_its_received_bytes_are_reported(
     oss: LocalOSS, session: aiohttp.ClientSession, url: str
 ) -> None:
     oss.faults.stall(MiB)

@@ -169,7 +169,7 @@ async def test_cancelled_at_any_file_call_of_a_resumed_run_it_can_be_resumed_sti
 
 
 @pytest.mark.parametrize("times", [1, 4])
-async def test_cancelled_at_any_file_call_of_a_run_that_begins_anew_it_leaves_no_part_file_alone(
+async def test_restart_cancelled_at_any_file_call_leaves_no_part_file_without_a_checkpoint(
     oss: LocalOSS, bucket: Any, tmp_path: Path, same_bytes: Same, times: int
 ) -> None:
     """The object was replaced between the runs: what was written of the old one goes, as a whole or not at all."""
@@ -226,7 +226,7 @@ async def test_cancelled_after_any_turn_it_leaves_nothing_running_and_can_be_res
     assert cancelled > 20
 
 
-async def test_a_second_run_fetches_only_what_the_cancelled_one_had_not_written(
+async def test_second_run_fetches_only_what_the_cancelled_one_had_not_written(
     oss: LocalOSS, bucket: Any, path: Path, stalled: Any, same_bytes: Same
 ) -> None:
     written = asyncio.Event()
@@ -266,7 +266,7 @@ async def test_cancelled_twice_it_still_cleans_up(
     assert same_bytes(path, GeneratedContent(SIZE))
 
 
-async def test_a_cancelled_task_knows_how_often_it_was_cancelled(bucket: Any, path: Path, stalled: Any) -> None:
+async def test_cancelled_task_knows_how_often_it_was_cancelled(bucket: Any, path: Path, stalled: Any) -> None:
     counts = []
 
     async def caller() -> None:
@@ -286,7 +286,7 @@ async def test_a_cancelled_task_knows_how_often_it_was_cancelled(bucket: Any, pa
     assert counts == [1]
 
 
-async def test_a_caller_that_takes_its_cancellation_back_goes_on(
+async def test_caller_that_withdraws_its_cancellation_can_continue(
     oss: LocalOSS, bucket: Any, path: Path, stalled: Any, same_bytes: Same
 ) -> None:
     async def caller() -> Any:
@@ -332,7 +332,7 @@ async def test_asyncio_wait_for_around_it_is_a_timeout_error(bucket: Any, path: 
     assert ".lock" not in files(path.parent)
 
 
-async def test_an_anyio_scope_around_it_is_cancelled_and_caught(
+async def test_anyio_scope_around_it_is_cancelled_and_caught(
     oss: LocalOSS, bucket: Any, path: Path, stalled: Any, same_bytes: Same
 ) -> None:
     task = asyncio.current_task()
@@ -367,7 +367,7 @@ async def test_anyio_move_on_after_and_fail_after_are_obeyed(
     assert files(path.parent) in ([], [".checkpoint", ".part"])
 
 
-async def test_a_task_group_around_it_gets_its_error_alone(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_task_group_around_it_gets_its_error_only(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     async def grouped() -> None:
         async with asyncio.TaskGroup() as group:
             for number in range(3):
@@ -380,7 +380,7 @@ async def test_a_task_group_around_it_gets_its_error_alone(oss: LocalOSS, bucket
     assert files(tmp_path) == []
 
 
-async def test_an_error_that_comes_with_the_cancellation_is_not_reported_as_lost(
+async def test_error_that_comes_with_the_cancellation_is_not_reported_as_lost(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     task = start(bucket, path)  # there is no such key
@@ -395,7 +395,7 @@ async def test_an_error_that_comes_with_the_cancellation_is_not_reported_as_lost
 
 
 @pytest.mark.parametrize("seconds", [0, 0.3])
-async def test_a_passed_deadline_is_a_request_error_and_leaves_what_can_be_resumed(
+async def test_passed_deadline_is_a_request_error_and_leaves_what_can_be_resumed(
     oss: LocalOSS, bucket: Any, path: Path, stalled: Any, same_bytes: Same, seconds: float
 ) -> None:
     with pytest.raises(RequestError, match="deadline") as caught:
@@ -409,7 +409,7 @@ async def test_a_passed_deadline_is_a_request_error_and_leaves_what_can_be_resum
     assert same_bytes(path, GeneratedContent(SIZE))
 
 
-async def test_a_deadline_ends_the_wait_before_another_attempt(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_deadline_ends_the_wait_before_another_attempt(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", b"bytes")
     oss.faults.status(503, retry_after=1000, times=None)
     with pytest.raises(RequestError, match="deadline"):
@@ -418,7 +418,7 @@ async def test_a_deadline_ends_the_wait_before_another_attempt(oss: LocalOSS, bu
     assert files(path.parent) == []
 
 
-async def test_a_loop_that_ends_in_the_middle_leaves_what_can_be_resumed(
+async def test_loop_that_ends_in_the_middle_leaves_what_can_be_resumed(
     oss: LocalOSS, bucket: Any, path: Path, stalled: Any, same_bytes: Same
 ) -> None:
     async def leave() -> None:

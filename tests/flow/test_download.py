@@ -40,7 +40,7 @@ SIZES = [
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_a_file_of_any_size_is_the_object(
+async def test_file_of_any_size_is_the_object(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, size: int
 ) -> None:
     stored = oss.put("examplebucket", "key", size=size)
@@ -54,7 +54,7 @@ async def test_a_file_of_any_size_is_the_object(
 
 
 @pytest.mark.parametrize("size", [1, PART, THRESHOLD - 1, THRESHOLD])
-async def test_an_object_that_fits_the_first_range_takes_one_request(
+async def test_object_that_fits_the_first_range_takes_one_request(
     oss: LocalOSS, bucket: Any, path: Path, size: int
 ) -> None:
     oss.put("examplebucket", "key", size=size)
@@ -63,7 +63,7 @@ async def test_an_object_that_fits_the_first_range_takes_one_request(
     assert (result.requests, result.attempts) == (1, 1)
 
 
-async def test_an_empty_object_takes_a_range_and_then_a_get_without_conditions(
+async def test_empty_object_takes_a_range_and_then_a_get_without_conditions(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     oss.put("examplebucket", "key", b"")
@@ -87,7 +87,7 @@ async def test_an_empty_object_takes_a_range_and_then_a_get_without_conditions(
         ({"part_size": 300 * KiB, "multiget_threshold": 200 * KiB}, 300 * KiB),
     ],
 )
-async def test_the_first_get_asks_for_the_larger_of_part_size_and_threshold(
+async def test_first_get_asks_for_the_larger_of_part_size_and_threshold(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, keywords: dict[str, Any], asked: int
 ) -> None:
     stored = oss.put("examplebucket", "key", size=13 * MiB)
@@ -120,7 +120,7 @@ async def test_ranges_are_disjoint_no_larger_than_a_part_and_cover_the_object(
     assert edge == THRESHOLD + 9 * PART + 7
 
 
-async def test_a_result_says_all_there_is_to_say(oss: LocalOSS, path: Path) -> None:
+async def test_result_has_every_field(oss: LocalOSS, path: Path) -> None:
     oss.enable_versioning("versioned")
     stored = oss.put("versioned", "dir/key", b"twelve bytes")
     result = await download(oss.bucket("versioned"), "dir/key", str(path))
@@ -145,14 +145,14 @@ async def test_a_result_says_all_there_is_to_say(oss: LocalOSS, path: Path) -> N
         result.size = 13  # type: ignore[misc]
 
 
-async def test_a_request_that_failed_counts_as_an_attempt(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_request_that_failed_counts_as_an_attempt(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", b"bytes")
     oss.faults.status(500)
     result = await download(bucket, "key", path, retry=RetryPolicy(wait_initial=0))
     assert (result.requests, result.attempts) == (1, 2)
 
 
-async def test_the_str_of_a_result_is_one_line_for_a_person(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_str_of_a_result_is_one_line_for_a_person(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=1234)
     fetched = await download(bucket, "key", path)
     skipped = await download(bucket, "key", path, overwrite="if_changed")
@@ -176,7 +176,7 @@ async def test_another_version_is_fetched_by_its_id(oss: LocalOSS, tmp_path: Pat
     assert {request.version_id for request in oss.requests} == {old.version_id}
 
 
-async def test_the_current_version_is_fetched_without_an_id(oss: LocalOSS, path: Path) -> None:
+async def test_current_version_is_fetched_without_an_id(oss: LocalOSS, path: Path) -> None:
     oss.enable_versioning("versioned")
     oss.put("versioned", "key", b"old")
     new = oss.put("versioned", "key", b"new")
@@ -202,7 +202,7 @@ async def test_headers_are_sent_with_every_request(oss: LocalOSS, bucket: Any, p
         assert {name: request.headers.get(name) for name in headers} == headers
 
 
-async def test_what_oss_answers_to_odd_headers_reaches_the_caller(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_error_of_oss_for_odd_headers_reaches_the_caller(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", b"bytes")
     with pytest.raises(Exception, match="InvalidArgument") as caught:
         await download(bucket, "key", path, headers={"x-oss-traffic-limit": "1"})
@@ -210,7 +210,7 @@ async def test_what_oss_answers_to_odd_headers_reaches_the_caller(oss: LocalOSS,
     assert len(oss.requests) == 1
 
 
-async def test_a_processed_object_comes_in_one_request_without_a_range(
+async def test_processed_object_comes_in_one_request_without_a_range(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same
 ) -> None:
     stored = oss.put("examplebucket", "key.png", size=2 * MiB + 5)
@@ -233,7 +233,7 @@ async def test_a_processed_object_comes_in_one_request_without_a_range(
     assert seen[-1] == (2 * MiB + 5, None)
 
 
-async def test_a_processed_object_that_is_cut_leaves_the_old_file_and_begins_anew(
+async def test_processed_object_that_is_cut_leaves_the_old_file_and_starts_over(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same
 ) -> None:
     stored = oss.put("examplebucket", "key", size=2 * MiB)
@@ -249,14 +249,14 @@ async def test_a_processed_object_that_is_cut_leaves_the_old_file_and_begins_ane
     assert (result.requests, result.attempts) == (1, 2)
 
 
-async def test_a_processed_object_cannot_satisfy_integrity_require(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_processed_object_cannot_satisfy_integrity_require(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=2 * MiB)
     with pytest.raises(IntegrityError):
         await download(bucket, "key", path, params={"x-oss-process": "image/info"}, integrity="require")
     assert list(path.parent.iterdir()) == []
 
 
-async def test_an_object_stored_as_gzip_arrives_byte_for_byte(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_object_stored_as_gzip_arrives_byte_for_byte(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     data = gzip.compress(bytes(range(256)) * 4000, mtime=0)
     oss.put("examplebucket", "small", data, headers={"Content-Encoding": "gzip", "Content-Type": "text/plain"})
     large = oss.put("examplebucket", "large", size=THRESHOLD + 3 * PART, headers={"Content-Encoding": "gzip"})
@@ -276,14 +276,14 @@ async def test_text_is_never_compressed_on_the_way(oss: LocalOSS, bucket: Any, p
     assert path.read_bytes() == b"text " * 1000
 
 
-async def test_a_folder_object_becomes_an_empty_file(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_folder_object_becomes_an_empty_file(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "folder/", b"")
     result = await download(bucket, "folder/", path)
     assert path.read_bytes() == b""
     assert (result.size, result.key) == (0, "folder/")
 
 
-async def test_a_whole_answer_to_the_first_range_is_taken(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_whole_answer_to_the_first_range_is_taken(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "folder/", b"not empty")  # OSS ignores ranges of folder objects
     oss.faults.ignore_range()
     result = await download(bucket, "folder/", path)
@@ -337,7 +337,7 @@ async def test_integrity_require_passes_where_oss_sends_a_crc64(oss: LocalOSS, b
     assert (await download(bucket, "key", path, integrity="require", **SMALL)).verified
 
 
-async def test_a_key_that_is_not_there_takes_one_request(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_key_that_is_not_there_takes_one_request(oss: LocalOSS, bucket: Any, path: Path) -> None:
     with pytest.raises(NoSuchKeyError) as caught:
         await download(bucket, "key", path)
     assert (caught.value.bucket, caught.value.key, caught.value.status) == ("examplebucket", "key", 404)

@@ -56,7 +56,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("fault", ["reset_after", "truncate"])
-async def test_a_cut_span_goes_on_from_its_last_written_byte(
+async def test_cut_span_continues_from_its_last_written_byte(
     oss: LocalOSS, bucket: Any, path: Path, fault: str
 ) -> None:
     size, cut = 12 * MiB, 8 * MiB
@@ -74,7 +74,7 @@ async def test_a_cut_span_goes_on_from_its_last_written_byte(
     assert names(path.parent) == ["file"]
 
 
-async def test_a_stalled_span_goes_on_from_its_last_byte_over_another_connection(
+async def test_stalled_span_continues_from_its_last_byte_over_another_connection(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -87,7 +87,7 @@ async def test_a_stalled_span_goes_on_from_its_last_byte_over_another_connection
     assert path.read_bytes() == whole()
 
 
-async def test_a_chunked_body_without_its_last_chunk_is_cut_short(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_chunked_body_without_its_last_chunk_is_cut_short(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     oss.faults.drop_header("Content-Length")
     oss.faults.truncate(PART)
@@ -96,7 +96,7 @@ async def test_a_chunked_body_without_its_last_chunk_is_cut_short(oss: LocalOSS,
     assert result.attempts == 2
 
 
-async def test_a_short_body_without_a_length_is_not_taken_for_the_whole(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_short_body_without_a_length_is_not_taken_for_the_whole(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     oss.faults.close_delimited()
     oss.faults.truncate(PART)
@@ -107,7 +107,7 @@ async def test_a_short_body_without_a_length_is_not_taken_for_the_whole(oss: Loc
 
 
 @pytest.mark.parametrize("fault", ["close_delimited", "drop_header"])
-async def test_a_whole_body_without_a_length_is_taken(oss: LocalOSS, bucket: Any, path: Path, fault: str) -> None:
+async def test_whole_body_without_a_length_is_taken(oss: LocalOSS, bucket: Any, path: Path, fault: str) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     if fault == "close_delimited":
         oss.faults.close_delimited(times=None)
@@ -118,9 +118,7 @@ async def test_a_whole_body_without_a_length_is_taken(oss: LocalOSS, bucket: Any
     assert path.read_bytes() == whole()
 
 
-async def test_a_connection_that_is_reset_before_the_answer_is_tried_again(
-    oss: LocalOSS, bucket: Any, path: Path
-) -> None:
+async def test_connection_that_is_reset_before_the_answer_is_retried(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     oss.faults.reset_before(times=3)
     await aioss_resume.download(bucket, "key", path, **RANGED)
@@ -128,7 +126,7 @@ async def test_a_connection_that_is_reset_before_the_answer_is_tried_again(
 
 
 @pytest.mark.parametrize("fault", ["reset_after", "truncate", "stall", "reset_before", "delay"])
-async def test_an_endless_fault_ends_in_a_bounded_number_of_requests(
+async def test_endless_fault_ends_in_a_bounded_number_of_requests(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, fault: str
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -149,7 +147,7 @@ async def test_an_endless_fault_ends_in_a_bounded_number_of_requests(
     assert not path.exists()
 
 
-async def test_an_endless_fault_on_every_part_but_the_first_is_bounded_by_attempts_and_concurrency(
+async def test_endless_fault_on_every_part_but_the_first_is_bounded_by_attempts_and_concurrency(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -163,7 +161,7 @@ async def test_an_endless_fault_on_every_part_but_the_first_is_bounded_by_attemp
 # Too slow.
 
 
-async def test_a_connection_below_the_least_speed_is_given_up(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_connection_below_the_least_speed_is_given_up(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     oss.faults.slow(20_000)
     timeouts = Timeouts(min_speed=1_000_000, min_speed_window=0.2)
@@ -176,7 +174,7 @@ async def test_a_connection_below_the_least_speed_is_given_up(oss: LocalOSS, buc
     assert path.read_bytes() == whole()
 
 
-async def test_an_answer_later_than_the_response_timeout_is_asked_for_again(
+async def test_answer_later_than_the_response_timeout_is_requested_again(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -191,7 +189,7 @@ async def test_an_answer_later_than_the_response_timeout_is_asked_for_again(
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-async def test_a_passing_error_status_is_tried_again(oss: LocalOSS, bucket: Any, path: Path, status: int) -> None:
+async def test_temporary_error_status_is_retried(oss: LocalOSS, bucket: Any, path: Path, status: int) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     oss.faults.status(status, body=b"<html>bad gateway</html>" if status in (502, 504) else None)
     oss.faults.status(status, range=begins_at(PART))
@@ -210,7 +208,7 @@ async def test_a_passing_error_status_is_tried_again(oss: LocalOSS, bucket: Any,
         (504, ServerFaultError),
     ],
 )
-async def test_a_lasting_error_status_ends_typed_and_with_a_request_id(
+async def test_lasting_error_status_ends_typed_and_with_a_request_id(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, status: int, kind: type[ServiceError]
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -228,7 +226,7 @@ async def test_a_lasting_error_status_ends_typed_and_with_a_request_id(
 # An answer that contradicts the request.
 
 
-async def test_an_ignored_range_is_not_written(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_ignored_range_is_not_written(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     oss.faults.ignore_range()
     oss.faults.ignore_range(range=begins_at(PART), times=2)
@@ -238,7 +236,7 @@ async def test_an_ignored_range_is_not_written(oss: LocalOSS, bucket: Any, path:
 
 
 @pytest.mark.parametrize("where", ["first", "others"])
-async def test_ranges_that_are_ignored_for_ever_end_in_a_protocol_error(
+async def test_ranges_that_are_ignored_forever_end_in_a_protocol_error(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, where: str
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -249,9 +247,7 @@ async def test_ranges_that_are_ignored_for_ever_end_in_a_protocol_error(
     assert not path.exists()
 
 
-async def test_a_whole_object_that_is_no_more_than_was_asked_for_is_taken(
-    oss: LocalOSS, bucket: Any, path: Path
-) -> None:
+async def test_whole_object_that_is_no_more_than_was_requested_is_taken(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     oss.faults.ignore_range()
     result = await aioss_resume.download(bucket, "key", path, fsync=False)
@@ -259,7 +255,7 @@ async def test_a_whole_object_that_is_no_more_than_was_asked_for_is_taken(
     assert path.read_bytes() == whole()
 
 
-async def test_another_range_than_asked_for_is_not_written(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_another_range_than_requested_is_not_written(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     oss.faults.shift_range(1)
     oss.faults.shift_range(-PART, range=begins_at(PART), times=2)
@@ -280,7 +276,7 @@ async def test_bytes_beyond_the_range_are_never_written(
 
 
 @pytest.mark.parametrize("value", MALFORMED_RANGES)
-async def test_a_content_range_that_makes_no_sense_is_refused(
+async def test_content_range_that_makes_no_sense_is_refused(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, value: str
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -293,7 +289,7 @@ async def test_a_content_range_that_makes_no_sense_is_refused(
 
 @pytest.mark.parametrize("name", ["Content-Range", "Content-Length", "ETag", "x-oss-hash-crc64ecma", "Last-Modified"])
 @pytest.mark.parametrize("where", ["first", "others"])
-async def test_a_header_that_is_missing_once_costs_no_right_byte(
+async def test_header_that_is_missing_once_costs_no_right_byte(
     oss: LocalOSS, bucket: Any, path: Path, name: str, where: str
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -303,7 +299,7 @@ async def test_a_header_that_is_missing_once_costs_no_right_byte(
     assert result.verified or (name, where) == ("x-oss-hash-crc64ecma", "first")
 
 
-async def test_content_range_missing_for_ever_is_refused(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
+async def test_content_range_missing_forever_is_refused(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     oss.faults.drop_header("Content-Range", times=None)
     oss.faults.set_header("Content-Type", "multipart/byteranges; boundary=x", times=None)
@@ -312,7 +308,7 @@ async def test_content_range_missing_for_ever_is_refused(oss: LocalOSS, bucket: 
     assert len(oss.requests) == 3
 
 
-async def test_an_object_without_etag_is_told_by_what_else_is_known(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_object_without_etag_is_identified_by_its_other_metadata(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     oss.faults.drop_header("ETag", times=None)
     result = await aioss_resume.download(bucket, "key", path, **RANGED)
@@ -321,7 +317,7 @@ async def test_an_object_without_etag_is_told_by_what_else_is_known(oss: LocalOS
     assert all("If-Match" not in record.headers for record in oss.requests)
 
 
-async def test_an_object_without_crc64_is_downloaded_and_not_called_verified(
+async def test_object_without_crc64_is_downloaded_and_not_called_verified(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -331,7 +327,7 @@ async def test_an_object_without_crc64_is_downloaded_and_not_called_verified(
 
 
 @pytest.mark.parametrize("value", ["-1", "18446744073709551616", "0x1", "1e3", "", "٣"])
-async def test_a_crc64_that_is_none_is_refused(
+async def test_malformed_crc64_of_an_answer_is_refused(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, value: str
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -342,7 +338,7 @@ async def test_a_crc64_that_is_none_is_refused(
 
 
 @pytest.mark.parametrize("value", ['"two"  "quotes"', '"a\tb"', "no-quotes", 'W/"weak"', '"' + "x" * 3000 + '"'])
-async def test_a_strange_etag_stays_one_header(oss: LocalOSS, bucket: Any, path: Path, value: str) -> None:
+async def test_strange_etag_stays_one_header(oss: LocalOSS, bucket: Any, path: Path, value: str) -> None:
     oss.put("examplebucket", "key", size=3 * PART, seed=1)
     oss.faults.set_header("ETag", value, range=(0, PART))
     try:
@@ -364,9 +360,7 @@ async def test_another_total_under_the_same_etag_is_refused(
     assert not path.exists()
 
 
-async def test_a_body_that_is_encoded_on_the_way_is_refused(
-    oss: LocalOSS, bucket: Any, path: Path, watch: Watch
-) -> None:
+async def test_body_that_is_encoded_on_the_way_is_refused(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     oss.faults.set_header("Content-Encoding", "gzip", range=begins_at(PART), times=None)
     with watch.raises(ProtocolError):
@@ -374,7 +368,7 @@ async def test_a_body_that_is_encoded_on_the_way_is_refused(
     assert not path.exists()
 
 
-async def test_what_is_stored_encoded_is_kept_so(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_content_encoding_of_a_stored_object_is_kept(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1, headers={"Content-Encoding": "gzip"})
     result = await aioss_resume.download(bucket, "key", path, **RANGED)
     assert result.verified
@@ -384,7 +378,7 @@ async def test_what_is_stored_encoded_is_kept_so(oss: LocalOSS, bucket: Any, pat
 # Wrong bytes.
 
 
-async def test_a_flipped_bit_costs_one_more_fetch_of_the_object(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_flipped_bit_costs_one_more_fetch_of_the_object(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     oss.faults.flip_bit(3 * PART + 5)
     result = await aioss_resume.download(bucket, "key", path, **RANGED)
@@ -395,7 +389,7 @@ async def test_a_flipped_bit_costs_one_more_fetch_of_the_object(oss: LocalOSS, b
     assert again.headers["If-Match"].strip('"') == oss.find("examplebucket", "key").etag
 
 
-async def test_a_bit_that_flips_each_time_is_an_integrity_error_and_leaves_nothing(
+async def test_bit_that_flips_each_time_is_an_integrity_error_and_leaves_nothing(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -416,7 +410,7 @@ async def test_a_bit_that_flips_each_time_is_an_integrity_error_and_leaves_nothi
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_to_another_host_brings_nothing_there(
+async def test_redirect_to_another_host_sends_nothing_there(
     oss: LocalOSS, path: Path, watch: Watch, status: int
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -432,7 +426,7 @@ async def test_a_redirect_to_another_host_brings_nothing_there(
     assert not any(part in str(caught.error) for part in ("user", "word@", "token=b"))
 
 
-async def test_a_redirect_midway_is_not_followed(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_redirect_midway_is_not_followed(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     with LocalOSS() as elsewhere:
         oss.faults.redirect(elsewhere.endpoint, range=begins_at(PART))
@@ -442,7 +436,7 @@ async def test_a_redirect_midway_is_not_followed(oss: LocalOSS, bucket: Any, pat
 
 
 @pytest.mark.parametrize("headers", [{}, {"ETag": '"5f3b-264"'}], ids=["bare", "with an ETag"])
-async def test_a_login_page_is_no_object(
+async def test_login_page_is_no_object(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, headers: dict[str, str]
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -469,7 +463,7 @@ async def test_a_login_page_is_no_object(
     ],
     ids=["empty", "bytes", "html", "cut", "encoding", "entities", "deep", "long"],
 )
-async def test_an_error_body_that_is_no_xml_of_oss_leaves_the_status(
+async def test_error_body_that_is_no_xml_of_oss_leaves_the_status(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, body: bytes
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -491,7 +485,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield disk
 
 
-async def test_a_disk_without_room_is_told_before_a_second_request(
+async def test_disk_without_space_is_an_error_before_a_second_request(
     oss: LocalOSS, bucket: Any, small_disk: Path, watch: Watch
 ) -> None:
     oss.put("examplebucket", "key", size=12 * MiB, seed=1)
@@ -503,7 +497,7 @@ async def test_a_disk_without_room_is_told_before_a_second_request(
 
 
 @pytest.mark.parametrize("has_store", [True, False])
-async def test_a_disk_that_fills_up_midway_is_not_tried_again_and_the_download_resumes(
+async def test_full_disk_is_not_retried_and_the_download_can_be_resumed(
     oss: LocalOSS, bucket: Any, small_disk: Path, tmp_path: Path, watch: Watch, has_store: bool
 ) -> None:
     size = 6 * MiB
@@ -537,7 +531,7 @@ async def test_a_disk_that_fills_up_midway_is_not_tried_again_and_the_download_r
         assert sum(record.bytes_sent for record in oss.requests) == result.fetched_bytes == size - result.resumed_bytes
 
 
-async def test_a_file_larger_than_the_process_may_write_is_a_local_error(
+async def test_file_larger_than_the_process_may_write_is_a_local_error(
     oss: LocalOSS, tmp_path: Path, watch: Watch
 ) -> None:
     oss.put("examplebucket", "key", size=12 * MiB, seed=1)
@@ -563,7 +557,7 @@ async def test_a_file_larger_than_the_process_may_write_is_a_local_error(
     assert names(tmp_path) == []
 
 
-async def test_a_directory_that_may_not_be_written_is_told_before_any_request(
+async def test_read_only_directory_is_an_error_before_any_request(
     oss: LocalOSS, bucket: Any, tmp_path: Path, watch: Watch
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -579,7 +573,7 @@ async def test_a_directory_that_may_not_be_written_is_told_before_any_request(
     assert oss.requests == []
 
 
-async def test_a_part_file_that_another_published_before_it_was_whole_is_mended(
+async def test_part_file_published_too_early_by_another_process_is_repaired(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     """Where locks do nothing, another process may have thought so: what this one wrote to it later counts too."""
@@ -597,7 +591,7 @@ async def test_a_part_file_that_another_published_before_it_was_whole_is_mended(
     assert names(path.parent) == [path.name]
 
 
-async def test_a_part_file_that_is_published_again_and_again_is_a_local_error(
+async def test_part_file_that_is_published_again_and_again_is_a_local_error(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -614,7 +608,7 @@ async def test_a_part_file_that_is_published_again_and_again_is_a_local_error(
 
 
 @pytest.mark.parametrize("old", [None, b"old"])
-async def test_a_part_file_that_vanishes_midway_is_a_local_error(
+async def test_part_file_that_vanishes_midway_is_a_local_error(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, old: bytes | None
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)

@@ -62,7 +62,7 @@ KEYS = [
 
 
 @pytest.mark.parametrize("key", KEYS, ids=ascii)
-async def test_the_server_sees_exactly_that_key(oss: LocalOSS, bucket: Any, tmp_path: Path, key: str) -> None:
+async def test_server_sees_exactly_that_key(oss: LocalOSS, bucket: Any, tmp_path: Path, key: str) -> None:
     for decoy in ("b", "a", "a/b", "a b", "a%20b", "100", "F"):
         oss.put("examplebucket", decoy, b"a decoy")
     stored = oss.put("examplebucket", key, size=300 * KiB)
@@ -77,7 +77,7 @@ async def test_the_server_sees_exactly_that_key(oss: LocalOSS, bucket: Any, tmp_
 
 
 @pytest.mark.parametrize("key", ["a/../b", "a b+c", "%2F", "名前", "a//b"], ids=ascii)
-async def test_a_key_is_that_key_under_a_version_1_signature_too(oss: LocalOSS, tmp_path: Path, key: str) -> None:
+async def test_key_is_that_key_under_a_version_1_signature_too(oss: LocalOSS, tmp_path: Path, key: str) -> None:
     oss.put("examplebucket", key, b"bytes")
     oss.put("examplebucket", "b", b"a decoy")
     bucket = oss.bucket("examplebucket", auth=oss2.Auth(oss.access_key_id, oss.access_key_secret))
@@ -87,7 +87,7 @@ async def test_a_key_is_that_key_under_a_version_1_signature_too(oss: LocalOSS, 
 
 
 @pytest.mark.parametrize("key", ["", "k" * 1024, "名" * 342, None, b"key", 3, Path("key"), "\udcff"], ids=ascii)
-async def test_a_key_that_cannot_be_is_refused_before_any_request(
+async def test_key_that_cannot_be_is_refused_before_any_request(
     oss: LocalOSS, bucket: Any, tmp_path: Path, key: Any
 ) -> None:
     with pytest.raises(ConfigError, match="key"):

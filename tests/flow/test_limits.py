@@ -29,7 +29,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
-async def test_a_download_has_no_more_requests_in_flight_than_its_concurrency(
+async def test_download_has_no_more_requests_in_flight_than_its_concurrency(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, concurrency: int
 ) -> None:
     stored = oss.put("examplebucket", "key", size=20 * PART)
@@ -49,7 +49,7 @@ async def test_downloads_of_one_downloader_share_its_concurrency(oss: LocalOSS, 
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["0", "1", "2", "3"]
 
 
-async def test_a_download_keeps_to_its_own_concurrency_within_a_downloader(
+async def test_download_keeps_to_its_own_concurrency_within_a_downloader(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     oss.put("examplebucket", "key", size=20 * PART)
@@ -74,7 +74,7 @@ async def test_many_small_downloads_keep_to_the_downloaders_concurrency(
     assert len({request.connection for request in oss.requests}) <= 3
 
 
-async def test_a_large_download_does_not_starve_a_small_one(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_large_download_does_not_starve_a_small_one(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     oss.put("examplebucket", "large", size=60 * PART)
     oss.put("examplebucket", "small", b"bytes")
     oss.faults.delay(0.01, times=None)
@@ -104,7 +104,7 @@ async def test_no_more_tasks_exist_than_requests_may_fly_however_many_parts(
     assert 2 + 3 <= most <= 2 + 2 * 3
 
 
-async def test_a_cancelled_download_gives_its_slots_back(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_cancelled_download_gives_its_slots_back(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     oss.put("examplebucket", "key", size=20 * PART)
     oss.put("examplebucket", "other", b"bytes")
     oss.faults.stall(0, times=None, key="key")
@@ -119,7 +119,7 @@ async def test_a_cancelled_download_gives_its_slots_back(oss: LocalOSS, bucket: 
         assert (await downloader.download("other", tmp_path / "other")).size == 5
 
 
-async def test_max_bytes_per_second_still_brings_the_object(
+async def test_max_bytes_per_second_still_fetches_the_object(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same
 ) -> None:
     stored = oss.put("examplebucket", "key", size=10 * PART)
@@ -131,7 +131,7 @@ async def test_max_bytes_per_second_still_brings_the_object(
 # The session.
 
 
-async def test_a_session_of_the_callers_is_used_and_never_closed(
+async def test_session_of_the_callers_is_used_and_never_closed(
     oss: LocalOSS, bucket: Any, tmp_path: Path, same_bytes: Same
 ) -> None:
     stored = oss.put("examplebucket", "key", size=5 * PART)
@@ -152,7 +152,7 @@ async def test_a_session_of_the_callers_is_used_and_never_closed(
     assert same_bytes(tmp_path / "b", stored.content)
 
 
-async def test_a_session_of_the_callers_that_decompresses_and_redirects_is_used_safely(
+async def test_session_of_the_callers_that_decompresses_and_redirects_is_used_safely(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     oss.put("examplebucket", "key", b"not gzip at all", headers={"Content-Encoding": "gzip"})
@@ -165,7 +165,7 @@ async def test_a_session_of_the_callers_that_decompresses_and_redirects_is_used_
     assert path.read_bytes() == b"not gzip at all"
 
 
-async def test_a_closed_session_of_the_callers_is_an_error_that_is_not_tried_again(
+async def test_closed_session_of_the_callers_is_an_error_that_is_not_retried(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     oss.put("examplebucket", "key", b"bytes")
@@ -214,7 +214,7 @@ async def test_head_of_a_version_with_headers_and_params(oss: LocalOSS) -> None:
     assert request.query["a"] == "b c"
 
 
-async def test_head_is_tried_again_and_says_no_such_key(oss: LocalOSS, bucket: Any) -> None:
+async def test_head_is_retried_and_says_no_such_key(oss: LocalOSS, bucket: Any) -> None:
     oss.put("examplebucket", "key", b"bytes")
     oss.faults.status(503, method="HEAD")
     async with Downloader(bucket) as downloader:
@@ -227,7 +227,7 @@ async def test_head_is_tried_again_and_says_no_such_key(oss: LocalOSS, bucket: A
 # Where it may be used.
 
 
-async def test_a_downloader_is_used_within_async_with(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_downloader_is_used_within_async_with(oss: LocalOSS, bucket: Any, path: Path) -> None:
     downloader = Downloader(bucket)
     with pytest.raises(ConfigError, match="async with"):
         await downloader.download("key", path)
@@ -240,7 +240,7 @@ async def test_a_downloader_is_used_within_async_with(oss: LocalOSS, bucket: Any
     assert oss.requests == []
 
 
-async def test_a_downloader_may_be_entered_again_after_it_was_left(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_downloader_may_be_entered_again_after_it_was_left(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     oss.put("examplebucket", "key", b"bytes")
     downloader = Downloader(bucket)
     for name in ("a", "b"):
@@ -249,13 +249,13 @@ async def test_a_downloader_may_be_entered_again_after_it_was_left(oss: LocalOSS
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a", "b"]
 
 
-async def test_a_downloader_is_entered_once_at_a_time(bucket: Any) -> None:
+async def test_downloader_is_entered_once_at_a_time(bucket: Any) -> None:
     async with Downloader(bucket) as downloader:
         with pytest.raises(ConfigError, match="in use"):
             await downloader.__aenter__()
 
 
-async def test_a_downloader_belongs_to_its_event_loop(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_downloader_belongs_to_its_event_loop(oss: LocalOSS, bucket: Any, path: Path) -> None:
     async with Downloader(bucket) as downloader:
 
         async def elsewhere() -> None:
@@ -288,7 +288,7 @@ async def test_downloads_of_two_loops_meet_at_the_lock(oss: LocalOSS, bucket: An
         oss.drop_connections()
 
 
-async def test_the_repr_of_a_downloader_says_where_and_whether_it_is_open(bucket: Any) -> None:
+async def test_repr_of_a_downloader_says_where_and_whether_it_is_open(bucket: Any) -> None:
     async with Downloader(bucket) as downloader:
         assert repr(downloader) == "<Downloader of oss://examplebucket, open>"
     assert repr(downloader) == "<Downloader of oss://examplebucket, closed>"
@@ -307,6 +307,6 @@ async def test_the_repr_of_a_downloader_says_where_and_whether_it_is_open(bucket
     ],
     ids=repr,
 )
-async def test_a_downloader_refuses_what_cannot_be(bucket: Any, keywords: dict[str, Any]) -> None:
+async def test_downloader_refuses_bad_arguments(bucket: Any, keywords: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Downloader(bucket, **keywords)

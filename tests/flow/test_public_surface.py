@@ -60,7 +60,7 @@ KEYWORDS = {
 }
 
 
-def test_the_public_names_are_the_documented_ones() -> None:
+def test_public_names_are_the_documented_ones() -> None:
     assert set(aioss_resume.__all__) == NAMES
     assert len(aioss_resume.__all__) == len(NAMES)
     assert all(hasattr(aioss_resume, name) for name in NAMES)
@@ -83,7 +83,7 @@ def test_download_and_its_methods_are_coroutine_functions() -> None:
     assert inspect.iscoroutinefunction(Downloader.head)
 
 
-def test_a_downloader_shows_every_keyword_with_its_default() -> None:
+def test_downloader_shows_every_keyword_with_its_default() -> None:
     parameters = inspect.signature(Downloader).parameters
     assert {name: parameter.default for name, parameter in parameters.items() if name != "bucket"} == {
         "concurrency": 32,
@@ -92,7 +92,7 @@ def test_a_downloader_shows_every_keyword_with_its_default() -> None:
     }
 
 
-def test_a_result_has_the_documented_fields_in_their_order() -> None:
+def test_result_has_the_documented_fields_in_their_order() -> None:
     assert [*DownloadResult.__dataclass_fields__] == [
         "path",
         "key",
@@ -161,7 +161,7 @@ async def refused(bucket: Any, **keywords: Any) -> None:
     ],
     ids=repr,
 )
-async def test_an_argument_that_cannot_be_is_refused_before_any_request(
+async def test_argument_that_cannot_be_is_refused_before_any_request(
     oss: LocalOSS, bucket: Any, keywords: dict[str, Any]
 ) -> None:
     await refused(bucket, **keywords)
@@ -170,12 +170,12 @@ async def test_an_argument_that_cannot_be_is_refused_before_any_request(
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("given", [None, "examplebucket", 3])
-async def test_what_is_no_bucket_is_refused(given: Any) -> None:
+async def test_argument_that_is_not_a_bucket_is_refused(given: Any) -> None:
     await refused(given)
 
 
 @pytest.mark.anyio
-async def test_an_unknown_keyword_is_a_type_error(oss: LocalOSS, bucket: Any) -> None:
+async def test_unknown_keyword_is_a_type_error(oss: LocalOSS, bucket: Any) -> None:
     with pytest.raises(TypeError, match="partsize"):
         await download(bucket, "key", "/nowhere/file", partsize=3)  # type: ignore[call-arg]
     with pytest.raises(TypeError):
@@ -204,7 +204,7 @@ def test_values_that_cannot_be_are_refused(make: Any) -> None:
         make()
 
 
-def test_nothing_heavy_is_imported_for_the_library_alone() -> None:
+def test_nothing_heavy_is_imported_for_the_library_only() -> None:
     heavy = ("rich", "pytest", "uvloop", "aioss_resume.testing", "alibabacloud_oss_v2")
     code = f"import sys, aioss_resume; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -286,7 +286,7 @@ def locals_of_ours(error: BaseException) -> dict[str, str]:
 
 @pytest.mark.parametrize("auth", AUTHS)
 @pytest.mark.parametrize("answers", ANSWERS)
-async def test_no_answer_makes_a_download_repeat_what_it_sent(
+async def test_no_response_makes_an_error_contain_secrets_of_the_request(
     tmp_path: Path, watch: Watch, auth: str, answers: str
 ) -> None:
     with Hostile(ANSWERS[answers]) as server:
@@ -314,7 +314,7 @@ async def test_no_reason_in_the_header_of_a_head_is_repeated_with_what_was_sent(
     said.assert_silent(server.secrets)
 
 
-async def test_a_secret_that_is_cut_off_by_a_limit_of_length_is_not_shown_in_part(tmp_path: Path, watch: Watch) -> None:
+async def test_secret_that_is_cut_off_by_a_limit_of_length_is_not_shown_in_part(tmp_path: Path, watch: Watch) -> None:
     token = "canary-" + "0123456789abcdef" * 20
     auth = oss2.StsAuth(TEMPORARY_ID, TEMPORARY_SECRET, token, auth_version="v4")
 
@@ -328,7 +328,7 @@ async def test_a_secret_that_is_cut_off_by_a_limit_of_length_is_not_shown_in_par
 
 
 @pytest.mark.parametrize("auth", AUTHS)
-async def test_the_locals_of_our_frames_show_no_secret_of_a_request_that_was_refused(
+async def test_locals_of_our_frames_show_no_secret_of_a_request_that_was_refused(
     oss: LocalOSS, tmp_path: Path, watch: Watch, auth: str
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -343,7 +343,7 @@ async def test_the_locals_of_our_frames_show_no_secret_of_a_request_that_was_ref
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", ["reset_before", "reset_after", "stall"])
-async def test_the_locals_of_our_frames_show_no_secret_of_a_request_that_was_lost(
+async def test_locals_of_our_frames_show_no_secret_of_a_request_that_was_lost(
     oss: LocalOSS, tmp_path: Path, watch: Watch, lost: str
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -363,7 +363,7 @@ async def test_the_locals_of_our_frames_show_no_secret_of_a_request_that_was_los
     [("", TEMPORARY_SECRET, TOKEN), (TEMPORARY_ID, "", TOKEN), (TEMPORARY_ID, None, TOKEN)],
     ids=["no id", "no secret", "None"],
 )
-async def test_the_locals_of_our_frames_show_none_of_the_keys_of_a_provider_that_lacks_one(
+async def test_locals_of_our_frames_show_none_of_the_keys_of_a_provider_that_lacks_one(
     oss: LocalOSS, tmp_path: Path, watch: Watch, keys: Any
 ) -> None:
     class Provider:
@@ -379,7 +379,7 @@ async def test_the_locals_of_our_frames_show_none_of_the_keys_of_a_provider_that
 
 
 @pytest.mark.parametrize("auth", AUTHS)
-async def test_what_succeeds_says_no_secret_either(oss: LocalOSS, tmp_path: Path, watch: Watch, auth: str) -> None:
+async def test_successful_download_logs_no_secret(oss: LocalOSS, tmp_path: Path, watch: Watch, auth: str) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     oss.add_credentials(TEMPORARY_ID, TEMPORARY_SECRET, TOKEN if "sts" in auth or auth == "own" else None)
     oss.faults.status(500, range=begins_at(PART))  # and is told of in a warning
@@ -395,7 +395,7 @@ async def test_what_succeeds_says_no_secret_either(oss: LocalOSS, tmp_path: Path
 
 
 @pytest.mark.parametrize("auth", AUTHS)
-async def test_what_is_signed_and_what_signs_show_nothing(oss: LocalOSS, watch: Watch, auth: str) -> None:
+async def test_repr_of_signed_requests_and_signers_shows_no_secret(oss: LocalOSS, watch: Watch, auth: str) -> None:
     bucket = oss.bucket("examplebucket", auth=AUTHS[auth]())
     threads, clock = Threads(), Clock()
     ring = KeyRing(lambda: bucket.auth, threads, clock)

@@ -47,7 +47,7 @@ def test_no_input_breaks_a_promise(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_the_seeds_and_their_every_cut_and_flip_keep_the_promises(name: str) -> None:
+def test_seeds_and_their_every_cut_and_flip_keep_the_promises(name: str) -> None:
     for seed in SEEDS[name]:
         for at in range(len(seed) + 1):
             TARGETS[name](seed[:at])
@@ -81,7 +81,7 @@ JSON = st.recursive(
 @example(changed={"spans": [[0, True, "0" * 16]]}, described={"size": 1e400 if False else 10}, spans=[])
 @example(changed={"spans": "ab"}, described={}, spans=[])
 @example(changed={"spans": [{"a": 1, "b": 2, "c": 3}]}, described={"etag": "\ud800"}, spans=[])
-def test_a_planted_checkpoint_with_a_right_sum_is_unusable_or_makes_sense(
+def test_planted_checkpoint_with_a_right_sum_is_unusable_or_makes_sense(
     changed: dict[str, Any], described: dict[str, Any], spans: list[Any]
 ) -> None:
     meta = {"size": 10_000, "etag": "A1", "crc64": "0" * 16, "version_id": None}
@@ -143,7 +143,7 @@ class _Steps:
 
 @pytest.mark.parametrize("shape", HOSTILE_LARGE)
 @pytest.mark.parametrize("name", TARGETS)
-def test_a_large_input_costs_work_in_proportion_to_its_size(name: str, shape: str) -> None:
+def test_large_input_costs_work_in_proportion_to_its_size(name: str, shape: str) -> None:
     """Twice the input, at most about twice the lines that run: never the square of it."""
     counts = []
     for size in (LARGE // 4, LARGE // 2):
@@ -155,7 +155,7 @@ def test_a_large_input_costs_work_in_proportion_to_its_size(name: str, shape: st
     assert large <= 2.2 * small + 1000, f"{small} lines ran for half of the input, {large} for all of it"
 
 
-def test_a_checkpoint_beyond_the_limit_is_refused_unread() -> None:
+def test_checkpoint_beyond_the_limit_is_refused_unread() -> None:
     with _Steps() as steps:
         checkpoint(b"[" * (MOST_BYTES + 1))
     assert steps.count < 20

@@ -16,7 +16,7 @@ async def test_it_never_goes_back() -> None:
     assert seen == sorted(seen)
 
 
-async def test_the_time_of_day_says_its_zone() -> None:
+async def test_time_of_day_says_its_zone() -> None:
     assert Clock().utc().utcoffset() == timedelta(0)
 
 
@@ -26,13 +26,13 @@ async def test_chance_is_at_least_zero_and_below_one() -> None:
     assert len(set(seen)) > 1
 
 
-async def test_a_token_fits_a_file_name_and_nobody_else_has_it() -> None:
+async def test_token_is_unique_and_valid_in_a_file_name() -> None:
     seen = {Clock().token() for _ in range(100)}
     assert len(seen) == 100
     assert all(re.fullmatch("[0-9a-f]{24}", token) for token in seen)
 
 
-async def test_a_sleep_can_be_cancelled() -> None:
+async def test_sleep_can_be_cancelled() -> None:
     with anyio.CancelScope() as scope:
         scope.cancel()
         await Clock().sleep(3600)

@@ -72,7 +72,7 @@ ways = pytest.mark.parametrize("way", ["commit", "publish_whole"])
 @ways
 @pytest.mark.parametrize("fsync", [True, False])
 @pytest.mark.parametrize("old", [None, OLD])
-def test_the_file_gets_its_name_and_nothing_is_left_beside_it(
+def test_file_gets_its_name_and_nothing_is_left_beside_it(
     destination: Path, way: str, fsync: bool, old: bytes | None
 ) -> None:
     if old:
@@ -84,14 +84,14 @@ def test_the_file_gets_its_name_and_nothing_is_left_beside_it(
 
 @ways
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o077, 0o027])
-def test_the_file_has_the_mode_of_any_new_file(destination: Path, way: str, umask: None, mask: int) -> None:
+def test_file_has_the_mode_of_any_new_file(destination: Path, way: str, umask: None, mask: int) -> None:
     os.umask(mask)
     bring(destination, way)
     assert stat.S_IMODE(destination.stat().st_mode) == 0o666 & ~mask
 
 
 @ways
-def test_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_it_ends(destination: Path, way: str) -> None:
+def test_bytes_are_on_the_disk_before_the_name_and_the_name_before_it_ends(destination: Path, way: str) -> None:
     storage = ToldStorage()
     bring(destination, way, storage)
     calls = storage.calls
@@ -108,7 +108,7 @@ def test_without_fsync_nothing_is_synced(destination: Path, way: str) -> None:
 
 @ways
 @pytest.mark.parametrize("old", [None, OLD])
-def test_killed_at_any_call_the_old_file_or_the_new_one_is_there_as_a_whole(
+def test_kill_at_any_call_leaves_the_old_file_or_the_complete_new_one(
     destination: Path, way: str, old: bytes | None
 ) -> None:
     put(destination, old)
@@ -127,7 +127,7 @@ def test_killed_at_any_call_the_old_file_or_the_new_one_is_there_as_a_whole(
 @ways
 @pytest.mark.parametrize("old", [None, OLD])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-def test_a_failure_at_any_call_is_raised_and_leaves_the_old_file_or_the_new_one(
+def test_failure_at_any_call_is_raised_and_leaves_the_old_file_or_the_new_one(
     destination: Path, way: str, old: bytes | None, number: int
 ) -> None:
     put(destination, old)
@@ -164,7 +164,7 @@ def test_bytes_that_could_not_be_synced_are_not_kept_for_the_next_run(destinatio
 
 
 @pytest.mark.parametrize("what", ["replaced", "longer", "shorter", "gone", "a link"])
-def test_a_part_file_that_somebody_changed_is_not_published(destination: Path, what: str) -> None:
+def test_part_file_that_somebody_changed_is_not_published(destination: Path, what: str) -> None:
     destination.write_bytes(OLD)
     part, identity = part_of(destination)
     match what:
@@ -184,7 +184,7 @@ def test_a_part_file_that_somebody_changed_is_not_published(destination: Path, w
     assert destination.read_bytes() == OLD
 
 
-def test_a_name_that_is_taken_is_not_written_over(destination: Path) -> None:
+def test_name_that_is_taken_is_not_written_over(destination: Path) -> None:
     taken = destination.with_name(".file.token.part")
     taken.write_bytes(b"theirs")
     with pytest.raises(FileExistsError):
@@ -196,7 +196,7 @@ def test_a_name_that_is_taken_is_not_written_over(destination: Path) -> None:
 # Whether it can be one.
 
 
-def test_parents_that_are_missing_are_made_and_told_and_can_be_removed(tmp_path: Path) -> None:
+def test_missing_parents_are_created_and_listed_and_can_be_removed(tmp_path: Path) -> None:
     destination = tmp_path / "a" / "b" / "c" / "file"
     place = prepare(destination, fsync=True)
     assert place.made == [tmp_path / "a/b/c", tmp_path / "a/b", tmp_path / "a"]
@@ -212,13 +212,13 @@ def test_made_parents_that_are_used_by_now_stay(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "a") == ["another"]
 
 
-def test_parents_that_are_there_are_none_of_ours(destination: Path) -> None:
+def test_existing_parents_are_not_ours(destination: Path) -> None:
     assert prepare(destination, fsync=True) == ([], False)
     destination.write_bytes(OLD)
     assert prepare(destination, fsync=True) == ([], True)
 
 
-def test_a_directory_is_refused(destination: Path) -> None:
+def test_directory_is_refused(destination: Path) -> None:
     destination.mkdir()
     with pytest.raises(IsADirectoryError):
         prepare(destination, fsync=False)
@@ -242,26 +242,26 @@ def test_link_to_a_file_or_to_nothing_names_its_target(destination: Path, target
     assert prepare(target, fsync=False).exists == target_exists
 
 
-def test_what_is_no_regular_file_is_refused(destination: Path) -> None:
+def test_special_file_is_refused_as_a_destination(destination: Path) -> None:
     os.mkfifo(destination)
     with pytest.raises(OSError) as caught:
         prepare(destination, fsync=False)
     assert caught.value.errno == errno.EINVAL
 
 
-def test_a_parent_that_is_a_file_is_refused(destination: Path) -> None:
+def test_parent_that_is_a_file_is_refused(destination: Path) -> None:
     destination.write_bytes(OLD)
     with pytest.raises(NotADirectoryError):
         prepare(destination / "below", fsync=False)
 
 
-def test_a_name_that_is_too_long_is_refused(destination: Path) -> None:
+def test_name_that_is_too_long_is_refused(destination: Path) -> None:
     with pytest.raises(OSError) as caught:
         prepare(destination.with_name("é" * 128), fsync=False)
     assert caught.value.errno == errno.ENAMETOOLONG
 
 
-def test_parents_that_cannot_all_be_made_leave_none(tmp_path: Path) -> None:
+def test_failed_creation_of_parents_leaves_none(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         prepare(tmp_path / "a" / ("x" * 256) / "file", fsync=False)
     assert os.listdir(tmp_path) == []

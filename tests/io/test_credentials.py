@@ -47,7 +47,7 @@ def ring(threads: Threads, provider: Any, clock: Clock | None = None) -> KeyRing
     return KeyRing(lambda: auth, threads, clock or SetClock())
 
 
-async def test_the_provider_is_asked_in_a_thread_of_ours(threads: Threads) -> None:
+async def test_provider_is_asked_in_a_thread_of_ours(threads: Threads) -> None:
     provider = Provider()
     keys = await ring(threads, provider).keys()
     assert keys.secrets == ("id", "secret", "token")
@@ -68,7 +68,7 @@ async def test_all_who_wait_share_one_fetch(threads: Threads) -> None:
     assert all(keys is found[0] for keys in found)
 
 
-async def test_a_snapshot_serves_until_it_is_old(threads: Threads) -> None:
+async def test_snapshot_serves_until_it_is_old(threads: Threads) -> None:
     provider, clock = Provider(("a", "s", None), ("b", "s", None)), SetClock()
     kept = ring(threads, provider, clock)
     assert (await kept.keys()).access_key_id == "a"
@@ -88,7 +88,7 @@ async def test_refused_keys_are_replaced_by_one_fetch_for_all_who_were_refused(t
     assert (await shared.keys()).access_key_id == "b"
 
 
-async def test_a_late_refusal_of_keys_that_were_replaced_fetches_nothing(threads: Threads) -> None:
+async def test_late_refusal_of_keys_that_were_replaced_fetches_nothing(threads: Threads) -> None:
     provider = Provider(("a", "s", None), ("b", "s", None))
     shared = ring(threads, provider)
     old = await shared.keys()
@@ -97,12 +97,12 @@ async def test_a_late_refusal_of_keys_that_were_replaced_fetches_nothing(threads
     assert provider.asked == 2
 
 
-async def test_a_provider_that_has_only_the_refused_keys_is_told(threads: Threads) -> None:
+async def test_provider_with_only_the_refused_keys_is_detected(threads: Threads) -> None:
     shared = ring(threads, Provider(("a", "s", "t")))
     assert not await shared.replace(await shared.keys())
 
 
-async def test_keys_that_differ_in_the_token_alone_are_others(threads: Threads) -> None:
+async def test_keys_that_differ_in_the_token_only_are_others(threads: Threads) -> None:
     shared = ring(threads, Provider(("a", "s", "old"), ("a", "s", "new")))
     assert await shared.replace(await shared.keys())
     assert (await shared.keys()).security_token == "new"
@@ -131,7 +131,7 @@ class Failing(CredentialsProvider):  # type: ignore[misc]
         (None, Credentials(None, "secret-text", None)),
     ],
 )
-async def test_a_provider_without_usable_keys_is_a_credentials_error_that_repeats_nothing(
+async def test_provider_without_usable_keys_is_a_credentials_error_that_repeats_nothing(
     threads: Threads, error: Exception | None, given: Any
 ) -> None:
     with pytest.raises(CredentialsError) as caught:
@@ -186,7 +186,7 @@ async def test_refused_keys_whose_provider_fails_are_an_error_with_the_providers
         await kept.replace(refused)
 
 
-async def test_a_fetch_whose_first_caller_is_cancelled_serves_the_next(threads: Threads) -> None:
+async def test_fetch_whose_first_caller_is_cancelled_serves_the_next(threads: Threads) -> None:
     provider = Provider()
     provider.may_answer.clear()
     shared = ring(threads, provider)
@@ -200,7 +200,7 @@ async def test_a_fetch_whose_first_caller_is_cancelled_serves_the_next(threads: 
     assert first.cancelled()
 
 
-async def test_an_auth_that_is_replaced_is_asked_for_its_own_keys(threads: Threads) -> None:
+async def test_auth_that_is_replaced_is_requested_its_own_keys(threads: Threads) -> None:
     auths = [oss2.AuthV4("old", "s")]
     clock = SetClock()
     kept = KeyRing(lambda: auths[-1], threads, clock)
@@ -228,12 +228,12 @@ async def test_every_auth_of_oss2_that_signs_has_a_provider() -> None:
         assert provider_of(auth).get_credentials().get_access_key_id() in ("a", "id")
 
 
-async def test_an_auth_of_the_users_own_keeps_its_own_way_of_signing() -> None:
+async def test_auth_of_the_users_own_keeps_its_own_way_of_signing() -> None:
     class Own(oss2.AuthV4):  # type: ignore[misc]
         def _sign_request(self, *args: Any) -> None: ...
 
     assert provider_of(Own("a", "s")) is None
 
 
-async def test_the_repr_of_keys_shows_none() -> None:
+async def test_repr_of_keys_shows_none() -> None:
     assert not any(secret in repr(Keys("the-id", "the-secret", "the-token")) for secret in ("id", "secret", "token"))

@@ -53,7 +53,7 @@ async def test_calls_are_made_one_behind_the_other_in_one_thread(file_thread: Fi
     assert len(file_thread.threads) == 1
 
 
-async def test_what_a_call_raises_is_raised_where_it_is_awaited(file_thread: FileThread) -> None:
+async def test_exception_of_a_call_is_raised_where_it_is_awaited(file_thread: FileThread) -> None:
     def fail() -> None:
         raise FileNotFoundError("gone")
 
@@ -97,7 +97,7 @@ async def test_cancelled_again_and_again_it_waits_for_a_call_that_has_begun(file
     assert held.times == 1
 
 
-async def test_behind_a_call_that_does_not_come_back_others_do_not_wait_for_ever(file_thread: FileThread) -> None:
+async def test_hanging_call_does_not_block_later_calls_forever(file_thread: FileThread) -> None:
     stuck = Held()
     task = asyncio.create_task(file_thread.run(stuck))
     await stuck.begun()
@@ -112,7 +112,7 @@ async def test_behind_a_call_that_does_not_come_back_others_do_not_wait_for_ever
 
 
 @pytest.mark.parametrize("file_thread", [1], indirect=True)
-async def test_what_was_done_before_a_call_that_does_not_come_back_is_heard_of(file_thread: FileThread) -> None:
+async def test_results_of_calls_before_a_hanging_one_are_delivered(file_thread: FileThread) -> None:
     first, stuck = Held(), Held()
     tasks = [asyncio.create_task(file_thread.run(call)) for call in (first, lambda: "there", stuck)]
     await first.begun()
@@ -154,7 +154,7 @@ async def test_closed_while_a_call_is_stuck_its_thread_ends_after_it(file_thread
         await anyio.to_thread.run_sync(thread.join)
 
 
-async def test_the_threads_end_when_it_is_closed_after_what_waits_was_done() -> None:
+async def test_threads_end_when_it_is_closed_after_what_waits_was_done() -> None:
     file_thread = FileThread()
     found = [asyncio.create_task(file_thread.run(lambda: 1)) for _ in range(5)]
     await asyncio.sleep(0)

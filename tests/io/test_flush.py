@@ -36,7 +36,7 @@ def file_at(path: Path, threads: Threads, storage: Storage | None = None, *, fsy
 
 
 @pytest.mark.parametrize("fsync", [True, False])
-async def test_what_was_flushed_last_is_loaded(path: Path, threads: Threads, fsync: bool) -> None:
+async def test_last_flushed_checkpoint_is_loaded(path: Path, threads: Threads, fsync: bool) -> None:
     file = file_at(path, threads, fsync=fsync)
     assert file.load() is None
     for checkpoint in (OLD, NEW):
@@ -77,7 +77,7 @@ async def test_killed_at_any_call_it_leaves_the_old_one_or_the_new_one(path: Pat
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
-async def test_a_failure_at_any_call_leaves_the_old_one_and_nothing_beside_it(
+async def test_failure_at_any_call_leaves_the_old_one_and_nothing_beside_it(
     path: Path, threads: Threads, number: int
 ) -> None:
     told = ToldStorage()
@@ -93,12 +93,12 @@ async def test_a_failure_at_any_call_leaves_the_old_one_and_nothing_beside_it(
         assert os.listdir(path.parent) == [path.name]
 
 
-async def test_writes_that_take_little_are_gone_on_with(path: Path, threads: Threads) -> None:
+async def test_partial_writes_are_continued(path: Path, threads: Threads) -> None:
     await file_at(path, threads, SparingStorage(11)).flush(NEW)
     assert file_at(path, threads, SparingStorage(13)).load() == NEW
 
 
-async def test_a_cancelled_flush_is_made_as_a_whole(path: Path, threads: Threads) -> None:
+async def test_cancelled_flush_is_completed(path: Path, threads: Threads) -> None:
     storage = HeldStorage()
     task = asyncio.ensure_future(file_at(path, threads, storage).flush(NEW))
     while not storage.begun.is_set():  # noqa: ASYNC110  # of another thread
@@ -125,7 +125,7 @@ async def test_flushes_do_not_overtake_each_other(path: Path, threads: Threads) 
     assert file.load() == NEW
 
 
-async def test_a_store_that_is_missing_is_made_for_its_owner_alone(tmp_path: Path, threads: Threads) -> None:
+async def test_store_that_is_missing_is_made_for_its_owner_only(tmp_path: Path, threads: Threads) -> None:
     path = tmp_path / "some" / "store" / "checkpoint"
     await file_at(path, threads).flush(OLD)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
@@ -147,7 +147,9 @@ async def test_removing_it_removes_what_a_killed_flush_left_too(path: Path, thre
 
 
 @pytest.mark.parametrize("kind", ["torn", "empty", "huge", "FIFO", "link", "directory"])
-async def test_what_is_no_checkpoint_is_unusable_and_does_not_hang(path: Path, threads: Threads, kind: str) -> None:
+async def test_special_file_in_place_of_a_checkpoint_is_unusable_and_does_not_hang(
+    path: Path, threads: Threads, kind: str
+) -> None:
     other = file_at(path.with_name("other"), threads)
     await other.flush(OLD)
     data = path.with_name("other").read_bytes()
@@ -173,7 +175,7 @@ async def test_what_is_no_checkpoint_is_unusable_and_does_not_hang(path: Path, t
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
-async def test_a_process_that_is_out_of_something_does_not_ignore_a_good_checkpoint(
+async def test_process_that_is_out_of_something_does_not_ignore_a_good_checkpoint(
     path: Path, threads: Threads, number: int
 ) -> None:
     await file_at(path, threads).flush(OLD)

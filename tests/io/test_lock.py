@@ -56,7 +56,7 @@ class Meanwhile(Storage):
 
 
 @pytest.mark.parametrize("make", [PathLock, of_another_process])
-def test_one_holds_and_the_other_does_not_until_it_is_released(path: Path, make: Callable[[Path], PathLock]) -> None:
+def test_lock_is_exclusive_until_released(path: Path, make: Callable[[Path], PathLock]) -> None:
     one, other = PathLock(path), make(path)
     assert one.try_lock()
     assert not other.try_lock()
@@ -70,7 +70,7 @@ def test_one_holds_and_the_other_does_not_until_it_is_released(path: Path, make:
     assert not path.exists()
 
 
-def test_a_claim_keeps_others_of_this_process_away_and_makes_no_file(path: Path) -> None:
+def test_reservation_excludes_others_of_this_process_and_creates_no_file(path: Path) -> None:
     one, other = PathLock(path), PathLock(path)
     assert one.reserve()
     assert one.reserve()
@@ -87,7 +87,7 @@ def test_a_claim_keeps_others_of_this_process_away_and_makes_no_file(path: Path)
     other.release()
 
 
-def test_what_another_process_holds_is_no_reason_to_give_up_a_claim(path: Path) -> None:
+def test_lock_of_another_process_does_not_end_a_reservation(path: Path) -> None:
     lock, other = PathLock(path), of_another_process(path)
     assert lock.reserve()
     assert other.try_lock()
@@ -98,7 +98,7 @@ def test_what_another_process_holds_is_no_reason_to_give_up_a_claim(path: Path) 
     lock.release()
 
 
-def test_without_a_claim_a_try_that_fails_leaves_none(path: Path) -> None:
+def test_failed_lock_attempt_leaves_no_reservation(path: Path) -> None:
     other = of_another_process(path)
     assert other.try_lock()
     assert not PathLock(path).try_lock()
@@ -108,7 +108,7 @@ def test_without_a_claim_a_try_that_fails_leaves_none(path: Path) -> None:
     lock.release()
 
 
-def test_a_forked_child_has_none_of_its_parents_claims(path: Path) -> None:
+def test_forked_child_has_none_of_its_parents_reservations(path: Path) -> None:
     lock = PathLock(path)
     assert lock.reserve()
     child = os.fork()
@@ -120,7 +120,7 @@ def test_a_forked_child_has_none_of_its_parents_claims(path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["released", "killed"])
-def test_another_process_holds_it_until_it_lets_go_or_dies(path: Path, end: str) -> None:
+def test_another_process_holds_the_lock_until_it_releases_it_or_dies(path: Path, end: str) -> None:
     command = [sys.executable, "-c", CHILD, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdin is not None
@@ -140,7 +140,7 @@ def test_another_process_holds_it_until_it_lets_go_or_dies(path: Path, end: str)
     lock.release()
 
 
-def test_a_lock_file_removed_by_its_last_holder_locks_nothing(path: Path) -> None:
+def test_lock_file_removed_by_its_last_holder_locks_nothing(path: Path) -> None:
     last = of_another_process(path)
     assert last.try_lock()
     late, third = PathLock(path, Meanwhile(last.release)), of_another_process(path)
@@ -152,7 +152,7 @@ def test_a_lock_file_removed_by_its_last_holder_locks_nothing(path: Path) -> Non
     third.release()
 
 
-def test_a_lock_file_that_another_has_made_anew_meanwhile_is_the_others(path: Path) -> None:
+def test_lock_file_that_another_process_recreated_belongs_to_it(path: Path) -> None:
     last, quick = of_another_process(path), of_another_process(path)
     assert last.try_lock()
 
@@ -167,7 +167,7 @@ def test_a_lock_file_that_another_has_made_anew_meanwhile_is_the_others(path: Pa
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK])
-def test_where_locks_do_not_exist_everyone_holds(path: Path, number: int) -> None:
+def test_everyone_gets_the_lock_where_locks_do_not_exist(path: Path, number: int) -> None:
     locks = [make(path, FailingLocks(number)) for make in (PathLock, of_another_process)]
     assert [lock.try_lock() for lock in locks] == [True, True]
     for lock in locks:
@@ -186,7 +186,7 @@ def test_another_error_of_locking_is_raised_and_nothing_stays_open(path: Path, n
     assert os.listdir("/proc/self/fd") == before
 
 
-def test_a_link_that_was_planted_is_not_followed(path: Path, tmp_path: Path) -> None:
+def test_link_that_was_planted_is_not_followed(path: Path, tmp_path: Path) -> None:
     path.symlink_to(tmp_path / "victim")
     with pytest.raises(OSError) as caught:
         PathLock(path).try_lock()
@@ -194,7 +194,7 @@ def test_a_link_that_was_planted_is_not_followed(path: Path, tmp_path: Path) -> 
     assert not (tmp_path / "victim").exists()
 
 
-def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+def test_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         PathLock(tmp_path / "missing" / "lock").try_lock()
 
@@ -207,7 +207,7 @@ def test_releasing_what_is_not_held_touches_nothing(path: Path) -> None:
     assert path.exists()
 
 
-def test_a_lock_file_that_somebody_removed_can_be_released(path: Path) -> None:
+def test_lock_file_that_somebody_removed_can_be_released(path: Path) -> None:
     lock = PathLock(path)
     assert lock.try_lock()
     path.unlink()

@@ -48,7 +48,7 @@ AUTHS = [
 
 
 @pytest.mark.parametrize("auth", AUTHS, ids=lambda auth: type(auth).__name__)
-async def test_a_request_is_signed_as_the_reference_says(threads: Threads, auth: Any) -> None:
+async def test_request_is_signed_as_the_reference_says(threads: Threads, auth: Any) -> None:
     signed = await sign(bucket_of(auth), threads)
     scope = "20260102/cn-hangzhou/oss/aliyun_v4_request"
     assert signed.headers["authorization"] == f"OSS4-HMAC-SHA256 Credential=ak/{scope}, Signature={SIGNATURE}"
@@ -57,19 +57,19 @@ async def test_a_request_is_signed_as_the_reference_says(threads: Threads, auth:
     assert signed.headers["x-oss-content-sha256"] == "UNSIGNED-PAYLOAD"
 
 
-async def test_the_time_of_another_zone_is_the_same_moment(threads: Threads) -> None:
+async def test_time_of_another_zone_is_the_same_moment(threads: Threads) -> None:
     there = NOW.astimezone(timezone(timedelta(hours=8)))
     signed = await sign(bucket_of(AUTHS[0]), threads, now=there)
     assert signed.headers["authorization"].endswith(SIGNATURE)
 
 
-async def test_the_signature_follows_the_offset_of_the_servers_clock(threads: Threads) -> None:
+async def test_signature_follows_the_offset_of_the_servers_clock(threads: Threads) -> None:
     offset = timedelta(days=400, seconds=7)
     signed = await sign(bucket_of(AUTHS[0]), threads, now=NOW - offset, offset=offset)
     assert signed.headers["authorization"].endswith(SIGNATURE)
 
 
-async def test_what_is_remembered_between_signatures_follows_day_region_cloud_box_and_keys(threads: Threads) -> None:
+async def test_cached_signing_key_depends_on_day_region_cloud_box_and_keys(threads: Threads) -> None:
     bucket = bucket_of(AUTHS[0])
     signer = signer_of(bucket, threads)
 
@@ -101,13 +101,13 @@ async def test_headers_that_no_signature_covers_do_not_change_it(threads: Thread
     assert signed.headers["Range"] == "bytes=0-1"
 
 
-async def test_what_is_given_is_not_changed(threads: Threads) -> None:
+async def test_arguments_are_not_modified(threads: Threads) -> None:
     headers, params = copy.deepcopy(HEADERS), copy.deepcopy(PARAMS)
     await signer_of(bucket_of(AUTHS[0]), threads).sign("GET", NAME, headers, params, NOW)
     assert (headers, params) == (HEADERS, PARAMS)
 
 
-async def test_the_address_is_byte_for_byte_what_was_signed(threads: Threads) -> None:
+async def test_address_is_byte_for_byte_what_was_signed(threads: Threads) -> None:
     signed = await sign(bucket_of(AUTHS[0]), threads)
     assert str(signed.url) == (
         "https://examplebucket.oss-cn-hangzhou.aliyuncs.com/dir%2Fa%20b%2B%E4%B8%AD~%2A%27%28.txt"
@@ -127,7 +127,7 @@ async def test_the_address_is_byte_for_byte_what_was_signed(threads: Threads) ->
         ("/a//b/", "%2Fa%2F%2Fb%2F"),
     ],
 )
-async def test_a_key_is_sent_so_that_nobody_on_the_way_makes_another_of_it(key: str, path: str) -> None:
+async def test_key_with_dots_is_sent_so_that_no_proxy_normalizes_it(key: str, path: str) -> None:
     name = ObjectName("examplebucket", key)
     assert object_url(bucket_of(AUTHS[0]), name) == f"https://examplebucket.oss-cn-hangzhou.aliyuncs.com/{path}"
     by_path = bucket_of(AUTHS[0], "http://127.0.0.1:8080")
@@ -138,7 +138,7 @@ async def test_a_key_is_sent_so_that_nobody_on_the_way_makes_another_of_it(key: 
 
 @pytest.mark.parametrize("kind", [oss2.Auth, oss2.AuthV2, oss2.AuthV4])
 @pytest.mark.parametrize("token", [None, "TOK"])
-async def test_a_signature_is_the_one_that_oss2_computes_for_the_same_time(
+async def test_signature_is_the_one_that_oss2_computes_for_the_same_time(
     threads: Threads, kind: Any, token: str | None
 ) -> None:
     version = {oss2.Auth: "v1", oss2.AuthV2: "v2", oss2.AuthV4: "v4"}[kind]
@@ -157,14 +157,14 @@ async def test_a_signature_is_the_one_that_oss2_computes_for_the_same_time(
     assert ours == sent
 
 
-async def test_an_anonymous_request_carries_no_signature(threads: Threads) -> None:
+async def test_anonymous_request_carries_no_signature(threads: Threads) -> None:
     signed = await sign(bucket_of(oss2.AnonymousAuth()), threads)
     assert "authorization" not in {name.lower() for name in signed.headers}
     assert signed.keys is None
     assert signed.secrets == ()
 
 
-async def test_the_users_own_app_name_is_told(threads: Threads) -> None:
+async def test_users_own_app_name_is_reported(threads: Threads) -> None:
     signed = await sign(bucket_of(AUTHS[0], app_name="their-app"), threads)
     assert signed.headers["User-Agent"].startswith("aioss-resume (")
     assert signed.headers["User-Agent"].endswith("/their-app")
@@ -173,7 +173,7 @@ async def test_the_users_own_app_name_is_told(threads: Threads) -> None:
 # Nobody else is touched, and nobody hears.
 
 
-async def test_the_oss2_of_the_rest_of_the_process_stays_as_it_is(threads: Threads) -> None:
+async def test_oss2_of_the_rest_of_the_process_stays_as_it_is(threads: Threads) -> None:
     before = dict(vars(oss2.auth))
     await sign(bucket_of(AUTHS[0]), threads)
     assert vars(oss2.auth) == before
@@ -215,7 +215,7 @@ async def test_nothing_is_logged_at_any_level_while_signing(
     assert [record.getMessage() for record in heard if record.name != "asyncio"] == []
 
 
-async def test_the_repr_of_a_signed_request_shows_no_secret(threads: Threads) -> None:
+async def test_repr_of_a_signed_request_shows_no_secret(threads: Threads) -> None:
     signed = await sign(bucket_of(oss2.StsAuth("the-id", "the-secret", "the-token", auth_version="v4")), threads)
     shown = repr(signed)
     assert not [secret for secret in signed.secrets if secret in shown]
@@ -241,14 +241,14 @@ class Own:
         request.params["x-more"] = "1"
 
 
-async def test_a_signer_of_the_users_own_has_its_way(threads: Threads) -> None:
+async def test_signer_of_the_users_own_has_its_way(threads: Threads) -> None:
     signed = await sign(bucket_of(Own()), threads)
     assert signed.headers["authorization"] == "mine"
     assert "empty" not in signed.headers
     assert str(signed.url).endswith("&x-more=1")
 
 
-async def test_what_a_signer_of_the_users_own_raises_is_told_by_its_type_alone(threads: Threads) -> None:
+async def test_exception_of_a_custom_signer_is_reported_by_its_type_only(threads: Threads) -> None:
     with pytest.raises(CredentialsError, match="RuntimeError") as caught:
         await sign(bucket_of(Own(RuntimeError("the-secret"))), threads)
     assert "the-secret" not in str(caught.value)
@@ -259,13 +259,13 @@ async def test_what_a_signer_of_the_users_own_raises_is_told_by_its_type_alone(t
 # Buckets that cannot be downloaded from.
 
 
-async def test_a_bucket_without_region_cannot_sign_v4() -> None:
+async def test_bucket_without_region_cannot_sign_v4() -> None:
     with pytest.raises(ConfigError, match="region"):
         check_bucket(oss2.Bucket(AUTHS[0], "https://oss-cn-hangzhou.aliyuncs.com", "examplebucket"))
     check_bucket(oss2.Bucket(oss2.Auth("a", "s"), "https://oss-cn-hangzhou.aliyuncs.com", "examplebucket"))
 
 
 @pytest.mark.parametrize("what", [None, "examplebucket", object()])
-async def test_what_is_no_bucket_is_refused(what: Any) -> None:
+async def test_argument_that_is_not_a_bucket_is_refused(what: Any) -> None:
     with pytest.raises(ConfigError, match=r"oss2\.Bucket"):
         check_bucket(what)

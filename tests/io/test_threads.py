@@ -43,7 +43,7 @@ def fill(threads: Threads, held: Held) -> None:
         threads.submit(held.may_end.wait, 20)
 
 
-async def test_a_call_runs_in_a_thread_of_ours_and_its_result_and_error_come_back(threads: Threads) -> None:
+async def test_call_runs_in_a_thread_of_ours_and_its_result_and_error_come_back(threads: Threads) -> None:
     assert (await threads.run(lambda: threading.current_thread().name)).startswith("aioss-resume")
     assert await threads.run(max, 3, 5, key=lambda n: -n) == 3
     with pytest.raises(ZeroDivisionError):
@@ -52,7 +52,7 @@ async def test_a_call_runs_in_a_thread_of_ours_and_its_result_and_error_come_bac
         await threads.run_uncancelled(lambda: 1 // 0)
 
 
-async def test_an_error_that_was_raised_is_not_reported_as_lost(threads: Threads) -> None:
+async def test_error_that_was_raised_is_not_reported_as_lost(threads: Threads) -> None:
     lost: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: lost.append(context))
     held = Held()
@@ -119,7 +119,7 @@ async def test_run_cancelled_before_its_call_begins_never_makes_it(threads: Thre
 
 
 @pytest.mark.parametrize("times", [1, 3])
-async def test_surely_makes_the_call_even_when_cancelled_before_it_begins(threads: Threads, times: int) -> None:
+async def test_run_uncancelled_makes_the_call_even_if_cancelled_before_it_begins(threads: Threads, times: int) -> None:
     busy, made = Held(), []
     fill(threads, busy)
     task = asyncio.ensure_future(threads.run_uncancelled(made.append, 1))
@@ -135,7 +135,7 @@ async def test_surely_makes_the_call_even_when_cancelled_before_it_begins(thread
 
 
 @pytest.mark.parametrize("way", ["run", "run_uncancelled"])
-async def test_a_scope_of_anyio_that_is_cancelled_is_obeyed_after_the_call(threads: Threads, way: str) -> None:
+async def test_scope_of_anyio_that_is_cancelled_is_obeyed_after_the_call(threads: Threads, way: str) -> None:
     held = Held()
     async with anyio.create_task_group() as group:
         group.start_soon(getattr(threads, way), held)
@@ -145,7 +145,7 @@ async def test_a_scope_of_anyio_that_is_cancelled_is_obeyed_after_the_call(threa
     assert held.ended
 
 
-async def test_a_cancellation_is_counted_once(threads: Threads) -> None:
+async def test_cancellation_is_counted_once(threads: Threads) -> None:
     held = Held()
 
     async def run() -> int:
@@ -164,14 +164,14 @@ async def test_a_cancellation_is_counted_once(threads: Threads) -> None:
     assert await task == 0
 
 
-async def test_close_ends_the_threads_and_the_next_hop_has_new_ones(threads: Threads) -> None:
+async def test_close_ends_the_threads_and_the_next_call_starts_new_ones(threads: Threads) -> None:
     await threads.run(int)
     await threads.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("aioss-resume")]
     assert await threads.run(int) == 0
 
 
-async def test_close_without_a_hop_does_nothing(threads: Threads) -> None:
+async def test_close_without_a_call_does_nothing(threads: Threads) -> None:
     await threads.close()
     await threads.close()
 
@@ -192,7 +192,7 @@ async def test_close_cancelled_still_waits_for_the_threads_and_says_so(threads: 
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("aioss-resume")]
 
 
-async def test_drain_waits_for_the_last_hop_however_often_cancelled(threads: Threads) -> None:
+async def test_drain_waits_for_the_last_call_however_often_cancelled(threads: Threads) -> None:
     held, executor = Held(), FileExecutor(threads, SerialQueue(threads))
     await executor.drain()
     executor.submit(held)
@@ -207,7 +207,7 @@ async def test_drain_waits_for_the_last_hop_however_often_cancelled(threads: Thr
     assert held.ended
 
 
-async def test_the_calls_of_a_lane_are_made_one_behind_the_other(threads: Threads) -> None:
+async def test_calls_of_a_serial_queue_are_made_in_order(threads: Threads) -> None:
     queue = SerialQueue(threads)
     made: list[int] = []
     in_it = threading.Lock()
@@ -222,7 +222,7 @@ async def test_the_calls_of_a_lane_are_made_one_behind_the_other(threads: Thread
     assert await asyncio.gather(*everyone) == made == list(range(100))
 
 
-async def test_an_error_in_a_lane_is_its_calls_alone(threads: Threads) -> None:
+async def test_error_in_a_serial_queue_concerns_its_call_only(threads: Threads) -> None:
     queue = SerialQueue(threads)
     fails, succeeds = queue.submit(lambda: 1 // 0), queue.submit(max, 3, 5)
     with pytest.raises(ZeroDivisionError):
@@ -230,7 +230,7 @@ async def test_an_error_in_a_lane_is_its_calls_alone(threads: Threads) -> None:
     assert await asyncio.wrap_future(succeeds) == 5
 
 
-async def test_a_call_of_a_lane_that_is_cancelled_while_it_waits_is_never_made(threads: Threads) -> None:
+async def test_queued_call_that_is_cancelled_is_never_made(threads: Threads) -> None:
     queue, held, other = SerialQueue(threads), Held(), Held()
     other.may_end.set()
     first, second, third = queue.submit(held), queue.submit(other), queue.submit(int)
@@ -242,7 +242,7 @@ async def test_a_call_of_a_lane_that_is_cancelled_while_it_waits_is_never_made(t
     assert not other.ended
 
 
-async def test_a_lane_whose_call_hangs_keeps_one_thread_from_the_others(threads: Threads) -> None:
+async def test_hanging_call_of_a_serial_queue_occupies_one_thread_only(threads: Threads) -> None:
     queue, held = SerialQueue(threads), Held()
     everyone = [queue.submit(held)] + [queue.submit(held.may_end.wait, 20) for _ in range(20)]
     await held.has_begun()
@@ -252,7 +252,7 @@ async def test_a_lane_whose_call_hangs_keeps_one_thread_from_the_others(threads:
     await asyncio.wait([asyncio.wrap_future(each) for each in everyone])
 
 
-async def test_a_lane_that_is_never_empty_lets_others_have_their_turn(threads: Threads) -> None:
+async def test_serial_queue_that_is_never_empty_lets_others_have_their_turn(threads: Threads) -> None:
     queue, held, last = SerialQueue(threads), Held(), Held()
     made: list[str] = []
     queue.submit(held)
@@ -268,14 +268,14 @@ async def test_a_lane_that_is_never_empty_lets_others_have_their_turn(threads: T
     assert made.index("other") < 10
 
 
-async def test_a_lane_goes_on_from_rest(threads: Threads) -> None:
+async def test_serial_queue_continues_after_being_empty(threads: Threads) -> None:
     queue = SerialQueue(threads)
     for _ in range(3):
         assert await asyncio.wrap_future(queue.submit(int)) == 0
         await threads.close()  # it waits until the queue has come to rest too
 
 
-async def test_a_lane_that_gets_no_thread_makes_no_call_and_goes_on_later(threads: Threads) -> None:
+async def test_serial_queue_without_a_thread_makes_no_call_and_continues_later(threads: Threads) -> None:
     queue, held = SerialQueue(threads), Held()
     await threads.run(int)
     assert threads._pool is not None
@@ -287,7 +287,7 @@ async def test_a_lane_that_gets_no_thread_makes_no_call_and_goes_on_later(thread
     assert not held.begun.is_set()
 
 
-async def test_what_goes_on_after_the_end_does_nothing(threads: Threads) -> None:
+async def test_calls_after_the_end_do_nothing(threads: Threads) -> None:
     made: list[int] = []
     threads.submit_again(lambda: made.append(1))
     await threads.run(int)
@@ -297,7 +297,7 @@ async def test_what_goes_on_after_the_end_does_nothing(threads: Threads) -> None
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("aioss-resume")]
 
 
-async def test_the_loops_default_executor_is_left_alone(threads: Threads) -> None:
+async def test_loops_default_executor_is_left_only(threads: Threads) -> None:
     held = Held()
     loop = asyncio.get_running_loop()
     everyone = [loop.run_in_executor(None, held) for _ in range(64)]

@@ -66,7 +66,7 @@ async def test_chunks_are_written_behind_each_other_from_the_offset_on(path: Pat
     assert (sink.offset, sink.crc64) == (504 + len(WRITTEN), crc64(WRITTEN + b"more"))
 
 
-async def test_the_crc64_goes_on_from_that_of_the_span_before(path: Path, threads: Threads) -> None:
+async def test_crc64_continues_from_that_of_the_span_before(path: Path, threads: Threads) -> None:
     sink = await (await part_of(path, threads)).open_at(3, crc64(b"abc"))
     await sink.write([b"def"])
     await sink.close()
@@ -84,7 +84,7 @@ async def test_more_chunks_than_one_call_takes_are_written(path: Path, threads: 
     assert storage.calls.count("pwritev") > 1
 
 
-async def test_a_write_that_takes_less_than_it_was_given_is_gone_on_with(path: Path, threads: Threads) -> None:
+async def test_short_write_is_continued(path: Path, threads: Threads) -> None:
     sink = await (await part_of(path, threads, SparingStorage(7))).open_at(0, EMPTY)
     await sink.write(CHUNKS)
     await sink.close()
@@ -106,7 +106,7 @@ async def test_sinks_of_one_file_write_side_by_side(path: Path, threads: Threads
 
 
 @pytest.mark.parametrize("times", [1, 2, 5])
-async def test_a_cancelled_write_ends_before_it_raises_and_never_writes_after_the_close(
+async def test_cancelled_write_ends_before_it_raises_and_never_writes_after_the_close(
     path: Path, threads: Threads, times: int
 ) -> None:
     storage = HeldStorage()
@@ -127,7 +127,7 @@ async def test_a_cancelled_write_ends_before_it_raises_and_never_writes_after_th
     assert storage.calls == ["pwritev", "close"]
 
 
-async def test_a_write_cancelled_before_its_hop_begins_writes_nothing(path: Path, threads: Threads) -> None:
+async def test_write_cancelled_before_its_thread_call_writes_nothing(path: Path, threads: Threads) -> None:
     sink = await (await part_of(path, threads)).open_at(0, EMPTY)
     may_end = threading.Event()
     for _ in range(20):
@@ -176,7 +176,7 @@ async def test_another_file_that_gets_the_descriptors_number_stays_untouched(
             os.close(victim)
 
 
-async def test_a_cancelled_close_closes_all_the_same(path: Path, threads: Threads) -> None:
+async def test_cancelled_close_closes_all_the_same(path: Path, threads: Threads) -> None:
     sink = await (await part_of(path, threads)).open_at(0, EMPTY)
     may_end = threading.Event()
     for _ in range(20):
@@ -192,9 +192,7 @@ async def test_a_cancelled_close_closes_all_the_same(path: Path, threads: Thread
 
 
 @pytest.mark.parametrize("what", ["create", "open_at"])
-async def test_a_cancelled_opening_leaves_nothing_open_and_no_file_that_nobody_knows_of(
-    path: Path, threads: Threads, what: str
-) -> None:
+async def test_cancelled_open_leaves_no_descriptor_and_no_unknown_file(path: Path, threads: Threads, what: str) -> None:
     begun, may_end = threading.Event(), threading.Event()
 
     class Held(Storage):
@@ -233,7 +231,7 @@ def _descriptors_of(path: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG])
-async def test_a_failed_write_is_a_local_error_and_the_sink_knows_what_was_taken(
+async def test_failed_write_is_a_local_error_and_the_sink_knows_what_was_taken(
     path: Path, threads: Threads, number: int
 ) -> None:
     sink = await (await part_of(path, threads, SparingStorage(1 << 30, 1234, number))).open_at(5, EMPTY)
@@ -246,7 +244,7 @@ async def test_a_failed_write_is_a_local_error_and_the_sink_knows_what_was_taken
     await sink.close()
 
 
-async def test_a_write_that_takes_no_byte_does_not_go_on_for_ever(path: Path, threads: Threads) -> None:
+async def test_write_of_zero_bytes_is_no_endless_loop(path: Path, threads: Threads) -> None:
     sink = await (await part_of(path, threads, SparingStorage(0))).open_at(0, EMPTY)
     with pytest.raises(LocalFileError) as caught:
         await sink.write(CHUNKS)
@@ -254,7 +252,7 @@ async def test_a_write_that_takes_no_byte_does_not_go_on_for_ever(path: Path, th
     await sink.close()
 
 
-async def test_a_part_file_that_is_another_one_now_is_not_written_to(path: Path, threads: Threads) -> None:
+async def test_part_file_that_is_another_one_now_is_not_written_to(path: Path, threads: Threads) -> None:
     part = await part_of(path, threads)
     path.rename(path.with_name("kept"))
     path.write_bytes(b"theirs")
@@ -279,7 +277,7 @@ async def test_every_failure_while_making_the_part_file_leaves_none(path: Path, 
 # The part file.
 
 
-async def test_a_part_file_has_the_objects_length_and_is_for_its_owner_alone(path: Path, threads: Threads) -> None:
+async def test_part_file_has_the_objects_length_and_is_for_its_owner_only(path: Path, threads: Threads) -> None:
     part = PartFile(path, NAME, threads)
     assert not await part.create(SIZE)
     assert path.stat().st_size == SIZE
@@ -288,7 +286,7 @@ async def test_a_part_file_has_the_objects_length_and_is_for_its_owner_alone(pat
 
 
 @pytest.mark.parametrize("size", [0, 10, SIZE, 2 * SIZE])
-async def test_a_part_file_that_is_there_keeps_its_bytes_and_gets_the_length(
+async def test_part_file_that_is_there_keeps_its_bytes_and_gets_the_length(
     path: Path, threads: Threads, size: int
 ) -> None:
     path.write_bytes(b"x" * size)
@@ -298,7 +296,7 @@ async def test_a_part_file_that_is_there_keeps_its_bytes_and_gets_the_length(
 
 
 @pytest.mark.parametrize("kind", ["link", "hard link", "FIFO"])
-async def test_what_is_none_of_ours_is_replaced_and_not_followed(
+async def test_foreign_file_at_a_hidden_name_is_replaced_and_not_followed(
     path: Path, tmp_path: Path, threads: Threads, kind: str
 ) -> None:
     victim = tmp_path / "victim"
@@ -315,7 +313,7 @@ async def test_what_is_none_of_ours_is_replaced_and_not_followed(
     assert victim.read_bytes() == b"precious"
 
 
-async def test_a_disk_without_room_is_told_and_nothing_left(path: Path, threads: Threads) -> None:
+async def test_disk_without_space_is_an_error_and_nothing_is_left(path: Path, threads: Threads) -> None:
     class Full(Storage):
         def room(self, descriptor: int) -> int | None:
             return SIZE - 1

@@ -67,7 +67,7 @@ def resume(oss: LocalOSS, path: Path) -> aioss_resume.DownloadResult:
         ("fork_and_download_the_same", ["host.bin"]),
     ],
 )
-def test_a_fork_in_the_middle_harms_neither_the_parent_nor_the_child(
+def test_fork_in_the_middle_harms_neither_the_parent_nor_the_child(
     program: str, files: list[str], oss: LocalOSS, path: Path, tmp_path: Path
 ) -> None:
     oss.faults.slow(8 * MiB, times=None)
@@ -83,7 +83,7 @@ def test_a_fork_in_the_middle_harms_neither_the_parent_nor_the_child(
         ("fail_with_a_download_pending", {"raised": ["the host program's own"]}),
     ],
 )
-def test_a_loop_that_ends_with_a_download_pending_leaves_what_can_be_resumed(
+def test_loop_that_ends_with_a_download_pending_leaves_what_can_be_resumed(
     program: str, expected: object, oss: LocalOSS, path: Path, tmp_path: Path
 ) -> None:
     held = oss.faults.stall(after_requests=6, times=None)
@@ -96,7 +96,7 @@ def test_a_loop_that_ends_with_a_download_pending_leaves_what_can_be_resumed(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_child_that_outlives_its_killed_parent_does_not_keep_the_path(oss: LocalOSS, path: Path) -> None:
+def test_child_that_outlives_its_killed_parent_does_not_keep_the_path(oss: LocalOSS, path: Path) -> None:
     held = oss.faults.stall(after_requests=6, times=None)
     with started(oss, "fork_and_be_killed", path) as process:
         assert process.wait(60) == -9
@@ -126,7 +126,7 @@ def is_caught(process: subprocess.Popen[str], number: signal.Signals) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_program_of_asyncio_run_that_is_interrupted_can_be_resumed(
+def test_program_of_asyncio_run_that_is_interrupted_can_be_resumed(
     number: signal.Signals, oss: LocalOSS, path: Path, tmp_path: Path
 ) -> None:
     held = oss.faults.stall(after_requests=6, times=None)
@@ -146,7 +146,7 @@ def test_a_program_of_asyncio_run_that_is_interrupted_can_be_resumed(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_second_ctrl_c_while_it_cleans_up_takes_nothing_away(oss: LocalOSS, path: Path, tmp_path: Path) -> None:
+def test_second_ctrl_c_while_it_cleans_up_takes_nothing_away(oss: LocalOSS, path: Path, tmp_path: Path) -> None:
     held = oss.faults.stall(after_requests=6, times=None)
     with started(oss, "be_interrupted_while_it_cleans_up", path) as process:
         heard(process, "begun")
@@ -163,7 +163,7 @@ def test_a_second_ctrl_c_while_it_cleans_up_takes_nothing_away(oss: LocalOSS, pa
 
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_second_signal_ends_the_command_at_once_whatever_hangs(
+def test_second_signal_ends_the_command_at_once_whatever_hangs(
     second: signal.Signals, oss: LocalOSS, path: Path, tmp_path: Path
 ) -> None:
     held = oss.faults.stall(after_requests=6, times=None)

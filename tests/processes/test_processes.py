@@ -100,7 +100,7 @@ def test_where_locks_do_nothing_the_file_is_right_all_the_same(
         assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_killed_owner_frees_the_path_at_once_and_leaves_what_it_has(
+def test_killed_owner_frees_the_path_at_once_and_leaves_what_it_has(
     stack: ExitStack, oss: LocalOSS, path: Path, tmp_path: Path
 ) -> None:
     held = oss.faults.stall(after_requests=6, times=None)
@@ -132,7 +132,7 @@ def test_who_waits_for_a_killed_owner_takes_over(stack: ExitStack, oss: LocalOSS
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_owner_that_is_stopped_and_continued_goes_on(
+def test_owner_that_is_stopped_and_continued_continues(
     stack: ExitStack, oss: LocalOSS, path: Path, tmp_path: Path
 ) -> None:
     """As a laptop that sleeps: the connections are gone when it wakes up."""
@@ -151,7 +151,7 @@ def test_an_owner_that_is_stopped_and_continued_goes_on(
 
 
 @pytest.mark.parametrize("bytes_before", [1 * MiB, 6 * MiB])
-def test_a_stopped_owner_that_wakes_up_late_does_not_damage_what_another_published(
+def test_stopped_owner_that_wakes_up_late_does_not_damage_what_another_published(
     bytes_before: int, stack: ExitStack, oss: LocalOSS, path: Path, tmp_path: Path
 ) -> None:
     held = oss.faults.stall(64 * 1024, after_requests=bytes_before // MiB, times=None)
@@ -173,7 +173,7 @@ def test_a_stopped_owner_that_wakes_up_late_does_not_damage_what_another_publish
         assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_late_writer_whose_bytes_were_wrong_mends_what_another_published(
+def test_late_writer_whose_bytes_were_wrong_repairs_what_another_published(
     stack: ExitStack, oss: LocalOSS, path: Path
 ) -> None:
     """In between the file is damaged: docs/THREAT_MODEL.md says so, and why it takes two faults at once."""
@@ -195,7 +195,7 @@ def test_a_late_writer_whose_bytes_were_wrong_mends_what_another_published(
     assert path.read_bytes() == right
 
 
-def test_a_locked_path_is_freed_by_an_owner_that_was_stopped(stack: ExitStack, oss: LocalOSS, path: Path) -> None:
+def test_locked_path_is_freed_by_an_owner_that_was_stopped(stack: ExitStack, oss: LocalOSS, path: Path) -> None:
     """Where locks hold, nobody takes over from a stopped owner: whoever waits goes on when it has."""
     held = oss.faults.stall(after_requests=6, times=None)
     child, owner = one(stack, oss, path)
@@ -212,7 +212,7 @@ def test_a_locked_path_is_freed_by_an_owner_that_was_stopped(stack: ExitStack, o
     assert path.read_bytes() == RIGHT
 
 
-def test_the_watcher_sees_a_damaged_file(path: Path) -> None:
+def test_watcher_sees_a_damaged_file(path: Path) -> None:
     with Watcher(path, OLD, lambda: [RIGHT]) as watcher:
         path.write_bytes(b"damaged")
     assert watcher.wrong

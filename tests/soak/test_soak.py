@@ -28,14 +28,14 @@ def test_five_seconds_with_faults_bring_no_wrong_file_and_let_nothing_grow(tmp_p
     assert len(run.samples) >= 2
 
 
-def test_a_leak_is_noticed_and_noise_is_not() -> None:
+def test_leak_is_noticed_and_noise_is_not() -> None:
     assert memory_growth(samples(3600, per_hour=3 * MiB, jitter=10_000))[1]
     assert not memory_growth(samples(3600, per_hour=0, jitter=200_000))[1]
     assert memory_growth(samples(120, per_hour=1000 * MiB))[1]
     assert not memory_growth(samples(5, per_hour=1000 * MiB))[1]
 
 
-def test_what_is_not_given_back_is_noticed() -> None:
+def test_unreleased_slot_is_detected() -> None:
     assert growing(samples(60), sockets=16, threads=4) == []
     for held, word in ({"sockets": 27}, "sockets"), ({"files": 6}, "files"), ({"threads": 5}, "threads"):
         (found,) = growing(samples(60, **held), sockets=16, threads=4)

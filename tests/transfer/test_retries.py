@@ -93,14 +93,14 @@ async def test_a_hostile_retry_after_waits_no_longer_than_the_policy(
 
 
 @pytest.mark.parametrize("value", ["-1", "0", "inf", "nan", "1e9", "soon", "٣", "Thu, 01 Jan 1970 00:00:00 GMT"])
-async def test_a_retry_after_that_says_nothing_leaves_the_wait_to_the_policy(
+async def test_malformed_retry_after_leaves_the_wait_to_the_policy(
     oss: LocalOSS, bucket: Any, path: Path, value: str
 ) -> None:
     oss.faults.status(503, headers={"Retry-After": value} if value.isascii() else {})
     assert await waits(bucket, path, chance=0.5) == [0.1]
 
 
-async def test_a_retry_after_shorter_than_the_wait_of_the_policy_does_not_shorten_it(
+async def test_retry_after_shorter_than_the_wait_of_the_policy_does_not_shorten_it(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     oss.faults.status(503, retry_after=1, times=4)
@@ -124,7 +124,7 @@ async def test_waits_grow_no_longer_than_wait_max(oss: LocalOSS, bucket: Any, pa
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 4])
-async def test_a_span_is_tried_as_often_as_the_policy_says(
+async def test_span_is_tried_as_often_as_the_policy_allows(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, attempts: int
 ) -> None:
     oss.faults.status(500, range=begins_at(PART), times=None)
@@ -137,7 +137,7 @@ async def test_a_span_is_tried_as_often_as_the_policy_says(
 
 
 @pytest.mark.slow
-async def test_attempts_start_anew_after_progress_that_counts(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_attempts_start_over_after_progress_that_counts(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.faults.stall(COUNTS, times=4)
     policy = RetryPolicy(attempts=2, wait_initial=0.0, wait_max=0.0)
     result = await aioss_resume.download(bucket, "key", path, fsync=False, retry=policy, timeouts=Timeouts(stall=0.3))
@@ -147,7 +147,7 @@ async def test_attempts_start_anew_after_progress_that_counts(oss: LocalOSS, buc
 
 
 @pytest.mark.slow
-async def test_less_progress_than_counts_does_not_start_them_anew(
+async def test_less_progress_than_counts_does_not_start_them_again(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     oss.faults.stall(COUNTS - 1, times=None)
@@ -158,7 +158,7 @@ async def test_less_progress_than_counts_does_not_start_them_anew(
     assert caught.error.__notes__ == ["after 3 attempts, the last 3 of them without progress"]
 
 
-async def test_the_note_counts_attempts_with_and_without_progress(
+async def test_note_counts_attempts_with_and_without_progress(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     oss.faults.stall(COUNTS, times=2)
@@ -182,7 +182,7 @@ async def test_each_span_has_attempts_of_its_own(oss: LocalOSS, bucket: Any, pat
 # Until when.
 
 
-async def test_a_deadline_ends_the_wait_for_another_process_and_keeps_what_was_written(
+async def test_deadline_ends_the_wait_for_another_process_and_keeps_what_was_written(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     await interrupt(bucket, oss, path)
@@ -204,7 +204,7 @@ async def test_a_deadline_ends_the_wait_for_another_process_and_keeps_what_was_w
     assert path.read_bytes() == whole()
 
 
-async def test_a_deadline_leaves_the_old_file(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
+async def test_deadline_leaves_the_old_file(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
     path.write_bytes(b"old")
     oss.faults.stall(0, times=None)
     with watch.raises(RequestError):
@@ -212,7 +212,7 @@ async def test_a_deadline_leaves_the_old_file(oss: LocalOSS, bucket: Any, path: 
     assert path.read_bytes() == b"old"
 
 
-async def test_a_deadline_that_is_not_reached_changes_nothing(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_deadline_that_is_not_reached_changes_nothing(oss: LocalOSS, bucket: Any, path: Path) -> None:
     await aioss_resume.download(bucket, "key", path, **{**RANGED, "retry": RetryPolicy(deadline=100)})
     assert path.read_bytes() == whole()
 
@@ -221,7 +221,7 @@ async def test_a_deadline_that_is_not_reached_changes_nothing(oss: LocalOSS, buc
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-async def test_a_storm_of_refusals_halves_the_requests_in_flight(
+async def test_storm_of_refusals_halves_the_requests_in_flight(
     oss: LocalOSS, bucket: Any, path: Path, status: int
 ) -> None:
     oss.put("examplebucket", "key", size=60 * PART)
@@ -240,7 +240,7 @@ async def test_a_storm_of_refusals_halves_the_requests_in_flight(
     assert path.stat().st_size == 60 * PART
 
 
-async def test_what_is_no_trouble_of_the_servers_keeps_the_requests_in_flight(
+async def test_failures_that_are_not_the_servers_do_not_reduce_concurrency(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     oss.put("examplebucket", "key", size=60 * PART)
@@ -310,7 +310,7 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("status", "code"), ANSWERS)
-async def test_what_oss2_raises_for_an_answer_catches_ours(
+async def test_except_clause_for_oss2s_class_catches_our_error(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, status: int, code: str
 ) -> None:
     body = f"<Error><Code>{code}</Code><Message>said why</Message></Error>".encode()
@@ -330,7 +330,7 @@ async def test_what_oss2_raises_for_an_answer_catches_ours(
 
 
 @pytest.mark.parametrize("status", [403, 404, 412, 416, 500, 503])
-async def test_an_error_midway_is_one_of_ours_that_pickles_and_loses_nothing(
+async def test_error_midway_is_one_of_ours_that_pickles_and_loses_nothing(
     oss: LocalOSS, bucket: Any, path: Path, status: int
 ) -> None:
     failing = oss.faults.status(status, range=begins_at(5 * PART), times=None)
@@ -344,7 +344,7 @@ async def test_an_error_midway_is_one_of_ours_that_pickles_and_loses_nothing(
     assert result.resumed_bytes == (0 if status in (412, 416) else 5 * PART)
 
 
-async def test_a_request_timeout_of_oss_is_tried_again(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_request_timeout_of_oss_is_retried(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.faults.status(400, oss_code="RequestTimeout")
     oss.faults.status(409, oss_code="RequestTimeout", range=begins_at(PART))
     result = await aioss_resume.download(bucket, "key", path, **RANGED)
@@ -352,7 +352,7 @@ async def test_a_request_timeout_of_oss_is_tried_again(oss: LocalOSS, bucket: An
     assert result.attempts == result.requests + 2
 
 
-async def test_nobody_there_is_a_request_error_with_a_note(
+async def test_refused_connection_is_a_request_error_with_a_note(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     await anyio.to_thread.run_sync(oss.stop)
@@ -362,13 +362,13 @@ async def test_nobody_there_is_a_request_error_with_a_note(
     assert names(path.parent) == []
 
 
-async def test_what_trying_again_cannot_help_has_no_note(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
+async def test_error_that_is_not_retried_has_no_note(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
     with watch.raises(NoSuchKeyError) as caught:
         await aioss_resume.download(bucket, "other", path, **RANGED)
     assert not hasattr(caught.error, "__notes__")
 
 
-async def test_a_throttled_download_that_goes_on_ends_with_the_file(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_throttled_download_that_continues_ends_with_the_file(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.faults.status(503, probability=0.4, times=None, seed=3)
     policy = RetryPolicy(attempts=30, wait_initial=0.0, wait_max=0.0)
     try:

@@ -8,7 +8,7 @@ from aioss_resume.testing import KiB, LocalOSS, MiB
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_last_bytes_of_a_stalled_connection_are_fetched_over_another(oss: LocalOSS, bucket, tmp_path):
+async def test_last_bytes_of_a_stalled_connection_are_fetched_over_another(oss: LocalOSS, bucket, tmp_path):
     """Its timeout is far away: without help the download would wait for it."""
     size, part = 4 * MiB, 1 * MiB
     content = oss.put("examplebucket", "key", size=size, seed=1).content

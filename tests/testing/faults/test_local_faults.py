@@ -92,12 +92,12 @@ def test_peak_in_flight_counts_answers_that_are_held(oss: LocalOSS) -> None:
         connection.close()
 
 
-def test_stall_for_a_time_goes_on(oss: LocalOSS, fetch: Fetch) -> None:
+def test_stall_with_a_duration_continues_afterwards(oss: LocalOSS, fetch: Fetch) -> None:
     oss.faults.stall(5, seconds=0.01)
     assert fetch("/open/key").body == TEN
 
 
-def test_a_server_with_stalled_clients_stops() -> None:
+def test_server_with_stalled_clients_stops() -> None:
     connections = []
     with LocalOSS() as oss:
         oss.make_public("open")
@@ -250,13 +250,13 @@ def test_delay_and_slow_change_nothing_else(oss: LocalOSS, fetch: Fetch) -> None
 # Which requests
 
 
-def test_a_fault_fires_so_many_times(oss: LocalOSS, fetch: Fetch) -> None:
+def test_fault_fires_so_many_times(oss: LocalOSS, fetch: Fetch) -> None:
     fault = oss.faults.status(500, times=2)
     assert [fetch("/open/key").status for _ in range(4)] == [500, 500, 200, 200]
     assert fault.hits == 2
 
 
-def test_a_fault_for_ever_ends_when_it_is_cancelled(oss: LocalOSS, fetch: Fetch) -> None:
+def test_unlimited_fault_ends_when_it_is_cancelled(oss: LocalOSS, fetch: Fetch) -> None:
     fault = oss.faults.status(500, times=None)
     assert [fetch("/open/key").status for _ in range(3)] == [500] * 3
     fault.cancel()
@@ -301,14 +301,14 @@ def test_of_two_cuts_the_second_waits(oss: LocalOSS) -> None:
     assert [read_until_it_breaks(oss, "/open/key")[0] for _ in range(3)] == [1, 2, 10]
 
 
-def test_an_error_does_not_use_up_a_cut(oss: LocalOSS, fetch: Fetch) -> None:
+def test_error_does_not_use_up_a_cut(oss: LocalOSS, fetch: Fetch) -> None:
     cut = oss.faults.reset_after(1)
     assert fetch("/open/nokey").status == 404
     assert fetch("/closed/key").status == 404
     assert cut.hits == 0
 
 
-def test_unmet_faults_are_told(oss: LocalOSS, fetch: Fetch) -> None:
+def test_unmet_faults_are_reported(oss: LocalOSS, fetch: Fetch) -> None:
     met = oss.faults.status(500)
     unmet = oss.faults.reset_after(99, key="other")
     oss.faults.delay(0).cancel()

@@ -137,7 +137,7 @@ def test_informational_answers_come_first(oss: LocalOSS, client: socket.socket, 
     assert got.startswith(b"HTTP/1.1 102 Processing\r\n\r\n" * n + b"HTTP/1.1 200 OK\r\n")
 
 
-def test_informational_answers_can_go_on_for_ever(oss: LocalOSS, client: socket.socket) -> None:
+def test_endless_interim_responses_can_be_sent(oss: LocalOSS, client: socket.socket) -> None:
     oss.faults.informational(None)
     ask(client)
     one = b"HTTP/1.1 103 Early Hints\r\n\r\n"
@@ -301,7 +301,7 @@ def test_claim_gzip_is_a_lie(oss: LocalOSS, fetch: Fetch) -> None:
 
 
 @pytest.mark.parametrize("value", [value for value in HOSTILE_RETRY_AFTERS if value.isascii()])
-def test_retry_after_is_told_as_it_is(oss: LocalOSS, fetch: Fetch, value: str) -> None:
+def test_retry_after_is_reported_as_it_is(oss: LocalOSS, fetch: Fetch, value: str) -> None:
     oss.faults.retry_after(value, 429)
     got = fetch("/open/key")
     assert (got.status, got.headers["Retry-After"]) == (429, value)
@@ -341,7 +341,7 @@ def test_hostile_bodies_are_no_good_xml(oss: LocalOSS, fetch: Fetch, kind: str) 
         ElementTree.fromstring(got.body)
 
 
-def test_a_hostile_body_can_be_a_listing(oss: LocalOSS) -> None:
+def test_hostile_body_can_be_a_listing(oss: LocalOSS) -> None:
     oss.faults.hostile_body("dtd", code=200, key="")
     bucket = oss.bucket("open")
     assert bucket.get_object("key").read() == TEN
@@ -382,7 +382,7 @@ def test_redirect_to_a_recorder_shows_what_arrives_there(oss: LocalOSS, fetch: F
         assert request.endswith(b"\r\n\r\nbody")
 
 
-def test_a_recorder_records_what_is_not_http() -> None:
+def test_recorder_records_what_is_not_http() -> None:
     with Recorder(b"x") as recorder:
         with closing(socket.create_connection(("127.0.0.1", recorder.port), timeout=10)) as client:
             client.sendall(b"\x16\x03\x01")
@@ -403,7 +403,7 @@ def test_redirects_that_lead_nowhere(oss: LocalOSS, fetch: Fetch) -> None:
 # Load
 
 
-def test_throttle_by_rate_refuses_for_ever_beyond_it(oss: LocalOSS, fetch: Fetch) -> None:
+def test_throttle_by_rate_refuses_forever_beyond_it(oss: LocalOSS, fetch: Fetch) -> None:
     fault = oss.faults.throttle(1 / NEVER, burst=2, retry_after=3)
     got = [fetch("/open/key") for _ in range(5)]
     assert [one.status for one in got] == [200, 200, 503, 503, 503]
@@ -449,7 +449,7 @@ def test_storm_is_repeatable(oss: LocalOSS, fetch: Fetch) -> None:
 # The world
 
 
-def test_stealth_replace_changes_the_bytes_alone(oss: LocalOSS, fetch: Fetch) -> None:
+def test_stealth_replace_changes_the_bytes_only(oss: LocalOSS, fetch: Fetch) -> None:
     oss.put("open", "old", TEN, last_modified=1e9)
     before = fetch("/open/old")
     oss.faults.stealth_replace(b"9876543210", stale_crc=True)
@@ -554,7 +554,7 @@ def test_every_fault_that_is_public_makes_a_fault() -> None:
     assert len(faults.unmet()) > 50
 
 
-def test_check_names_the_faults_that_nobody_met(oss: LocalOSS, fetch: Fetch) -> None:
+def test_check_names_faults_that_never_occurred(oss: LocalOSS, fetch: Fetch) -> None:
     oss.faults.weak_etag()
     oss.faults.multipart(key="large")
     fetch("/open/key")
@@ -577,7 +577,7 @@ def test_strict_faults_hide_no_other_error() -> None:
         raise LookupError
 
 
-def test_a_large_answer_is_whole_beside_the_new_faults(oss: LocalOSS, fetch: Fetch) -> None:
+def test_large_answer_is_complete_beside_faults(oss: LocalOSS, fetch: Fetch) -> None:
     oss.faults.close_idle("reset")
     oss.faults.long_header(100)
     assert fetch("/open/large").body == GeneratedContent(4 * MiB, 1).read(0, 4 * MiB)

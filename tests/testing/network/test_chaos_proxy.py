@@ -82,7 +82,7 @@ def test_limit_is_an_end_in_good_order_after_exactly_that(proxy: ChaosProxy) -> 
 
 
 @pytest.mark.parametrize("how", ["reset_after", "limit"])
-def test_a_cut_after_nothing_keeps_the_server_from_hearing(oss: LocalOSS, proxy: ChaosProxy, how: str) -> None:
+def test_cut_at_zero_bytes_lets_no_request_reach_the_server(oss: LocalOSS, proxy: ChaosProxy, how: str) -> None:
     getattr(proxy, how)(0)
     try:
         with closing(connect(proxy)) as client:
@@ -92,7 +92,7 @@ def test_a_cut_after_nothing_keeps_the_server_from_hearing(oss: LocalOSS, proxy:
     assert oss.requests == []
 
 
-def test_a_cut_at_the_last_byte_needs_no_more_bytes(proxy: ChaosProxy) -> None:
+def test_cut_at_the_last_byte_needs_no_more_bytes(proxy: ChaosProxy) -> None:
     size = answer_size(proxy) + len("keep-alive") - len("close")
     proxy.limit(size)
     assert len(read_all(ask(proxy, connection="keep-alive"))) == size
@@ -121,7 +121,7 @@ def test_black_hole_after_some_bytes(proxy: ChaosProxy) -> None:
     assert len(read_all(ask(proxy, "/open/large"))) > MiB
 
 
-def test_black_hole_swallows_what_an_idle_connection_asks(oss: LocalOSS, proxy: ChaosProxy) -> None:
+def test_black_hole_drops_requests_on_idle_connections(oss: LocalOSS, proxy: ChaosProxy) -> None:
     with closing(ask(proxy, connection="keep-alive", timeout=0.05)) as client:
         while not client.recv(KiB).endswith(b"0123456789"):
             pass
@@ -163,7 +163,7 @@ def test_bandwidth_lets_no_more_pass(proxy: ChaosProxy) -> None:
     assert len(read_all(ask(proxy, "/open/large"))) > MiB
 
 
-def test_a_rate_is_shared_in_sum_and_not_per_connection() -> None:
+def test_rate_is_shared_in_sum_and_not_per_connection() -> None:
     one, other, shared = Pacer(), Pacer(), Pacer()
     assert [one.reserve(100, 100.0, 5.0), one.reserve(100, 100.0, 5.0), other.reserve(100, 100.0, 5.0)] == [1, 2, 1]
     assert [shared.reserve(100, 100.0, 5.0), shared.reserve(100, None, 5.0), shared.reserve(50, 100.0, 6.5)] == [
@@ -197,20 +197,20 @@ def test_drop_connections_resets_those_that_are_there(proxy: ChaosProxy) -> None
     proxy.wait_for_no_connection()
 
 
-def test_a_server_that_is_gone_is_a_reset(oss: LocalOSS, proxy: ChaosProxy) -> None:
+def test_server_that_is_gone_is_a_reset(oss: LocalOSS, proxy: ChaosProxy) -> None:
     oss.stop()
     with pytest.raises(ConnectionResetError), closing(connect(proxy)) as client:
         send(client)
         client.recv(1)
 
 
-def test_a_reset_of_the_server_is_passed_on(oss: LocalOSS, proxy: ChaosProxy) -> None:
+def test_reset_of_the_server_is_passed_on(oss: LocalOSS, proxy: ChaosProxy) -> None:
     oss.faults.reset_before()
     with closing(ask(proxy)) as client, pytest.raises(ConnectionResetError):
         client.recv(1)
 
 
-def test_a_client_that_leaves_is_passed_on(oss: LocalOSS, proxy: ChaosProxy) -> None:
+def test_client_that_leaves_is_passed_on(oss: LocalOSS, proxy: ChaosProxy) -> None:
     oss.faults.stall(0)
     with closing(ask(proxy)) as client:
         assert client.recv(1) == b"H"
@@ -234,7 +234,7 @@ def test_it_stops_with_connections_of_all_kinds(oss: LocalOSS) -> None:
         client.close()
 
 
-def test_a_taken_port_is_told(oss: LocalOSS, proxy: ChaosProxy) -> None:
+def test_occupied_port_is_an_error(oss: LocalOSS, proxy: ChaosProxy) -> None:
     proxy.refuse()
     with closing(socket.create_server(("127.0.0.1", proxy.port))), pytest.raises(OSError, match="in use"):
         proxy.accept()

@@ -141,7 +141,7 @@ def test_v2_presigned_url_is_accepted(oss: LocalOSS, client: oss_v2.Client) -> N
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_an_async_program_starts_and_stops_it() -> None:
+async def test_async_program_starts_and_stops_it() -> None:
     async with LocalOSS() as oss:
         oss.make_public("open")
         oss.put("open", "key", size=SIZE, seed=1)
@@ -172,12 +172,12 @@ def test_it_speaks_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             bucket.get_object("key").read()
 
 
-def test_a_port_that_is_taken_is_an_error(oss: LocalOSS) -> None:
+def test_port_that_is_taken_is_an_error(oss: LocalOSS) -> None:
     with pytest.raises(OSError, match="in use"):
         LocalOSS(port=oss.port).__enter__()
 
 
-def test_a_file_is_served(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+def test_file_is_served(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     path = tmp_path / "source"
     path.write_bytes(whole())
     oss.put("examplebucket", "key", file=path)

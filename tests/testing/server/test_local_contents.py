@@ -27,7 +27,7 @@ def test_crc64_is_that_of_the_bytes(size: int, seed: int) -> None:
 
 @few
 @given(sizes, st.data())
-def test_a_range_is_a_slice_of_the_whole(size: int, data: st.DataObject) -> None:
+def test_range_is_a_slice_of_the_whole(size: int, data: st.DataObject) -> None:
     content = GeneratedContent(size, 1)
     start = data.draw(st.integers(0, size))
     stop = data.draw(st.integers(start, size + 10))
@@ -42,7 +42,7 @@ def test_crc64_of_many_blocks_is_that_of_the_bytes() -> None:
     assert content.crc64 == value
 
 
-def test_a_cut_object_has_the_joined_crc64() -> None:
+def test_cut_object_has_the_joined_crc64() -> None:
     whole, head = GeneratedContent(33 * MiB + 5, 2), GeneratedContent(20 * MiB, 2)
     rest = crc64.crc64(whole.read(head.size, whole.size))
     assert whole.crc64 == crc64.join(head.crc64, rest, whole.size - head.size)

@@ -32,7 +32,7 @@ STANDARD = {"x_oss_range_behavior": "standard"}
         ("Static.Example.com:1234", "/dir/key"),
     ],
 )
-def test_an_object_has_many_addresses(oss: LocalOSS, host: str, path: str) -> None:
+def test_object_has_many_addresses(oss: LocalOSS, host: str, path: str) -> None:
     oss.put("open", "dir/key", TEN)
     oss.add_cname("static.example.com", "open")
     assert raw_fetch(oss.port, path, "GET", {"Host": host}).body == TEN
@@ -57,7 +57,7 @@ def test_oss2_reaches_a_bucket_by_virtual_host(oss: LocalOSS) -> None:
 # Headers
 
 
-def test_a_success_has_the_headers_of_oss(oss: LocalOSS, fetch: Fetch) -> None:
+def test_success_has_the_headers_of_oss(oss: LocalOSS, fetch: Fetch) -> None:
     oss.put("open", "key", TEN, headers={"Content-Type": "text/plain", "x-oss-meta-a": "b"}, last_modified=1330063668)
     got = fetch("/open/key", Range="bytes=2-3")
     headers = dict(got.headers)
@@ -101,7 +101,7 @@ def test_response_headers_are_overridden(oss: LocalOSS, fetch: Fetch) -> None:
     assert (got.headers["Content-Type"], got.headers["Content-Encoding"]) == ("a/b", "br")
 
 
-def test_what_the_store_tells_can_be_wrong(oss: LocalOSS, fetch: Fetch) -> None:
+def test_stored_etag_and_crc64_can_be_set_wrong(oss: LocalOSS, fetch: Fetch) -> None:
     oss.put("open", "lie", TEN, crc64=5, etag="ABC")
     oss.put("open", "none", TEN, no_crc=True)
     got = fetch("/open/lie")
@@ -109,7 +109,7 @@ def test_what_the_store_tells_can_be_wrong(oss: LocalOSS, fetch: Fetch) -> None:
     assert fetch("/open/none").headers["x-oss-hash-crc64ecma"] is None
 
 
-def test_a_processed_object_has_no_length_and_no_crc64(oss: LocalOSS, fetch: Fetch) -> None:
+def test_processed_object_has_no_length_and_no_crc64(oss: LocalOSS, fetch: Fetch) -> None:
     oss.put("open", "key", TEN)
     got = fetch("/open/key?x-oss-process=image%2Finfo", Range="bytes=0-1")
     assert (got.status, got.body, got.headers["Transfer-Encoding"]) == (200, TEN, "chunked")
@@ -161,7 +161,7 @@ def test_no_range_of_an_empty_object_is_satisfied(oss: LocalOSS, fetch: Fetch) -
     assert (got.status, got.body, got.headers["x-oss-hash-crc64ecma"]) == (200, b"", "0")
 
 
-def test_a_folder_ignores_the_range(oss: LocalOSS, fetch: Fetch) -> None:
+def test_folder_ignores_the_range(oss: LocalOSS, fetch: Fetch) -> None:
     oss.put("open", "key/", TEN, headers={"Content-Type": "application/x-directory"})
     got = fetch("/open/key/", Range="bytes=0-1", **STANDARD)
     assert (got.status, got.body) == (200, TEN)
@@ -243,7 +243,7 @@ def test_listings_are_complete_and_in_order(oss: LocalOSS, iterate: type) -> Non
     assert (first.size, first.etag, first.storage_class) == (10, "781E5E245D69B566979B86E28D23F2C7", "Standard")
 
 
-def test_a_deleted_object_is_not_listed(oss: LocalOSS) -> None:
+def test_deleted_object_is_not_listed(oss: LocalOSS) -> None:
     oss.enable_versioning("closed")
     oss.put("closed", "key", TEN)
     oss.delete("closed", "key")
@@ -286,7 +286,7 @@ def test_other_errors(oss: LocalOSS, fetch: Fetch) -> None:
 # Connections and the ledger
 
 
-def test_the_ledger_tells_connections_apart(oss: LocalOSS) -> None:
+def test_ledger_tells_connections_apart(oss: LocalOSS) -> None:
     oss.put("open", "key", TEN)
     for _ in range(2):
         connection = http.client.HTTPConnection("127.0.0.1", oss.port)
@@ -305,7 +305,7 @@ def test_the_ledger_tells_connections_apart(oss: LocalOSS) -> None:
     assert oss.requests == []
 
 
-def test_the_ledgers_repr_shows_no_secret(oss: LocalOSS) -> None:
+def test_ledgers_repr_shows_no_secret(oss: LocalOSS) -> None:
     oss.put("closed", "key", TEN)
     oss.bucket("closed").get_object("key").read()
     record = oss.requests[-1]

@@ -85,7 +85,7 @@ AUTHS: list[Any] = [oss2.AuthV4, oss2.AuthV2, oss2.Auth]
 
 @pytest.mark.parametrize("make", AUTHS)
 @pytest.mark.parametrize("key", ["plain", "a b+c", "中/文~*'(", "a/../b", "q?x=1&y", "per%25cent", "a//x"])
-def test_every_signature_version_is_accepted_for_every_key(oss: LocalOSS, make: Make, key: str) -> None:
+def test_every_signature_version_is_accepted_forevery_key(oss: LocalOSS, make: Make, key: str) -> None:
     bucket = oss.bucket("closed", auth=make(oss.access_key_id, oss.access_key_secret))
     oss.put("closed", key, b"data of " + key.encode())
     assert bucket.get_object(key).read() == b"data of " + key.encode()
@@ -111,7 +111,7 @@ def test_presigned_urls_are_accepted(oss: LocalOSS, fetch: Fetch, make: Make) ->
 
 
 @pytest.mark.parametrize("make", AUTHS)
-def test_a_wrong_secret_is_told_what_was_signed(oss: LocalOSS, make: Make) -> None:
+def test_wrong_secret_is_answered_with_the_string_to_sign(oss: LocalOSS, make: Make) -> None:
     bucket = oss.bucket("closed", auth=make(oss.access_key_id, "wrong"))
     with pytest.raises(oss2.exceptions.SignatureDoesNotMatch) as caught:
         bucket.get_object("key")
@@ -121,7 +121,7 @@ def test_a_wrong_secret_is_told_what_was_signed(oss: LocalOSS, make: Make) -> No
 
 
 @pytest.mark.parametrize("make", AUTHS)
-def test_an_unknown_key_id_is_refused(oss: LocalOSS, make: Make) -> None:
+def test_unknown_key_id_is_refused(oss: LocalOSS, make: Make) -> None:
     with pytest.raises(oss2.exceptions.ServerError) as caught:
         oss.bucket("closed", auth=make("nobody", "secret")).get_object("key")
     assert (caught.value.status, caught.value.code, caught.value.ec) == (
@@ -131,7 +131,7 @@ def test_an_unknown_key_id_is_refused(oss: LocalOSS, make: Make) -> None:
     )
 
 
-def test_a_wrong_region_is_refused(oss: LocalOSS) -> None:
+def test_wrong_region_is_refused(oss: LocalOSS) -> None:
     with pytest.raises(oss2.exceptions.InvalidArgument) as caught:
         oss.bucket("closed", region="cn-beijing").get_object("key")
     assert caught.value.ec == "0002-00000226"
@@ -140,7 +140,7 @@ def test_a_wrong_region_is_refused(oss: LocalOSS) -> None:
 
 @pytest.mark.parametrize("make", AUTHS)
 @pytest.mark.parametrize("offset", [-1000, 1000])
-def test_a_clock_that_is_off_is_refused_with_the_servers_time(oss: LocalOSS, make: Make, offset: int) -> None:
+def test_clock_that_is_off_is_refused_with_the_servers_time(oss: LocalOSS, make: Make, offset: int) -> None:
     oss.clock_offset = offset
     with pytest.raises(oss2.exceptions.ServerError) as caught:
         oss.bucket("closed", auth=make(oss.access_key_id, oss.access_key_secret)).get_object("key")
@@ -149,7 +149,7 @@ def test_a_clock_that_is_off_is_refused_with_the_servers_time(oss: LocalOSS, mak
 
 
 @pytest.mark.parametrize("make", AUTHS)
-def test_an_expired_url_is_refused(oss: LocalOSS, fetch: Fetch, make: Make) -> None:
+def test_expired_url_is_refused(oss: LocalOSS, fetch: Fetch, make: Make) -> None:
     url = urlsplit(oss.bucket("closed", auth=make(oss.access_key_id, oss.access_key_secret)).sign_url("GET", "k", 60))
     oss.clock_offset = 120
     got = fetch(f"{url.path}?{url.query}")
@@ -173,7 +173,7 @@ def test_temporary_credentials_work_until_they_expire(oss: LocalOSS, fetch: Fetc
     assert fetch(f"{url.path}?{url.query}").status == 403
 
 
-def test_a_wrong_token_is_refused(oss: LocalOSS) -> None:
+def test_wrong_token_is_refused(oss: LocalOSS) -> None:
     oss.add_credentials("sts", "secret", "token")
     bucket = oss.bucket("closed", auth=oss2.StsAuth("sts", "secret", "other", auth_version="v4"))
     with pytest.raises(oss2.exceptions.ServerError) as caught:
@@ -181,7 +181,7 @@ def test_a_wrong_token_is_refused(oss: LocalOSS) -> None:
     assert caught.value.code == "InvalidSecurityToken"
 
 
-def test_an_oss_header_that_is_not_signed_spoils_a_presigned_url(oss: LocalOSS, fetch: Fetch) -> None:
+def test_oss_header_that_is_not_signed_spoils_a_presigned_url(oss: LocalOSS, fetch: Fetch) -> None:
     oss.put("closed", "key", b"data")
     url = urlsplit(oss.bucket("closed").sign_url("GET", "key", 60))
     got = fetch(f"{url.path}?{url.query}", x_oss_range_behavior="standard")

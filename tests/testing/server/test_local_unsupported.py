@@ -86,7 +86,7 @@ def test_sub_resource_is_answered_by_its_own_operation_or_refused(oss: LocalOSS,
     assert oss.find("open", "key").content.read(0, 10) == TEN
 
 
-def test_wrong_signature_is_told_before_what_is_not_done(oss: LocalOSS, bucket: Any) -> None:
+def test_signature_is_checked_before_unsupported_operations(oss: LocalOSS, bucket: Any) -> None:
     stranger = oss2.Bucket(
         oss2.AuthV4("local-access-key-id", "wrong"), oss.endpoint, "examplebucket", region="cn-hangzhou"
     )
