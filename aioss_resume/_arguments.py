@@ -1,4 +1,4 @@
-"""The arguments of a download, checked before anything is done."""
+"""Checks of the arguments of a download, made before anything else."""
 
 import difflib
 import errno

@@ -1,4 +1,4 @@
-"""The calls that run through a Downloader, which end with it."""
+"""The calls that run through a Downloader. They end when it is closed."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Downloader and download(): the front door. Its methods check their arguments and call the use cases."""
+"""Downloader and download(): the public entry points. They check their arguments and call the use cases."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""What happened, as frozen records."""
+"""Records of what happened."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Every knob, its default, the reason for it and what the neighbours chose."""
+"""Every option with its default, its bounds and the reason for them.
+
+This module has more than 300 lines because each option is documented and checked in one place.
+"""
 
 import os
 import sys

@@ -1,1 +1,1 @@
-"""Rules: numbers and bytes in, answers out. No socket, file, clock, sleep, random number or log line."""
+"""Rules: pure functions and classes, without sockets, files, clocks, sleeps, random numbers or logs."""

@@ -1,4 +1,4 @@
-"""Does this answer fit that request? Asked of every answer, before a byte of it is written."""
+"""Checks that a response matches its request, before a byte of it is written."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -1,7 +1,7 @@
-"""Checkpoint: which spans of which object are written, as bytes and back.
+"""Checkpoint: which spans of which object are written; encoded to bytes and decoded.
 
-A checkpoint is believed in nothing but this: reading its spans back may be worth the while. It carries a CRC-64 of
-itself, so that a torn or flipped one is told from a whole one, and no path: the part file's name is computed.
+A checkpoint only says which spans are worth reading back. It contains a CRC-64 of itself, so that a torn or damaged one
+is recognized. It contains no path: the name of the part file is computed.
 """
 
 import json

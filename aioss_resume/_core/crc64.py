@@ -1,7 +1,7 @@
-"""CRC-64/XZ of bytes, and of two neighbours from the CRCs of each.
+"""CRC-64/XZ of bytes, and of two adjacent pieces from their CRCs.
 
-OSS sends the CRC-64/XZ of the whole object as `x-oss-hash-crc64ecma`. Summing is fastcrc's work (native, and it
-releases the GIL); joining is ours, since fastcrc has none.
+OSS sends the CRC-64/XZ of the whole object as `x-oss-hash-crc64ecma`. fastcrc computes it in native code and releases
+the GIL. It cannot join two CRCs, so that is implemented here.
 
 Source: CRC RevEng catalogue, CRC-64/XZ (polynomial 0x42F0E1EBA9EA3693, reflected, init and xorout all ones, check
 value of b"123456789" 0x995DC9BBDF1939FA). Joining is the arithmetic of zlib's crc32_combine(): the first CRC times

@@ -1,4 +1,4 @@
-"""Which endpoints cannot be right, and what the right one looks like."""
+"""Mistakes in an endpoint that show before any request."""
 
 from typing import Final, NamedTuple
 

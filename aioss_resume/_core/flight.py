@@ -1,4 +1,4 @@
-"""Flight: one span while it is fetched, and how fast its bytes come."""
+"""Flight: one span while it is fetched, and the speed at which its bytes arrive."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""ObjectMeta: what OSS says of an object; and whether two answers speak of the same object."""
+"""ObjectMeta: the metadata of an object, and whether two responses are about the same object."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A token bucket: how long to wait, so that a rate is kept over all that draws from it."""
+"""A token bucket: how long to wait so that a rate is kept by everything that draws from it."""
 
 from typing import Final
 

@@ -1,7 +1,7 @@
 """Names of part files, checkpoints and locks.
 
-All are hidden files. The part file and the lock lie beside the destination, so that the rename is atomic and the
-lock is where any process would look; the checkpoint lies there too, or in a store.
+All are hidden files. The part file and the lock lie beside the destination: then the rename is atomic, and every
+process looks for the lock in the same place. The checkpoint lies there too, or in a store.
 """
 
 from hashlib import sha256

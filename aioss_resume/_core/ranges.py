@@ -1,4 +1,4 @@
-"""Half-open ranges of bytes; the only place that knows that HTTP counts the last byte in."""
+"""Half-open ranges of bytes. Only this module knows that HTTP includes the last byte."""
 
 import re
 from typing import NamedTuple

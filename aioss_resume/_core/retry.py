@@ -1,4 +1,4 @@
-"""Again or not, and after how long."""
+"""Whether an error is worth another attempt, and how long to wait before it."""
 
 import errno
 from dataclasses import dataclass

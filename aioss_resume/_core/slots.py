@@ -1,7 +1,7 @@
-"""Who may send the next request: first come, first served, over all that shares one limit.
+"""Who may send the next request: first come, first served, for everything that shares one limit.
 
-Each download asks for one slot at a time, so the slots go round between the downloads, and a large one cannot
-starve a small one.
+Each download requests one slot at a time. So the slots go round among the downloads, and a large download cannot starve
+a small one.
 """
 
 from collections import deque

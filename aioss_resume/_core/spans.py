@@ -1,4 +1,4 @@
-"""The spans of an object that are done, and the ranges that wait: two ordered sets that join what touches."""
+"""The spans of an object that are done and the ranges that wait: two ordered sets that join neighbours."""
 
 from bisect import insort
 from collections.abc import Iterable, Iterator

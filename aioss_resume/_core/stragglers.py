@@ -1,4 +1,4 @@
-"""Which flight is too slow, and what is done about it: its tail is shared, or it is given up."""
+"""Which flight is too slow, and whether its tail is shared or it is given up."""
 
 from collections.abc import Sequence
 from operator import itemgetter

@@ -1,7 +1,7 @@
-"""Transfer: which spans of an object wait, fly or are done; claiming, landing and joining them.
+"""Transfer: which spans of an object wait, fly or are done.
 
-Always: the waiting ranges, the flying spans, the unproven spans and the done spans are disjoint, and together they
-are the whole object. No offset is in two of them, so no byte is written by two flights.
+Invariant: the waiting ranges, the flights, the unproven spans and the done spans are disjoint, and together they cover
+the whole object. So no byte is written by two flights.
 """
 
 from collections.abc import Iterable

@@ -1,8 +1,8 @@
 """How many requests to keep in flight.
 
-A fixed number is kept unless OSS throttles. With "auto" the number is sought: doubled as long as that brings a fair
-share of what it could bring, then taken back to where it stopped paying, and tried again now and then. Whenever OSS
-throttles or fails, the number is halved at once and comes back by small steps: a server in trouble gets fewer
+A fixed number is kept unless OSS throttles. With "auto", the number is doubled as long as that brings a fair part of
+what it could bring. Then it returns to the last number that paid off, and is tried again now and then. When OSS
+throttles or fails, the number is halved at once and grows back in small steps: a server in trouble gets fewer
 requests, not more.
 """
 

@@ -1,4 +1,4 @@
-"""The bodies that OSS sends as XML: an error."""
+"""Parsing of the XML body of an OSS error."""
 
 from typing import Final
 from xml.parsers import expat

@@ -1,1 +1,1 @@
-"""One object into one file: reserved, resumed, fetched, verified, committed."""
+"""One object into one file: locked, resumed, fetched, verified and committed."""

@@ -1,4 +1,4 @@
-"""The destination of one download: its lock, its part files and its checkpoint, and how it is published."""
+"""The files of one destination: its lock, part files and checkpoint, and how the file is published."""
 
 from collections.abc import Callable
 from functools import cached_property, partial

@@ -1,4 +1,4 @@
-"""A call of the file system from a coroutine: in a thread, and with its error as one of ours."""
+"""Calls of the file system from a coroutine: they run in a thread, and raise our errors."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""When the checkpoint is flushed: by bytes and by seconds, and writing waits when flushes do not keep up."""
+"""When the checkpoint is flushed: after so many bytes or seconds. Writes wait if flushes fall behind."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

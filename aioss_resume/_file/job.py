@@ -1,4 +1,4 @@
-"""Job: one download's task, and what the steps of it have in common."""
+"""Job: what one download was asked for, and what its steps work with."""
 
 import asyncio
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
-"""Who may write to a destination: reserved within this process, locked against others, and what is already there.
+"""Who may write to a destination: reserved within this process, locked against others, and what already exists.
 
-A small object is fetched in no time, and is published under its name as a whole. So no lock file is made for it: its
-destination is only reserved within this process, and is locked after LOCK_SECONDS if it takes so long all the same.
+A small object is fetched quickly and published in one step, so no lock file is made for it at first. Its destination is
+only reserved within this process, and is locked if the download takes longer than LOCK_SECONDS.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The first response of a run: it tells what the object is, so that no HEAD is needed."""
+"""The first response of a run. It says what the object is, so that no HEAD is needed."""
 
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.ranges import Range

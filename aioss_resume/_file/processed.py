@@ -1,4 +1,4 @@
-"""What OSS makes of an object on the way (`x-oss-process`): of unknown length, in one stream, published atomically."""
+"""Objects that OSS processes (`x-oss-process`): one stream of unknown length, published atomically."""
 
 from dataclasses import replace
 

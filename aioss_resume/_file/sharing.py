@@ -1,7 +1,7 @@
-"""One transfer for all the tasks of a process that want the same object at the same path.
+"""One transfer for all tasks of a process that want the same object at the same path.
 
-Whoever joins a transfer gets what it asked for itself: what the first caller did not ask for is done or checked for the
-one that joins, and an error that comes from the first caller's options ends the first caller only.
+A caller that joins a transfer still gets what it asked for. What the first caller did not ask for is done or checked
+for the joining caller. An error that comes from the first caller's options is raised to the first caller only.
 """
 
 import asyncio

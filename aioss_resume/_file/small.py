@@ -1,4 +1,4 @@
-"""A small object's bytes, kept in memory as they come, through retries."""
+"""A small object's bytes, kept in memory, fetched with retries."""
 
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.retry import Attempts

@@ -1,4 +1,4 @@
-"""Files that were published without fsync are put on the disk together."""
+"""Syncing of many files that were published without fsync."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Effects, one verb a module, in the order of a download."""
+"""Effects: sockets, files, clocks, random numbers. Each module has one subject."""

@@ -1,4 +1,4 @@
-"""Waiting that no cancellation shortens, for what must have ended before anything else may be done."""
+"""Waiting that cancellation cannot shorten, for work that must end before anything else is done."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

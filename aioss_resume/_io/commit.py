@@ -1,4 +1,4 @@
-"""The destination: whether it can be one, and the finished file gets its name."""
+"""The destination: whether a file can be written there, and how the finished file gets its name."""
 
 import errno
 import os

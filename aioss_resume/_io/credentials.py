@@ -1,7 +1,7 @@
-"""Keys, fetched off the loop, one fetch for all who wait.
+"""Access keys, fetched outside the event loop; tasks that need them at the same time share one fetch.
 
-oss2 calls its provider synchronously for each request, and providers ask the network (the ECS one holds a lock
-meanwhile). Here a snapshot serves all requests for a few seconds, and a new one is fetched in a thread.
+oss2 calls its provider synchronously for each request, and providers may use the network. Here one snapshot of the keys
+serves all requests for a few seconds, and the next one is fetched in a thread.
 """
 
 import asyncio

@@ -1,7 +1,9 @@
-"""One range of an object's bytes, or the facts about it; where aiohttp's errors become ours.
+"""Requests for one object: ranges of its bytes, all of it, or its metadata.
 
-aiohttp's exceptions print signed addresses and headers, and so would a traceback that chains them. So ours are raised
-outside the except blocks, where nothing is chained.
+aiohttp's exceptions contain signed addresses and headers, and so does a traceback that chains them. So our errors are
+raised outside the except blocks, where nothing is chained.
+
+This module has more than 300 lines because a request and the explanation of its refusal belong together.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""Short calls of the file system, off the loop, at a fifth of the price of a hop to a pool.
+"""Short calls of the file system in one thread, at a fifth of the cost of a call in a thread pool.
 
-With small objects hops are a third of the work, and most of that is threads that wake each other for the GIL. So one
-thread does the calls of all downloads, one behind the other; it is woken once for all that one turn of the loop brings,
-and wakes the loop once for all that are done.
+With small objects, thread calls are a third of the work, mostly because threads wake each other for the GIL. So one
+thread makes the calls of all downloads in order. It is woken once for all calls of one iteration of the event loop, and
+wakes the event loop once for all calls that are done.
 """
 
 import asyncio

@@ -1,9 +1,9 @@
-"""One download per destination, over all processes of this machine, and of others where the file system can.
+"""One download at a time for each destination, among the processes of this machine, and of others where possible.
 
-The lock saves work and never guards correctness: on Lustre, GPFS and some NFS it is granted to everyone. What is
-published without it is right all the same: part files of different contents have different names, and writes of the
-same content at the same offsets change nothing. What remains where locks do nothing: a second process that writes bytes
-that were damaged on their way into the file that the first has just published, until its own CRC-64 tells it so.
+The lock saves work, and correctness never depends on it: Lustre, GPFS and some NFS servers grant it to everyone. A file
+that is published without it is still right, because part files of different contents have different names, and writing
+the same content at the same offsets changes nothing. One risk remains there: a second process may write damaged bytes
+into the file that the first one has just published, until its own CRC-64 shows it.
 """
 
 import errno

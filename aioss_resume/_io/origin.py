@@ -1,4 +1,4 @@
-"""One bucket as requests reach it: who signs for it, and through which proxy."""
+"""One bucket as requests reach it: its signer and its proxy."""
 
 from typing import Any
 

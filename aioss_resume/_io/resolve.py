@@ -1,6 +1,6 @@
-"""Where a destination really lies: at the end of its symbolic links, and never among the kernel's own files.
+"""Where a destination lies: at the end of its symbolic links, and never in /dev or /proc.
 
-All functions block: they are for threads.
+All functions block, so they run in threads.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""A response that was accepted: its body, received with limits on silence and on slowness."""
+"""An accepted response: its body is received with limits on silence and on slowness."""
 
 import aiohttp
 

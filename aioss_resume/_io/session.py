@@ -1,4 +1,4 @@
-"""The aiohttp session and the proxies: our own, or what must be known of the caller's."""
+"""aiohttp sessions and proxies: our own session, and checks of the caller's."""
 
 import netrc
 import os

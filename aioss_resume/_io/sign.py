@@ -1,8 +1,8 @@
-"""One signed request; the only import of oss2's signer.
+"""Signing of requests. Only this module uses oss2's signers.
 
-oss2's signers read the machine's clock and log at DEBUG what they sign. So they are taken from a copy of the module
-oss2.auth that nobody else has, in which the clock is ours (it can be set to OSS's time) and the log leads nowhere.
-The module that the rest of the process uses stays as it is.
+oss2's signers read the machine's clock and log at DEBUG what they sign. So they are taken from a private copy of the
+module oss2.auth, with a clock that can be set to OSS's time and a disabled logger. The module that the rest of the
+process uses is unchanged.
 """
 
 import importlib.util

@@ -1,7 +1,7 @@
-"""The file system, as far as downloads need it.
+"""The file system calls that downloads need.
 
-Every effect on files goes through a Storage, one call of the system a method. So a double can keep a journal of what
-was done and work out what a power cut would leave (tests/crash_model), or let any call fail.
+Every effect on files goes through a Storage, with one method for each system call. A test double can record the calls
+and compute what a power cut would leave (tests/crash_model), or let any call fail.
 """
 
 import errno

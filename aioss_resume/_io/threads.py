@@ -1,6 +1,6 @@
-"""Threads of our own, and executor to them that never outlive the task that made them.
+"""Our own threads. Calls in them never outlive the task that made them.
 
-The loop's default executor is left to the host program: it resolves names there, and may have filled it.
+The event loop's default executor is left to the host program, which resolves names in it and may have filled it.
 """
 
 import asyncio

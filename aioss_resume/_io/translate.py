@@ -1,6 +1,6 @@
-"""aiohttp's errors as ours.
+"""Our errors for aiohttp's.
 
-Nothing of their text is taken: it may hold a signed address, headers, or a proxy's password.
+None of their text is used: it may contain a signed address, headers, or a proxy's password.
 """
 
 import os

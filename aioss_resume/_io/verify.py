@@ -1,4 +1,4 @@
-"""Bytes read back from the disk, and their CRC-64."""
+"""Reading bytes back from the disk, and their CRC-64."""
 
 import os
 import stat

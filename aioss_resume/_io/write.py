@@ -1,7 +1,7 @@
-"""Bytes at their offset in the part file, through aiofiles.
+"""Writing bytes at their offset in the part file, through aiofiles.
 
-Each flying span has an unbuffered handle of its own. A handle that is shared has one file position, and parallel
-writes land at each other's offsets.
+Each flight has an unbuffered handle of its own. A shared handle has one file position, and parallel writes would land
+at each other's offsets.
 """
 
 import asyncio

@@ -1,1 +1,1 @@
-"""The bytes of one object over many requests, into a sink that the caller brings."""
+"""The bytes of one object over many requests, into a sink of the caller's."""

@@ -1,4 +1,4 @@
-"""What all that runs in one Downloader shares: a session, threads, signers, and one set of limits."""
+"""Client: the session, threads, signers and limits that everything in one Downloader shares."""
 
 import asyncio
 import weakref

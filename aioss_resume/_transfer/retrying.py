@@ -1,4 +1,4 @@
-"""An effect tried as often as the policy grants."""
+"""Retries according to a RetryPolicy."""
 
 import logging
 from collections.abc import Awaitable, Callable

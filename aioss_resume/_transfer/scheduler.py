@@ -1,7 +1,7 @@
-"""The spans of one transfer, fetched side by side into sinks.
+"""The spans of one transfer, fetched in parallel into sinks.
 
-The scheduler knows neither files nor checkpoints. Whoever runs it brings sinks, and may bring background tasks that run
-beside the fetching, such as one that flushes checkpoints.
+The scheduler knows neither files nor checkpoints. The caller passes sinks, and may pass background tasks that run
+during the fetching, such as one that flushes checkpoints.
 """
 
 import asyncio

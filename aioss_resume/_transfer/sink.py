@@ -1,4 +1,4 @@
-"""Where the bytes of a span go: the interface that a scheduler writes to, and its implementation in memory."""
+"""Sink: where the bytes of a span go, and an implementation in memory."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeAlias

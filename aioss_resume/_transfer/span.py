@@ -1,4 +1,4 @@
-"""One span, from its first byte to its last: requested, received, written to a sink, and tried again after failures."""
+"""One span: requested, received, written to a sink, and retried after failures."""
 
 from dataclasses import dataclass
 from typing import Protocol

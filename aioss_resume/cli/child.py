@@ -1,8 +1,8 @@
-"""One download as a process of its own, to be killed: `python -m aioss_resume.cli.child`.
+"""One download in a process of its own, which the demo kills: `python -m aioss_resume.cli.child`.
 
-It uses nothing but the public interface. The keys come from OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET in its
-environment: arguments can be seen by every user of the machine. SIGINT, SIGTERM and SIGHUP cancel the download, which
-flushes its checkpoint, and the exit code is 130, 143 or 129, as a shell would have it. A second one ends it at once.
+It uses only the public interface. The keys come from OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET in the environment,
+because arguments are visible to every user of the machine. SIGINT, SIGTERM and SIGHUP cancel the download, which
+flushes its checkpoint; the exit code is 130, 143 or 129, as in a shell. A second signal ends the process at once.
 """
 
 import argparse

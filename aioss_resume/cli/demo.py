@@ -1,4 +1,4 @@
-"""The demo: a download is killed half-way, and the next process goes on from where it was."""
+"""The demo: a download is killed half-way, and the next process resumes it."""
 
 import secrets
 import tempfile

@@ -1,4 +1,4 @@
-"""A process that downloads from a LocalOSS: started, listened to, killed."""
+"""A process that downloads from a LocalOSS: start it, read its reports, kill it."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""How far a download is, for a person: a bar where there is a terminal and rich, lines elsewhere."""
+"""Progress for a person: a bar on a terminal if rich is installed, lines elsewhere."""
 
 import sys
 from collections.abc import Iterator

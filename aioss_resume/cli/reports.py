@@ -1,4 +1,4 @@
-"""What a downloading process tells the one that started it: a JSON object a line."""
+"""What a downloading process reports to its parent: one JSON object on each line."""
 
 import json
 from dataclasses import asdict, dataclass

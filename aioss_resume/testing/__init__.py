@@ -1,4 +1,4 @@
-"""An OSS on this machine to test against: `LocalOSS`, its faults and its ledger; and a bad network, `ChaosProxy`."""
+"""A local OSS to test against: `LocalOSS`, its faults and its list of requests; and a bad network, `ChaosProxy`."""
 
 from aioss_resume.testing.faults.fault import Fault
 from aioss_resume.testing.faults.faults import Faults

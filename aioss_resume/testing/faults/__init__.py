@@ -1,1 +1,1 @@
-"""What can go wrong on the side of OSS, by name."""
+"""What can go wrong on OSS's side, by name."""

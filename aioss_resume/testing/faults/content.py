@@ -1,4 +1,4 @@
-"""Other bytes than were asked for: another range, flipped, more of them, compressed, in parts."""
+"""Faults of the content: another range, flipped bits, more bytes, compressed, in several parts."""
 
 import gzip
 import itertools

@@ -1,4 +1,4 @@
-"""Cuts: the answer begins well and does not end so, or never begins."""
+"""Faults that cut a response, or prevent it."""
 
 from typing import Literal, Unpack
 

@@ -1,4 +1,4 @@
-"""Errors, well-formed and hostile, and other answers that are not the object."""
+"""Error responses, well-formed and hostile, and other responses without the object."""
 
 from collections.abc import Mapping
 from http import HTTPStatus

@@ -1,4 +1,4 @@
-"""One fault: which requests it befalls, how often, and what it does to them."""
+"""One fault: which requests it affects, how often, and what it does to them."""
 
 import random
 import threading

@@ -1,4 +1,4 @@
-"""The faults that are set: accounts of them, and what the server asks of them."""
+"""The faults that are set: which ones a request meets, and which ones never occurred."""
 
 import threading
 from collections.abc import Callable

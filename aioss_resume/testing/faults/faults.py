@@ -1,4 +1,4 @@
-"""Faults by name: what goes wrong, in the order it was asked for."""
+"""All faults by name."""
 
 from aioss_resume.testing.faults.content import ContentFaults
 from aioss_resume.testing.faults.cuts import CutFaults

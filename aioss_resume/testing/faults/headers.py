@@ -1,4 +1,4 @@
-"""Headers of the answer that are missing, wrong or malformed."""
+"""Faults of the headers: missing, wrong or malformed."""
 
 import re
 from typing import Unpack

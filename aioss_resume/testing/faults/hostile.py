@@ -1,4 +1,4 @@
-"""Hostile values: error bodies and Retry-After headers that a careless client trips over."""
+"""Hostile values: error bodies and Retry-After headers that break careless clients."""
 
 from typing import Literal, get_args
 

@@ -1,4 +1,4 @@
-"""Listings that do not end, or name what nobody should write."""
+"""Listings that do not end, or contain dangerous names."""
 
 import re
 from collections.abc import Iterable

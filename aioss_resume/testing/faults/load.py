@@ -1,4 +1,4 @@
-"""A service that has too much to do: it refuses beyond a limit, or at random."""
+"""An overloaded service: it refuses requests beyond a limit, or at random."""
 
 import random
 import time

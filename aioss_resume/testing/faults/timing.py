@@ -1,4 +1,4 @@
-"""Late and slow answers."""
+"""Late and slow responses."""
 
 from typing import Unpack
 

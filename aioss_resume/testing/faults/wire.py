@@ -1,4 +1,4 @@
-"""Answers that are bad HTTP or none: raw bytes, header bombs, floods."""
+"""Malformed HTTP: raw bytes, huge headers, floods."""
 
 import itertools
 import random

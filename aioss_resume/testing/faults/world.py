@@ -1,4 +1,4 @@
-"""The world changes just before the request is answered: objects, credentials, the clock."""
+"""Changes just before a request is answered: of objects, credentials and the clock."""
 
 from dataclasses import replace
 from typing import Unpack

@@ -1,1 +1,1 @@
-"""Networks and servers that misbehave, and their threads."""
+"""Misbehaving networks and servers, and their threads."""

@@ -1,4 +1,7 @@
-"""ChaosProxy: a TCP proxy on this machine that is as bad a network as it is told to be."""
+"""ChaosProxy: a TCP proxy on this machine that simulates a bad network.
+
+It has more than 15 methods because each fault of a network is one.
+"""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""A thread with an event loop of its own, for a small server that blocking clients of the same process talk to."""
+"""A thread with its own event loop, for a server that blocking clients of the same process use."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Recorder: a server that writes down what arrives, byte by byte, for the places where nothing should."""
+"""Recorder: a server that records every byte it receives, for addresses where nothing should arrive."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The end of a TCP connection by RST, which discards what the peer has not been sent."""
+"""Ending a TCP connection with RST, which discards unsent data."""
 
 import asyncio
 import contextlib

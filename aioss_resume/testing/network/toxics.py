@@ -1,4 +1,4 @@
-"""What is wrong with a network: the toxics of a `ChaosProxy`, and what its connections share."""
+"""The faults of a `ChaosProxy`, and what its connections share."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Tunnel: one connection through a `ChaosProxy`, and what befalls it on the way."""
+"""Tunnel: one connection through a `ChaosProxy`."""
 
 import asyncio
 import contextlib

@@ -1,1 +1,1 @@
-"""The local OSS: storage, signatures, requests and answers."""
+"""The local OSS: storage, signatures, requests and responses."""

@@ -1,4 +1,4 @@
-"""What the server answers: a status, headers and a stretch of some content, or an error as OSS words it."""
+"""A response of the server: status, headers and part of some content, or an error in OSS's form."""
 
 import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping

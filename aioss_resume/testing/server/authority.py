@@ -1,4 +1,4 @@
-"""Who may ask: the credentials that the server knows, and the check that a request is signed with them."""
+"""The credentials that the server knows, and the check of signatures."""
 
 import hmac
 import threading

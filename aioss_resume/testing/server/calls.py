@@ -1,4 +1,4 @@
-"""One request as the server understands it: which bucket, which key, which range."""
+"""One parsed request: its bucket, key and range."""
 
 import ipaddress
 import re

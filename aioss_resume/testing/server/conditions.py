@@ -1,4 +1,4 @@
-"""Which bytes of an object a GET gets: its conditions and its range."""
+"""The conditions and the range of a GET, and which bytes they select."""
 
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime

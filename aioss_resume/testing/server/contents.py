@@ -1,4 +1,4 @@
-"""The bytes of an object, held in memory, in a file or made up on demand."""
+"""The bytes of an object: in memory, in a file, or generated on demand."""
 
 import hashlib
 import mmap

@@ -1,4 +1,4 @@
-"""From a call that may be answered to its answer: put, get, head, delete, list."""
+"""The operations: put, get, head, delete, list."""
 
 import base64
 import gzip

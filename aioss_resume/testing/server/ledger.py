@@ -1,4 +1,4 @@
-"""The ledger: what clients asked and what they were given, in the order of arrival."""
+"""The ledger: the requests in order of arrival, and what was sent for each."""
 
 import threading
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""OSS signature versions 1 and 2: what is signed, and what the signature is."""
+"""OSS signature versions 1 and 2."""
 
 import base64
 import hmac

@@ -1,4 +1,4 @@
-"""An answer put on the wire byte by byte, or cut off where a fault says so."""
+"""Sending a response byte by byte, or cutting it off as a fault says."""
 
 import asyncio
 import contextlib

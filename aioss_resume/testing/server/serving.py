@@ -1,4 +1,4 @@
-"""The HTTP server: from a request on a connection to its answer on the wire."""
+"""The HTTP server: from a request on a connection to its response."""
 
 import asyncio
 import secrets

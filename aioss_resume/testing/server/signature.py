@@ -1,6 +1,6 @@
-"""OSS signature version 4: what is signed, and what the signature is.
+"""OSS signature version 4.
 
-Written from the description, not from oss2, so that the two check each other.
+It was written from the description and not from oss2, so that each checks the other.
 Source: the OSS help pages on signature version 4, and a vector on which oss2 and the second SDK agree.
 """
 

@@ -1,4 +1,4 @@
-"""What is stored: buckets, their objects and the versions of these."""
+"""The stored buckets, their objects and the versions of these."""
 
 import threading
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What OSS does and this server does not: refused by name, and never answered as if it were another operation.
+"""What OSS implements and this server does not: it is refused by name.
 
 Source: the API reference of OSS, and the sub-resources that oss2 signs.
 """
