@@ -16,9 +16,9 @@ _KILLS_MOST = 100
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the arguments say (None: those of the process); the exit code."""
+    """Run the command and return its exit code. None: the arguments of the process."""
     given = _parser().parse_args(arguments)
-    # Imported here: whoever asks for help needs neither the server nor its dependencies.
+    # Imported here, because --help needs neither the server nor its dependencies.
     from aioss_resume.cli.demo import Demo
 
     try:
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _as_ctrl_c(*numbers: signal.Signals) -> Iterator[None]:
-    """Let these signals end us as Ctrl-C does: whoever made a process or a directory removes it."""
+    """Let these signals raise KeyboardInterrupt, so that processes and directories are cleaned up."""
 
     def end(number: int, _frame: object) -> NoReturn:
         sys.exit(128 + number)

@@ -25,13 +25,13 @@ _OTHERS_KEYWORDS: Final = {
     "versionId": "version_id",
     "parallel_num": "concurrency",
 }
-# What oss2 and alibabacloud-oss-v2 call ours.
+# What oss2 and alibabacloud-oss-v2 call these keywords.
 
 F = TypeVar("F", bound=Callable[..., Any])  # Any: every signature
 
 
 def with_explicit_keywords(function: F) -> F:
-    """Let help() and editors show the keywords, which are written once, in DownloadOptions."""
+    """Show the keywords of DownloadOptions in help() and editors."""
     signature = inspect.signature(function)
     named = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     keywords = [
@@ -58,7 +58,7 @@ def download_options(keywords: Mapping[str, Any]) -> DownloadOptions:  # Any: th
     return DownloadOptions(**keywords)
 
 
-def object_name(bucket_name: str, key: Any) -> ObjectName:  # Any: that is the question
+def object_name(bucket_name: str, key: Any) -> ObjectName:  # Any: it is checked here
     """The name of an object.
 
     Raises:
@@ -82,7 +82,7 @@ async def destination(client: Client, path: str | os.PathLike[str], name: Object
         raise ConfigError(f"path must be a file's path as str or PathLike, not {path!r}")
     if given.endswith(("/", "/.", "/..")) or given in (".", ".."):
         raise local_file_error("download to", errno.EISDIR, given, name=name)
-    # A relative path asks for the working directory, which is a call of the system; an absolute one asks for nothing.
+    # A relative path needs the working directory, which is a system call; an absolute path needs none.
     absolute = os.path.abspath
     found = absolute(given) if os.path.isabs(given) else await client.threads.run(absolute, given)  # noqa: PTH117
     if is_system_path(found):

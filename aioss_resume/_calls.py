@@ -11,7 +11,7 @@ from aioss_resume.errors import ObjectName, RequestError
 
 
 class Calls:
-    """The calls that run now."""
+    """The calls that are running."""
 
     def __init__(self) -> None:
         self._scopes: set[CancelScope] = set()
@@ -19,7 +19,7 @@ class Calls:
 
     @contextmanager
     def call(self, name: ObjectName) -> Iterator[None]:
-        """The time of one call.
+        """Run the `with` block as one call.
 
         Raises:
             RequestError: end_all() ended it.
@@ -40,7 +40,7 @@ class Calls:
             )
 
     async def end_all(self) -> asyncio.CancelledError | None:
-        """End all calls, and wait until they have ended. Returns a cancellation that came meanwhile."""
+        """End all calls, and wait until they have ended. Returns a cancellation that arrived meanwhile."""
         self._all_ended.clear()
         for scope in self._scopes:
             scope.cancel()

@@ -129,7 +129,7 @@ class Downloader:
             return await share(Wish(client, self._bucket.endpoint, name, absolute, options), make)
 
     async def sync(self, results: Iterable[DownloadResult]) -> None:
-        """Have files that were downloaded with `fsync=False`, and their names, on the disk when this returns.
+        """Sync files that were downloaded with `fsync=False`, and their names, to the disk.
 
         For a batch of small files it is cheaper than `fsync=True` for each of them: a directory is synced once for all
         of its files, and the disk has had time to begin. Until then a power cut may cost any of them.
@@ -153,7 +153,7 @@ class Downloader:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
     ) -> ObjectMeta:
-        """What OSS says of an object.
+        """The metadata of an object.
 
         Args:
             key: The object's.
@@ -197,7 +197,7 @@ class Downloader:
         return self._origin
 
     def _timeouts(self, given: Timeouts) -> Timeouts:
-        """Those given; else the bucket's own connect_timeout, which oss2 applies to connecting and to reading."""
+        """The given ones, or the bucket's connect_timeout, which oss2 applies to connecting and reading."""
         own = self._bucket.timeout
         if given is not DEFAULT_TIMEOUTS or own == oss2_defaults.connect_timeout or not isinstance(own, int | float):
             return given
@@ -212,7 +212,7 @@ _shared: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Client]] = WeakKeyDi
 async def download(
     bucket: Any, key: str, path: str | os.PathLike[str], **keywords: Unpack[DownloadKeywords]
 ) -> DownloadResult:
-    """Download an object of Alibaba Cloud OSS into a file; interrupted in any way, the next call goes on.
+    """Download an object of Alibaba Cloud OSS into a file; after any interruption, the next call continues.
 
     The file appears at `path` as a whole or not at all, and only when the CRC-64 of what was written equals the
     object's. What is there already stays until then. Missing directories are made.

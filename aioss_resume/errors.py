@@ -56,7 +56,7 @@ __all__ = [
 
 
 def printable(text: str) -> str:
-    """A stranger's text with its control characters escaped: they must not reach a terminal through a message."""
+    """Text of others with its control characters escaped, so that they do not reach a terminal."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
@@ -83,7 +83,7 @@ class AiossError(Exception):
     hint: str | None = None
 
     def __init__(self, text: str, *, name: ObjectName | None = None, hint: str | None = None) -> None:
-        Exception.__init__(self, text)  # not super(): the classes beside us want other arguments
+        Exception.__init__(self, text)  # not super(): the other base classes take other arguments
         self._text = text
         self.bucket, self.key = name or (None, None)
         self.hint = hint
@@ -101,7 +101,7 @@ class AiossError(Exception):
 
 
 class ConfigError(AiossError, ValueError):
-    """An argument that cannot be; raised before any request."""
+    """An invalid argument; raised before any request."""
 
 
 class CredentialsError(AiossError):
@@ -159,7 +159,7 @@ class AccessDeniedError(ServiceError):
 
 
 class SignatureError(AccessDeniedError, oss2_exceptions.SignatureDoesNotMatch):  # type: ignore[misc]
-    """OSS computed another signature than we did: most often a wrong secret."""
+    """OSS computed another signature than we did; usually the secret is wrong."""
 
 
 class ObjectArchivedError(ServiceError):
@@ -228,7 +228,7 @@ def service_error(
 def changed_error(
     text: str, *, name: ObjectName, hint: str | None = None, answer: ServiceError | None = None
 ) -> ObjectChangedError:
-    """The error for an object that is not the one we began with; `answer` is the 412 or 404 that told us."""
+    """The error for a changed object; `answer` is the 412 or 404 response that showed it."""
     if answer is None:
         return ObjectChangedError(text, name=name, hint=hint)
     kind = _also(ObjectChangedError, _oss2_class(answer.status, answer.code))
@@ -355,7 +355,7 @@ _combined: dict[tuple[type, type], type[Any]] = {}  # Any: made at run time
 
 
 def _also(ours: type[_E], theirs: type[BaseException]) -> type[_E]:
-    """A class that is ours and theirs, made once; its instances look and are made like ours."""
+    """A cached subclass of both classes, whose instances look like ours."""
     if issubclass(ours, theirs):
         return ours
     if (ours, theirs) not in _combined:
@@ -371,7 +371,7 @@ def _rebuilt(
     state: dict[str, Any],
     errno_fields: tuple[Any, ...] | None,
 ) -> AiossError:
-    """A pickled error back to what it was. Any: the arguments are whatever the error held."""
+    """Restore a pickled error. Any: the arguments are whatever the error contained."""
     kind: type[AiossError] = _also(*parts) if len(parts) == 2 else parts[0]
     error = kind.__new__(kind)
     error.args = args

@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class DownloadResult:
-    """A download that ended well.
+    """The result of a successful download.
 
     Attributes:
         path: The file.

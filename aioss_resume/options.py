@@ -23,7 +23,7 @@ OnBusy: TypeAlias = Literal["wait", "fail"]
 Concurrency: TypeAlias = int | Literal["auto"]
 Integrity: TypeAlias = Literal["auto", "require"]
 
-PART_SIZE_LEAST: Final = 100 * KiB  # OSS's own least part size; below it requests cost more than bytes
+PART_SIZE_LEAST: Final = 100 * KiB  # OSS's own minimum; below it, requests cost more than bytes
 PART_SIZE_MOST: Final = 5 * GiB  # OSS's own largest part
 
 MULTIGET_THRESHOLD: Final = 10 * MiB
@@ -33,7 +33,7 @@ RESTARTS_MOST: Final = 3
 """How often a download begins anew because the object was replaced. An object that is replaced faster than it can be
 read would otherwise be fetched for ever; s3transfer gives up at once."""
 
-# What one span keeps in memory, and what the checkpoint may lag behind.
+# What one span keeps in memory, and how far the checkpoint may lag behind.
 WRITE_SIZE: Final = 1 * MiB
 """Bytes gathered for one write. 1 GiB over loopback took 1.49 s with 256 KiB, 1.23 with 512, 1.06 with 1 or 2 MiB."""
 READ_MOST: Final = 128 * KiB
@@ -75,7 +75,7 @@ def _seconds(name: str, value: object, *, zero: bool = True) -> None:
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
-        or not (0 <= value <= sys.float_info.max)  # neither NaN nor infinity, nor what overflows when it is added to
+        or not (0 <= value <= sys.float_info.max)  # neither NaN, infinity nor a value that would overflow in sums
         or not (zero or value)
     ):
         raise ConfigError(f"{name} must be a number {'of at least' if zero else 'above'} 0, not {value!r}")
@@ -121,7 +121,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """When a connection is given up; its span goes on over another.
+    """When a connection is given up. Its span continues over another one.
 
     Args:
         connect: Seconds to connect, TLS included. requests and oss2 have 60, curl 300, aiohttp 30.
@@ -232,7 +232,7 @@ class DownloadOptions:
         if self.part_size is not None:
             _whole("part_size", self.part_size, least=PART_SIZE_LEAST, most=PART_SIZE_MOST)
         given: object = self.multiget_threshold
-        if given is None:  # oss2's way of asking for the default
+        if given is None:  # means the default, as in oss2
             object.__setattr__(self, "multiget_threshold", MULTIGET_THRESHOLD)
         _whole("multiget_threshold", self.multiget_threshold, least=0)
         if self.concurrency != "auto":
@@ -249,7 +249,7 @@ class DownloadOptions:
             raise ConfigError(f"progress_callback must be callable, not {self.progress_callback!r}")
         object.__setattr__(self, "headers", checked_headers(self.headers))
         params = dict(checked_params(self.params))
-        if "versionId" in params:  # oss2's way of asking for a version
+        if "versionId" in params:  # how oss2 asks for a version
             version_id = params.pop("versionId")
             if not version_id:
                 raise ConfigError("params['versionId'] must be a version's id: leave it out for the current version")
@@ -277,7 +277,7 @@ _RESERVED_PARAMS: Final = (
 
 
 def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
-    """More request headers, or ConfigError: names and values are strings on one line, and none is one of ours."""
+    """Check request headers: names and values are strings on one line, and none is reserved. Raises ConfigError."""
     found = _strings("headers", headers)
     for name, value in found.items():
         if name.lower() in RESERVED_HEADERS:

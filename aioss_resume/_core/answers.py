@@ -10,7 +10,7 @@ from aioss_resume.errors import ObjectName, ProtocolError, changed_error, printa
 
 
 class Accepted(NamedTuple):
-    """An answer that fits.
+    """A response that matches its request.
 
     Attributes:
         meta: The object as this answer describes it.
@@ -24,7 +24,7 @@ class Accepted(NamedTuple):
 def accept_range(
     name: ObjectName, asked: Range, pinned: ObjectMeta | None, status: int, headers: Mapping[str, str]
 ) -> Accepted:
-    """A 206 that is the range asked for, of the object that is pinned.
+    """Check a response to a range request: a 206 with the requested range of the pinned object.
 
     A 200 is taken when nothing is pinned yet and the whole object is no more than was asked for from its start:
     OSS answers so for folder objects, whose ranges it ignores.

@@ -24,16 +24,16 @@ _MOST_SIZE: Final = 1 << 50  # an object's; OSS's own limit is 48.8 TiB
 
 
 class Unusable(Exception):
-    """This is no checkpoint to go on from; the text says why."""
+    """The file is not a usable checkpoint. The text says why."""
 
 
 class TooNew(Unusable):
-    """A newer release goes on from this one: it is not ours to throw away."""
+    """The checkpoint is of a newer release, which can continue from it, so it must not be removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a run leaves to the next.
+    """What a run leaves for the next one.
 
     Attributes:
         name: Bucket and key.
@@ -51,7 +51,7 @@ class Checkpoint:
 
 
 def encode(checkpoint: Checkpoint) -> bytes:
-    """A checkpoint as a small JSON file, never with a secret or an address."""
+    """Encode a checkpoint as a small JSON file, without secrets or addresses."""
     meta = checkpoint.meta
     content = {
         "format": FORMAT,
@@ -75,7 +75,7 @@ def encode(checkpoint: Checkpoint) -> bytes:
 
 
 def decode(data: bytes) -> Checkpoint:
-    """Bytes back to a checkpoint.
+    """Decode a checkpoint.
 
     Raises:
         Unusable: They are torn, flipped, or no checkpoint at all.
@@ -167,13 +167,15 @@ def _text_or_none(value: object) -> str | None:
 
 
 def _header(value: str) -> str:
-    # It will be sent as If-Match: a line break would begin another header.
+    # It is sent as If-Match, and a line break would begin another header.
     if not (value.isascii() and value.isprintable()) or '"' in value:
         raise ValueError
     return value
 
 
 def _hex(value: str) -> int:
-    if len(value) != 16 or not set(value) <= set("0123456789abcdef"):  # int() also takes signs, blanks and underscores
+    if len(value) != 16 or not set(value) <= set(
+        "0123456789abcdef"
+    ):  # int() also accepts signs, blanks and underscores
         raise ValueError
     return int(value, 16)

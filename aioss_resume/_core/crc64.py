@@ -25,7 +25,7 @@ def crc64(chunk: bytes | bytearray | memoryview, before: int = EMPTY) -> int:
 
 
 def join(first: int, second: int, second_length: int) -> int:
-    """CRC-64 of two neighbouring stretches, from the CRC-64 of each and the length of the second in bytes."""
+    """CRC-64 of two adjacent pieces, from the CRC-64 of each and the length of the second in bytes."""
     return _multiply(_power_of_x(second_length), first) ^ second
 
 
@@ -40,7 +40,7 @@ def _multiply(a: int, b: int) -> int:
     return product
 
 
-@lru_cache(maxsize=256)  # parts have few lengths: the second join of a length costs one multiplication
+@lru_cache(maxsize=256)  # parts have few different lengths, so most joins cost one multiplication
 def _power_of_x(length: int) -> int:
     """x^(8 * length) modulo the polynomial."""
     power = _ONE

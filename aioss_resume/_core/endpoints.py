@@ -37,7 +37,7 @@ def endpoint_mistake(scheme: str, host: str, path: str, request_host: str, bucke
 
 
 def has_bucket_twice(request_host: str, bucket_name: str) -> bool:
-    """Whether the bucket's name stands before an endpoint that begins with it already."""
+    """Whether the host begins with the bucket's name twice."""
     return request_host.startswith(f"{bucket_name}.{bucket_name}.")
 
 

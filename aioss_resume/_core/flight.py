@@ -11,14 +11,14 @@ KiB: Final = 1024
 GOING: Final = 64 * KiB
 """Bytes after which a flight counts as under way: what it has sent so far says something of its speed."""
 
-_SPEED_SECONDS_LEAST: Final = 0.01  # before which a flight has no speed worth naming
-_SPEED_WINDOW: Final = 1.0  # seconds that a flight's speed looks back, so that a stalled one soon counts as slow
+_SPEED_SECONDS_LEAST: Final = 0.01  # before which the speed of a flight is unknown
+_SPEED_WINDOW: Final = 1.0  # seconds over which a speed is measured, so that a stalled flight soon counts as slow
 _SILENCE: Final = 1.0  # seconds without a byte after which a flight that was under way counts as stalled
 
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """A flying span; start <= offset <= reach <= stop, always.
+    """A span that is being fetched. Invariant: start <= offset <= reach <= stop.
 
     Attributes:
         start, stop: The span. `stop` may be lowered while it flies, never below `reach`.
@@ -65,7 +65,7 @@ class Flight:
         self.wait(now)
 
     def wait(self, now: float) -> None:
-        """From `now` on it has nothing to write and waits for bytes, unless it did so already."""
+        """Note that it waits for bytes from `now` on, unless it did so already."""
         if self._silent_since is None:
             self._silent_since = now
 
@@ -98,19 +98,19 @@ class Flight:
         return not self.is_under_way and (self.began is None or now - self.began <= self.grace)
 
     def speed(self, now: float) -> float | None:
-        """Bytes a second of late; None when it is too early to say."""
+        """Recent speed in bytes per second; None if it is not known yet."""
         if self._window_began is None:
             return None
         if self.is_under_way and self._silent_since is not None and now - self._silent_since >= _SILENCE:
             return 0.0
         elapsed = now - self._window_began
-        if self._last_window_speed is not None:  # the last window still counts, as half of one
+        if self._last_window_speed is not None:  # the last window counts half
             before = self._last_window_speed * _SPEED_WINDOW / 2
             return (self._window_bytes + before) / (elapsed + _SPEED_WINDOW / 2)
         return self._window_bytes / elapsed if elapsed > _SPEED_SECONDS_LEAST else None
 
     def mean_speed(self, now: float) -> float | None:
-        """Bytes a second since its first attempt began; None when it is too early to say."""
+        """Mean speed in bytes per second since the first attempt began; None if it is not known yet."""
         if self.began is None or now - self.began <= _SPEED_SECONDS_LEAST:
             return None
         return (self.reach - self.start) / (now - self.began)

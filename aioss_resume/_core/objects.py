@@ -106,18 +106,18 @@ def read_crc64(header: str | None) -> int | None:
     return int(header)
 
 
-@lru_cache(maxsize=64)  # all answers of one object have the same date, and a batch that was uploaded has few
+@lru_cache(maxsize=64)  # all responses for one object have the same date
 def read_http_date(header: str | None) -> datetime | None:
-    """An HTTP date, in UTC; None when it is absent or none."""
+    """Parse an HTTP date, in UTC; None if it is absent or malformed."""
     if not header:
         return None
     try:
         moment = parsedate_to_datetime(header)
         return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):  # OverflowError: a year or a zone that no clock has
+    except (ValueError, OverflowError):  # OverflowError: an impossible year or time zone
         return None
 
 
 def http_date(moment: datetime) -> str:
-    """A moment as HTTP writes it."""
+    """Format a datetime as an HTTP date."""
     return format_datetime(moment.astimezone(UTC), usegmt=True)

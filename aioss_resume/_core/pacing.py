@@ -3,11 +3,11 @@
 from typing import Final
 
 _BURST_SECONDS: Final = 0.25
-# How far the bucket fills while nobody draws. A second's worth is the most that users of a limit put up with.
+# How far the bucket fills while nothing is drawn. A burst of more than a second's worth would surprise users.
 
 
 class Pacer:
-    """Bytes flow at `rate` a second; what was drawn too early is paid for by waiting.
+    """Limits bytes to `rate` per second: whoever draws too early is told to wait.
 
     Args:
         rate: Bytes a second, above 0.
@@ -16,7 +16,7 @@ class Pacer:
 
     def __init__(self, rate: float, now: float) -> None:
         self._rate = rate
-        self._free_at = now - _BURST_SECONDS  # when all that was drawn is paid for
+        self._free_at = now - _BURST_SECONDS  # when everything that was drawn will be covered
 
     def draw(self, length: int, now: float) -> float:
         """Seconds to wait after drawing `length` bytes at `now`."""

@@ -25,12 +25,14 @@ def part_name(destination_name: str, name: ObjectName, meta: ObjectMeta) -> str:
     """
     modified = http_date(meta.last_modified) if meta.last_modified else None
     content = (meta.version_id, meta.size, meta.etag, meta.crc64, modified)
-    digest = _digest(destination_name, name.bucket, name.key, *content)  # a long destination's own name is cut below
+    digest = _digest(
+        destination_name, name.bucket, name.key, *content
+    )  # a long name is cut below, so the digest contains all of it
     return _hidden(destination_name, digest, "part")
 
 
 def temporary_name(destination_name: str, token: str) -> str:
-    """The name that a small file has until it has its own: nobody else's, since it is never resumed."""
+    """A unique name for the part file of a download that is never resumed."""
     return _hidden(destination_name, token, "part")
 
 

@@ -17,7 +17,7 @@ class Range(NamedTuple):
         return self.stop - self.start
 
     def header(self) -> str:
-        """The value of a request's `Range` header. The range must not be empty: HTTP cannot say so."""
+        """The value of a request's `Range` header. The range must not be empty: HTTP has no form for that."""
         assert 0 <= self.start < self.stop
         return f"bytes={self.start}-{self.stop - 1}"
 

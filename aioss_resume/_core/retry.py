@@ -23,7 +23,7 @@ SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """The errnos of a call that had no descriptor or no memory left. Others may give some back: nothing else is wrong."""
 
 _PROTOCOL_ATTEMPTS: Final = 3
-# An answer that contradicts the request seldom gets better: a confused proxy is worth two more tries.
+# A response that contradicts the request rarely improves; because of confused proxies it is worth two more attempts.
 
 _AGAIN_CODES: Final = frozenset({"RequestTimeout"})  # 400 or 409: OSS waited too long for us
 
@@ -78,7 +78,7 @@ class Attempts:
 
 
 def may_help(error: AiossError) -> bool:
-    """Whether trying again may end better than `error`."""
+    """Whether another attempt may succeed after `error`."""
     if isinstance(error, RequestError):
         return not error.permanent
     if isinstance(error, ServiceError):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 class Slot:
-    """A place among those that may send; asked for, then granted, then given back.
+    """Permission to send a request: requested, granted, released.
 
     `granted` turns True at most once, and `wake` is called when it does.
     """
@@ -22,7 +22,7 @@ class Slot:
         self.granted = False
 
     def release(self) -> None:
-        """End it, granted or not. Calling it again does nothing."""
+        """Release it, granted or not. Calling it again has no effect."""
         self._slots._end(self)
 
     def __enter__(self) -> None:

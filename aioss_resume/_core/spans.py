@@ -8,8 +8,8 @@ from aioss_resume._core.crc64 import EMPTY, join
 
 _JOINED_LEAST: Final = 64 << 20  # bytes
 _JOINED_PARTS: Final = 32
-# Spans are joined up to that length, or that part of the object. A span whose bytes are not on the disk is fetched
-# again as a whole, so they should not be too long; and not too many, since all of them stand in each checkpoint.
+# Spans are joined up to that length, or that fraction of the object. If one byte of a span is not on the disk, all of
+# it is fetched again, so spans should not be too long. All of them are in each checkpoint, so there should be few.
 
 
 class Done(NamedTuple):

@@ -13,14 +13,14 @@ SHARE_LEAST: Final = GOING
 """No piece of a shared span is smaller: a request costs more than so few bytes."""
 
 _SHARE_SECONDS_LEAST: Final = 0.1
-# A span that ends within this is left alone: a shortened connection is closed, and with it what was under way.
-_TAKEN_SECONDS_LEAST: Final = 0.5  # a piece too small to be cut is left alone when it ends within this
-_SPEED_UNKNOWN: Final = 1.0 * MiB  # of a new connection, where all that flew so far was too quick to be measured
+# A span that ends within this is not shared: a shortened connection is closed, and the bytes in transit are lost.
+_TAKEN_SECONDS_LEAST: Final = 0.5  # a tail too small to be cut is not taken over if it ends within this
+_SPEED_UNKNOWN: Final = 1.0 * MiB  # of a new connection, if all earlier flights were too short to be measured
 
 _FAR_SLOWER: Final = 4.0  # times slower than what a new connection may expect
-_SLOW_SECONDS: Final = 1.0  # for which a flight must have been so slow: a burst, or a pause, is not a speed
-_GIVEN_UP_MOST: Final = 3  # times for the same bytes: then it is not the connections that are slow
-_RECENT: Final = 8  # flights, the last that began, from which the speed of a new connection is told
+_SLOW_SECONDS: Final = 1.0  # for which a flight must have been so slow; bursts and pauses are shorter
+_GIVEN_UP_MOST: Final = 3  # times for the same bytes; then the connections are not the cause
+_RECENT: Final = 8  # flights that began last, from which the speed of a new connection is estimated
 
 
 def share(remaining: int, speed: float, newcomer: float, latency: float) -> int:
@@ -37,10 +37,10 @@ def share(remaining: int, speed: float, newcomer: float, latency: float) -> int:
     if newcomer <= 0:
         return 0
     alone = remaining / speed if speed > 0 else float("inf")  # seconds until the flight ends by itself
-    instead = latency + remaining / newcomer  # seconds until the newcomer had it all
+    instead = latency + remaining / newcomer  # seconds until a new flight would have all of it
     if alone <= max(_SHARE_SECONDS_LEAST, 2 * latency):
         return 0
-    # What a far slower one kept would come late: its speed is seldom steady, and it may send in bursts.
+    # A far slower flight keeps nothing: its speed is rarely steady, and it may send in bursts.
     if speed * _FAR_SLOWER < newcomer and remaining >= SHARE_LEAST and alone > 2 * instead:
         return remaining
     keeps = round(speed * (remaining + newcomer * latency) / (speed + newcomer))
@@ -75,7 +75,7 @@ def latest_to_end(
 
 
 class Stragglers:
-    """Finds flights that should be given up while other bytes still wait for a slot.
+    """Finds flights that should be given up while other bytes wait for a slot.
 
     The number of flights that it finds is bounded: a tenth of the flights that began, and as many more as flew at once.
     """
@@ -88,7 +88,7 @@ class Stragglers:
         self._landed: dict[Flight, float] = {}  # the mean speed of those of the recent ones that have landed
 
     def begin(self, flight: Flight, flying: int) -> None:
-        """A flight begins, `flying` of them with it."""
+        """Note that a flight begins, and how many there are with it."""
         self._began += 1
         self._flew_at_once = max(self._flew_at_once, flying)
         self._recent.append(flight)
@@ -96,7 +96,7 @@ class Stragglers:
             self._landed.pop(self._recent.pop(0), None)
 
     def land(self, flight: Flight, now: float) -> None:
-        """A flight ends."""
+        """Note that a flight has ended."""
         speed = flight.mean_speed(now)
         if flight in self._recent and speed is not None:
             self._landed[flight] = speed
@@ -119,7 +119,7 @@ class Stragglers:
                 continue
             if flight.slow_since is None:
                 flight.slow_since = now
-            # Its whole life counts too: the first bytes of a slow connection may come in one burst.
+            # Its mean speed counts, too: the first bytes of a slow connection may arrive in one burst.
             since = flight.slow_since if self._was_ever_fast(flight, expected, now) else flight.began
             is_long = since is not None and now - since >= max(_SLOW_SECONDS, 2 * latency)
             if is_long and flight.given_up < _GIVEN_UP_MOST and (found is None or speed < found[0]):

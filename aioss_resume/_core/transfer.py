@@ -16,8 +16,8 @@ KiB: Final = 1024
 MiB: Final = 1024 * KiB
 
 _GRACE_LEAST: Final = 0.5
-# Seconds before a flight that got next to nothing counts as slow. Without it, each newcomer was robbed while it waited
-# for its first byte: at 0.25 s of latency and one slow connection, 300 requests a second and no end.
+# Seconds before a flight that has received almost nothing counts as slow. Without it, each new flight lost its span
+# while it waited for its first byte: with a latency of 0.25 s and one slow connection, 300 requests a second.
 
 _PART_LEAST: Final = 1 * MiB
 _PART_MOST: Final = 64 * MiB
@@ -96,12 +96,12 @@ class Transfer:
         return self._done.crc64
 
     def spans(self) -> list[Done]:
-        """What is written, as a checkpoint keeps it: in order, neighbours joined."""
+        """The written spans for a checkpoint: in order, neighbours joined."""
         flown = [Done(f.start, f.offset, f.crc64) for f in self._flying if f.offset > f.start]
         return self._done.joined_with([*self._unproven, *flown])
 
     def claim(self, most: int | None = None) -> Flight | None:
-        """The first waiting bytes take off, `most` or a part of them; None when nothing waits."""
+        """Start a flight for the first waiting bytes, at most `most` or one part; None if nothing waits."""
         taken = self._waiting.take(most or self._part_size)
         return None if taken is None else self._take_off(Range(taken.start, taken.stop), taken.given_up)
 
@@ -150,7 +150,7 @@ class Transfer:
         self.latency = seconds if not self.latency else (3 * self.latency + seconds) / 4
 
     def land(self, flight: Flight, now: float) -> None:
-        """A flight ends, complete or not: what it wrote is done, the rest waits again."""
+        """End a flight, complete or not: the bytes that it wrote are done, the rest waits again."""
         speed = flight.speed(now)
         if speed:
             self._speeds = [*self._speeds[-8:], speed]
@@ -162,7 +162,7 @@ class Transfer:
             self._waiting.add(Waiting(flight.offset, flight.stop, flight.given_up))
 
     def prove(self, span: Done, *, matches: bool) -> None:
-        """An unproven span was read back: it is done if its CRC-64 holds, and waits again otherwise."""
+        """An unproven span was read back: it is done if its CRC-64 matches, and waits again otherwise."""
         self._unproven.remove(span)
         if matches:
             self._done.add(span)

@@ -14,21 +14,24 @@ AUTO_FIRST: Final = 4
 _QUICK_SECONDS: Final = 0.09  # a look each 0.1 s may come a little early
 _THOROUGH_SECONDS: Final = 0.4
 _CLEAR_SHARE: Final = 0.7
-# Of what a growth could bring, after which there is no need to look longer. Each look costs at the beginning: from 4 to
-# 32 by looks of 0.3 s a download of 3 s would have 0.7 of the link, by such of 0.1 s it has 0.9.
-_FAIR_SHARE: Final = 0.4  # after a thorough look. Less costs memory and other people's bandwidth for little.
+# The part of a possible gain at which measuring ends early. Measuring costs time at the beginning: growing from 4 to 32
+# by measurements of 0.3 s, a download of 3 s uses 0.7 of the link; by measurements of 0.1 s it uses 0.9.
+_FAIR_SHARE: Final = (
+    0.4  # after a long measurement. Smaller gains are not worth the memory and the bandwidth of others.
+)
 _GETTING_GOING: Final = 1.3
-# A connection's speed rises for its first round trips. Who brings more than it could is not yet what it will be.
+# A connection's speed rises during its first round trips, so an early measurement is too low.
 _HOLD_SECONDS: Final = 5.0
 _FIRST_HOLD_SECONDS: Final = 0.5
-# After a growth that brought little, doubled each time that happens: the look may have been wrong, or the link changed.
-_IDLE_SECONDS: Final = 0.15  # between a landing and the next take-off a slot is free for a moment, which is no idleness
-_HALVING_PAUSE: Final = 1.0  # a storm of refusals at the same time is one sign of trouble, not many
+# Seconds until the next trial after one that gained little; doubled each time. The measurement may have been wrong, or
+# the link may have changed.
+_IDLE_SECONDS: Final = 0.15  # a slot is free for a moment between two flights; that is not idleness
+_HALVING_PAUSE: Final = 1.0  # many refusals at the same time count as one
 _RECOVERY_SECONDS: Final = 1.0  # for each step back up
 
 
 class Window:
-    """The number of requests that may fly; 1 <= limit <= most, always.
+    """The number of requests that may be in flight. Invariant: 1 <= limit <= most.
 
     Args:
         most: It never grows beyond.
@@ -42,17 +45,17 @@ class Window:
         self._before = 0  # the number before the last growth, and the speed that it had; 0: not measured yet
         self._speed_before = 0.0
         self._mark: tuple[float, int] | None = None  # since when, and from how many bytes on, is being measured
-        self._is_quick = True  # nothing has spoken against growing yet
+        self._is_quick = True  # no trial has failed yet
         self._busy_at = float("-inf")
         self._hold_until = float("-inf")
         self._hold = _FIRST_HOLD_SECONDS
         self._trouble_at: float | None = None
         self._halved_at = float("-inf")
-        self._goal = most  # where coming back ends
+        self._goal = most  # the number to which it recovers
         self._was_throttled = False
 
     def tick(self, now: float, received: int, *, is_busy: bool, latency: float = 0.0) -> None:
-        """Time has passed.
+        """Adapt the number to what was received.
 
         Args:
             now: Seconds of a clock that never goes back.
@@ -90,17 +93,17 @@ class Window:
             self._halved_at, self._was_throttled = now, True
 
     def narrow(self, most: int) -> None:
-        """There is no room for more than so many, whatever they would bring."""
+        """Limit the number for good, because descriptors or memory ran out."""
         self._most = max(1, min(self._most, most))
         self._goal, self.limit = min(self._goal, self._most), min(self.limit, self._most)
         self._mark, self._before = None, 0
 
     def _goes_on_falling(self, now: float) -> bool:
-        """Whether the last halving was just now: the refused requests of the larger number are still about."""
+        """Whether the number was halved just now: requests of the larger number are still being refused."""
         return now - self._halved_at < 2 * _HALVING_PAUSE
 
     def _comes_back(self, now: float) -> bool:
-        """Whether the number is still coming back after trouble."""
+        """Whether the number is still recovering after trouble."""
         if self._trouble_at is None:
             return False
         if now - self._trouble_at >= _RECOVERY_SECONDS:
@@ -112,17 +115,17 @@ class Window:
         return True
 
     def _judge(self, now: float, elapsed: float, received: int, *, latency: float) -> None:
-        """Something was measured since the mark: grow, look longer, or go back to where growing stopped paying."""
+        """Decide after a measurement: grow, measure longer, or return to the last number that paid off."""
         assert self._mark is not None
         brought = received - self._mark[1]
-        if self._before in (0, self.limit):  # this number's own speed is looked for
+        if self._before in (0, self.limit):  # the speed of this number is measured
             speed = brought / elapsed
             if self._before and speed > self._speed_before * _GETTING_GOING:
                 self._measure_again(now, received, speed)
             else:
                 self._grow(now, received, speed)
             return
-        # The new requests brought nothing until they were answered.
+        # The new requests received nothing until they were answered.
         gain = (brought - self._speed_before * elapsed) / (elapsed - latency)
         share = gain / (self._speed_before * (self.limit / self._before - 1))
         speed = self._speed_before + gain
@@ -139,14 +142,14 @@ class Window:
         self._before, self._speed_before, self._mark = self.limit, speed, (now, received)
         step = max(1, self.limit // 8) if self._was_throttled else self.limit
         self.limit = min(self.limit + step, self._most)
-        if self.limit == self._before:  # it is the most
+        if self.limit == self._before:  # the limit is reached
             self._hold_until = now + _HOLD_SECONDS
 
     def _measure_again(self, now: float, received: int, speed: float) -> None:
         self._before, self._speed_before, self._mark = self.limit, speed, (now, received)
 
     def _take_back(self, now: float, share: float) -> None:
-        """Speed grows with the number up to some number, and no further: keep to that one."""
+        """Return to the number beyond which the speed did not grow."""
         self.limit = self._before + int(max(0.0, share) * (self.limit - self._before))
         self._is_quick = False
         self._hold_until = now + self._hold

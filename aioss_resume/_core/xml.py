@@ -9,7 +9,7 @@ MOST_ERROR_BYTES: Final = 64 * 1024
 _SHOWN: Final = frozenset(
     {
         *("Code", "Message", "RequestId", "HostId", "EC", "Key", "Bucket", "BucketName", "Condition", "ServerTime"),
-        "Endpoint",  # the right one, for a bucket of another region
+        "Endpoint",  # the right endpoint, for a bucket of another region
     }
 )
 # Not shown: StringToSign, SignatureProvided, OSSAccessKeyId and whatever else OSS echoes of the request's secrets.
@@ -18,7 +18,7 @@ _MOST_TEXT: Final = 2000  # characters of one element
 
 
 class _Refused(Exception):
-    """The document has what no document of OSS has."""
+    """The document contains what no document of OSS contains."""
 
 
 def read_error(body: bytes) -> dict[str, str]:

@@ -38,7 +38,7 @@ class Destination:
         self._name = name
         self._fsync = options.fsync
         self._newest_part: PartFile | None = None
-        # Strings, since a Path costs as much as a call of the system, and a small object needs no more of either.
+        # Strings, because a Path costs as much as a system call, and small objects need few of these.
         self._path = path
         self._parent, _, self._file = path.rpartition("/")
         directory = options.store.directory if options.store else self._parent
@@ -64,14 +64,14 @@ class Destination:
         return Path(self._path)
 
     async def has(self, meta: ObjectMeta) -> bool:
-        """Whether the destination is that object already: its size and its CRC-64."""
+        """Whether the destination already has the size and the CRC-64 of that object."""
         if meta.crc64 is None:
             return False
         threads, storage = self._client.threads, self._client.storage
         return await crc64_of_file(self.path, meta.size, threads, storage, name=self._name) == meta.crc64
 
     async def was_published_wrong(self, part_file: PartFile, meta: ObjectMeta) -> bool:
-        """Whether the destination is that very part file, and not that object: then it must be mended."""
+        """Whether the part file was published as the destination although it was not complete."""
 
         def is_ours() -> bool:
             try:
@@ -83,12 +83,12 @@ class Destination:
         return await self._client.threads.run(is_ours) and not await self.has(meta)
 
     def part_file(self, meta: ObjectMeta) -> PartFile:
-        """The part file of that very version of the object, to be resumed."""
+        """The part file for that version of the object."""
         self._newest_part = self._part_file(part_name(self._file, self._name, meta))
         return self._newest_part
 
     def temporary_part_file(self) -> PartFile:
-        """A part file that is never resumed: where locks do nothing, nobody else writes there."""
+        """A part file with a unique name, which is never resumed."""
         return self._part_file(temporary_name(self._file, self._client.clock.token()))
 
     async def has_part_file(self, part_file: PartFile) -> bool:
@@ -132,7 +132,7 @@ class Destination:
         return PartFile(self.path.with_name(name), self._name, self._client.threads, self._client.storage)
 
     def _finish(self) -> None:
-        """In a thread, when the file has its name: remove what only served to get there."""
+        """In a thread, after the rename: remove the checkpoint and release the lock."""
         if self.has_checkpoint:
             self.checkpoint_file.remove_now()
         self.lock.release_committed()

@@ -29,7 +29,7 @@ async def on_disk(
     """
     try:
         return await (threads.file_thread.run(call) if is_short else threads.run(call))
-    except LocalFileError:  # of the call's own
+    except LocalFileError:  # raised by the call itself
         raise
     except OSError as error:
         hint = USE_STREAM if error.errno == NOT_REGULAR else None

@@ -33,7 +33,7 @@ logger = logging.getLogger("aioss_resume")
 
 
 class Download:
-    """One object on its way into one file.
+    """The download of one object into one file.
 
     Args:
         path: The destination; absolute.
@@ -91,7 +91,7 @@ class Download:
         return self._job.destination.lock.is_waiting
 
     def taken_error(self) -> DownloadInProgressError:
-        """The error for a caller who does not want to wait for the lock."""
+        """The error for a caller that does not wait for the lock."""
         return self._job.destination.lock.taken_error()
 
     @property
@@ -109,7 +109,7 @@ class Download:
         logger.info("downloading %s to %s", self._job.name, given.path)
         try:
             result = await self._reserve_and_download()
-        except LeadsElsewhere as link:  # nothing was locked or made yet
+        except LeadsElsewhere as link:  # nothing was locked or created yet
             if self._job.options.overwrite == "never":  # a dangling link exists, too, as it does for open(path, "x")
                 raise file_exists_error(self._job.name, str(given.path)) from None
             target = Destination(self._client, self._job.name, link.target, self._job.options)
@@ -165,7 +165,7 @@ class Download:
         return meta if await self._job.destination.has(meta) else None
 
     async def _run_until_published(self, checkpoint: Checkpoint | None) -> DownloadResult:
-        """Run until one run goes through: anew if the object changes, once more if its CRC-64 differs."""
+        """Repeat runs until one succeeds: from zero if the object changes, once more if its CRC-64 differs."""
         job, restarts, mismatched = self._job, 0, None
         while True:
             run = Run(job, checkpoint, mismatched)
@@ -179,7 +179,7 @@ class Download:
                 restarts, mismatched = restarts + 1, None
             except LocalFileError as error:
                 same = await self._same_as_destination() if error.errno == errno.ENOENT else None
-                if same is not None:  # where locks do nothing, another process took the part file and published it
+                if same is not None:  # without working locks: another process has published the part file
                     return job.result(same, resumed=same.size, verified=True, skipped=True)
                 if mismatched is not None or not await self._was_published_wrong(error, run):
                     raise
@@ -208,7 +208,7 @@ class Download:
         return self._job.source.stop_using_if_match()
 
     async def _discard_changed(self, error: ObjectChangedError, restarts: int) -> None:
-        """Remove what was written of an object that was replaced; raise if that is to end the download."""
+        """Remove what was written of a replaced object; raise if the download must end."""
         if error.is_deleted:
             raise error
         await self._job.destination.discard()

@@ -42,7 +42,7 @@ class Flusher:
             await self._was_flushed.wait()
 
     async def run(self, scheduler: SpanScheduler) -> None:
-        """Flush now and then, for ever: a background task of the scheduler."""
+        """Flush repeatedly until cancelled: a background task of the scheduler."""
         while True:
             await self._wait_until_due(FLUSH_BYTES, FLUSH_SECONDS)
             if not self._unflushed:
@@ -51,7 +51,7 @@ class Flusher:
             try:
                 await self._flush()
             except LocalFileError as error:
-                # A span that waits in count() does not give its descriptors back.
+                # A span that waits in count() does not release its descriptors.
                 if self._unflushed > UNFLUSHED_MOST or not scheduler.reduce_concurrency(error):
                     raise
             else:

@@ -41,7 +41,7 @@ class Progress:
             self.known.set_result(None)
 
     def follow(self, transfer: Transfer) -> None:
-        """From now on the bytes of that transfer count."""
+        """Report the bytes of that transfer from now on."""
         self._transfer = transfer
         self.set_total(transfer.size)
 

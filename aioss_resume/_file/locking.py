@@ -32,7 +32,7 @@ Another one that begins before then would have begun at the same time."""
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """What is there when the destination is reserved or locked.
+    """What already exists when the destination is reserved or locked.
 
     Attributes:
         has_file: Whether there is a file at the destination.
@@ -47,7 +47,7 @@ class Existing:
 
 
 class TakenByAnotherProcess(Exception):
-    """Another process has the destination now (`existing` is None), or had it and left something."""
+    """Another process has locked the destination (`existing` is None), or has changed something there."""
 
     def __init__(self, existing: Existing | None) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class DestinationLock:
         self._pending_lock: Callable[[], Awaitable[asyncio.CancelledError | None]] | None = None
 
     async def reserve(self) -> Existing | None:
-        """Keep other threads of this process away, and see what is there; None when another has the destination.
+        """Reserve the destination within this process, and see what exists; None if another download has it.
 
         Locks it at once if there is something that a lock guards.
 
@@ -122,7 +122,7 @@ class DestinationLock:
             raise TakenByAnotherProcess(existing)
 
     async def try_lock(self) -> Existing | None:
-        """Lock the destination, and see what is there; None when another has it.
+        """Lock the destination, and see what exists; None if another download has it.
 
         Raises:
             LeadsElsewhere, LocalFileError: As reserve().
@@ -155,7 +155,7 @@ class DestinationLock:
         )
 
     async def release(self) -> None:
-        """Let whoever waits for the destination have it, and remove directories that were made for nothing."""
+        """Release the destination, and remove directories that were created and not used."""
         self._cancel_lock_timer()
         cancelled = await self._end_pending_lock()
         if self._lock.is_held or self._made:
@@ -175,12 +175,12 @@ class DestinationLock:
         return await on_disk(self._client.threads, "prepare the destination", call, self._path, self._name)
 
     def _look_now(self, *, is_reservation: bool) -> Existing | None:
-        """In a thread: take the lock, and see what is there; None when another has it."""
+        """In a thread: take the lock, and see what exists; None if another download has it."""
         storage = self._client.storage
         take = self._reserve_or_lock if is_reservation else self._lock.try_lock
         try:
             has_file, is_taken = check_destination(storage, self._path), take()
-        except (FileNotFoundError, NotADirectoryError, PermissionError):  # a directory is missing, or it cannot be
+        except (FileNotFoundError, NotADirectoryError, PermissionError):  # a directory is missing or cannot be used
             made, has_file = prepare(Path(self._path), storage, fsync=self._fsync)
             self._made = made or self._made
             is_taken = take()
@@ -202,11 +202,11 @@ class DestinationLock:
         return self._lock.reserve()
 
     def _start_locking(self) -> None:
-        """It takes so long that other processes should know."""
+        """Take the lock after LOCK_SECONDS, so that other processes know of the download."""
         self._pending_lock = self._client.threads.file_thread.start(self._try_lock_now)
 
     def _try_lock_now(self) -> None:
-        with suppress(OSError):  # another has it, or nobody can have it: a small object needs none
+        with suppress(OSError):  # a small object needs no lock
             self._lock.try_lock()
 
     def _cancel_lock_timer(self) -> None:
@@ -214,7 +214,7 @@ class DestinationLock:
             self._lock_timer.cancel()
 
     async def _end_pending_lock(self) -> asyncio.CancelledError | None:
-        """Wait for an attempt to lock that was started. Returns a cancellation that came meanwhile."""
+        """Wait for an attempt to lock that was started. Returns a cancellation that arrived meanwhile."""
         return None if self._pending_lock is None else await self._pending_lock()
 
     def _release_now(self) -> None:

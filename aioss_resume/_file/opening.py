@@ -27,7 +27,7 @@ async def open_first(job: Job, wanted: Range, pinned: ObjectMeta | None = None) 
         else:
             assert response.range is not None
             return response, response.range
-        response = await job.source.open_whole()  # it is empty: no range fits
+        response = await job.source.open_whole()  # it is empty, so every range is out of bounds
         if response.length != 0:
             response.close()
             raise ProtocolError(f"{job.name}: no range fits it, yet it is not empty", name=job.name)
@@ -39,7 +39,7 @@ async def open_first(job: Job, wanted: Range, pinned: ObjectMeta | None = None) 
 async def open_from_zero(job: Job, pinned: ObjectMeta | None) -> tuple[AcceptedResponse, Range]:
     """The response to a request for the first bytes: all of a small object, the first part of a large one."""
     first = max(job.options.part_size or MiB, job.options.multiget_threshold)
-    # An empty object is not pinned: no range fits it, and a pinned one that answers 416 got shorter.
+    # An empty object is not pinned: for a pinned object, 416 would mean that it got shorter.
     response, given = await open_first(job, Range(0, first), pinned if pinned is not None and pinned.size else None)
     try:
         job.require_crc64(response.meta)

@@ -89,7 +89,7 @@ class Run:
         return Checkpoint(job.name, job.options.version_id, pinned, part_file.path.name, spans)
 
     async def _resume(self, checkpoint: Checkpoint, slot: Slot) -> DownloadResult:
-        """Continue from a checkpoint, by a request for the first missing bytes of the very object that it is of."""
+        """Continue from a checkpoint, with a request for the first missing bytes of its version of the object."""
         job, pinned = self._job, checkpoint.meta
         part_file = job.destination.part_file(pinned)
         was_there = await part_file.create(pinned.size)
@@ -102,7 +102,7 @@ class Run:
         transfer.note_latency(response.latency)
         if flight is not None:
             return await self._fetch_and_commit(pinned, part_file, transfer, OpenFlight(flight, slot, response))
-        try:  # nothing is missing: the request only asked whether the object is still the same
+        try:  # nothing is missing; the request only checked that the object is still the same
             await response.discard()
         finally:
             response.close()
@@ -187,7 +187,7 @@ class Run:
             await self._job.destination.checkpoint_file.flush(checkpoint)
 
     async def _save(self) -> None:
-        """Leave what was written to the next run; nothing, where there is nothing or it could not be resumed."""
+        """Keep what was written for the next run, or remove it if it cannot be resumed."""
         destination, part_file = self._job.destination, self.part_file
         assert part_file is not None
         try:
@@ -195,5 +195,5 @@ class Run:
                 await self._flush()
             else:
                 await destination.discard()
-        except OSError as error:  # what ended the download counts, not this
+        except OSError as error:  # the error that ended the download counts, not this one
             logger.warning("%s: the last checkpoint could not be flushed: %s", self._job.name, error)

@@ -55,7 +55,7 @@ class Wish:
 
 @dataclass(eq=False, slots=True)
 class _Shared:
-    """A transfer under way, and how many callers wait for it. With the last of them it ends."""
+    """A running transfer and the number of its callers. It ends when the last caller leaves."""
 
     wish: Wish
     download: Download
@@ -66,11 +66,11 @@ class _Shared:
 
 
 _running: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Shared]]] = WeakKeyDictionary()
-# By loop, since tasks of other loops cannot be awaited; downloads of other threads meet at the lock, as processes do.
+# By event loop, because tasks of other loops cannot be awaited. Downloads of other threads use the lock.
 
 
 async def share(wish: Wish, make: Callable[[], Download]) -> DownloadResult:
-    """The result of the one transfer that brings this object to that path; begun here, or joined.
+    """Join the transfer of this object to that path, or start it, and return its result.
 
     Raises:
         AiossError: What ended the transfer, or kept this caller from it.
@@ -124,14 +124,14 @@ async def _refuse_if_file_exists(wish: Wish, download: Download) -> None:
     client = wish.client
     call = partial(exists, client.storage, wish.path, follow_symlinks=False)
     has_file = await on_disk(client.threads, "look for the destination", call, wish.path, wish.name)
-    if download.is_publishing and not was_publishing:  # it may be the new file that is there
+    if download.is_publishing and not was_publishing:  # the file that exists may be the new one
         has_file = bool(download.found_file)
     if has_file:
         raise file_exists_error(wish.name, wish.path)
 
 
 async def _join_or_begin(wish: Wish, make: Callable[[], Download]) -> _Shared:
-    """The transfer to that path, this caller counted in."""
+    """The transfer to that path, with this caller counted."""
     running = _running.setdefault(asyncio.get_running_loop(), {})
     while (shared := running.get(wish.path)) is not None:
         if shared.wish.identity == wish.identity and not shared.is_leaving:
@@ -144,8 +144,8 @@ async def _join_or_begin(wish: Wish, make: Callable[[], Download]) -> _Shared:
                 hint='wait for it with on_busy="wait"',
             )
         await asyncio.wait([shared.task])
-    # No task group can hold this task: its callers come and go, each with a life of its own. It cannot leak either:
-    # the last caller that leaves cancels it and waits for its end.
+    # Not in a task group, because its callers come and go independently. It cannot leak: the last caller that leaves
+    # cancels it and waits for its end.
     wish.client.lease()
     download = make()
     task = asyncio.create_task(_run(wish, download, running), name=f"aioss_resume: {wish.name}")
@@ -162,11 +162,13 @@ async def _run(wish: Wish, download: Download, running: dict[str, _Shared]) -> D
 
 
 async def _follow(shared: _Shared, wish: Wish) -> DownloadResult:
-    """Wait for the transfer's end, and tell the caller's callback meanwhile how far it is."""
+    """Wait for the end of the transfer, and report its progress to the caller's callback."""
     task, progress, callback = shared.task, shared.download.progress, wish.options.progress_callback
     may_not_wait = wish.options.on_busy == "fail" and shared.wish.options.on_busy == "wait"
     if callback is None and not may_not_wait:
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()  # a third of asyncio.wait()'s price
+        ended: asyncio.Future[None] = (
+            asyncio.get_running_loop().create_future()
+        )  # a third of the cost of asyncio.wait()
         task.add_done_callback(lambda _: None if ended.done() else ended.set_result(None))
         await ended
         return _outcome(shared)
@@ -175,7 +177,7 @@ async def _follow(shared: _Shared, wish: Wish) -> DownloadResult:
             raise shared.download.taken_error()
         if callback is not None and progress.known.done():
             await _tell(callback, progress.consumed, progress.total)
-        first: list[asyncio.Future[Any]] = [task]  # Any: what it brings does not matter here
+        first: list[asyncio.Future[Any]] = [task]  # Any: the results do not matter here
         if not progress.known.done():
             first.append(progress.known)
         await asyncio.wait(first, timeout=PROGRESS_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -193,7 +195,7 @@ async def _tell(callback: ProgressCallback, consumed: int, total: int | None) ->
 
 
 def _outcome(shared: _Shared) -> DownloadResult:
-    """The transfer's result, or its error raised: to each caller one of its own, for its traceback's sake."""
+    """Return the transfer's result, or raise its error: a copy for each caller, since each adds to the traceback."""
     error = None if shared.task.cancelled() else shared.task.exception()
     if error is None:
         return shared.task.result()
@@ -204,15 +206,15 @@ def _outcome(shared: _Shared) -> DownloadResult:
 
 
 async def _leave(shared: _Shared) -> None:
-    """This caller waits no more. The last one ends the transfer and waits for its end, however often cancelled."""
+    """Leave the transfer. The last caller cancels it and waits for its end, however often it is cancelled itself."""
     shared.callers -= 1
     if shared.callers:
         return
     shared.is_leaving = True
-    shared.task.cancel()  # does nothing once it has ended
+    shared.task.cancel()  # has no effect once it has ended
     is_over = shared.task.done
     cancelled = None if is_over() else await wait_uncancelled(is_over, lambda: asyncio.wait([shared.task]))
     if not shared.task.cancelled():
-        shared.task.exception()  # retrieved, so that asyncio does not log it: it may have come while we were leaving
+        shared.task.exception()  # retrieved, so that asyncio does not log it
     if cancelled:
         raise cancelled

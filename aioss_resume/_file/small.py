@@ -22,7 +22,7 @@ async def fetch_small(
     """
     pinned, response, attempts = first.meta, first, Attempts(policy)
     found = bytearray(pinned.size)
-    buffer = memoryview(found)  # what is still to come
+    buffer = memoryview(found)  # the part that is still to be received
 
     def receive(length: int, _now: float) -> bool:
         nonlocal buffer

@@ -11,11 +11,11 @@ from aioss_resume._transfer.client import Client
 from aioss_resume.errors import ConfigError, LocalFileError, ObjectName, local_file_error
 from aioss_resume.events import DownloadResult
 
-_AT_ONCE: Final = 3  # of the pool's threads: file systems do together what is asked for at once
+_AT_ONCE: Final = 3  # of the pool's threads: file systems combine syncs that are requested at the same time
 
 
 async def sync(client: Client, bucket_name: str, results: Iterable[DownloadResult]) -> None:
-    """Have the files and their names on the disk; those that can be, when others cannot.
+    """Sync files and their names to the disk. If one fails, the others are synced all the same.
 
     Raises:
         ConfigError: Something is no DownloadResult.
@@ -26,7 +26,7 @@ async def sync(client: Client, bucket_name: str, results: Iterable[DownloadResul
         if not isinstance(result, DownloadResult):
             raise ConfigError(f"results must be DownloadResults, not {type(result).__name__}")
         files[result.path] = ObjectName(bucket_name, result.key)
-    # A directory's name is lost with those above it, and any of them may have been made for the file.
+    # Directories above it may have been created for the file, and must be synced, too.
     directories = {directory: name for path, name in files.items() for directory in path.parents}
     failed = [*await _sync_each(client, sync_file, files), *await _sync_each(client, sync_directory, directories)]
     if failed:

@@ -170,7 +170,7 @@ class _DirectBody(asyncio.BufferedProtocol):
         self._stall = stall
         self._clock = clock
         self._early = _what_came(response, transport)
-        self._left = length - len(self._early)  # bytes that the connection still has to bring
+        self._left = length - len(self._early)  # bytes still to be received
         self._problem: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._buffer, self._filled = _NOWHERE, 0
@@ -200,9 +200,9 @@ class _DirectBody(asyncio.BufferedProtocol):
             self._transport.set_protocol(self._owner)
             if self._left == 0:
                 self._transport.resume_reading()
-                self._response.content.feed_eof()  # gives the connection back to the session
+                self._response.content.feed_eof()  # returns the connection to the session
             else:
-                self._transport.abort()  # close() would wait for a server that may have stalled to end TLS
+                self._transport.abort()  # close() would wait for the server to end TLS, and it may have stalled
             self._transport = None
         self._response.close()
 
@@ -248,7 +248,7 @@ class _DirectBody(asyncio.BufferedProtocol):
         self._alarm = asyncio.get_running_loop().call_later(min(self._stall, WRITE_SECONDS), self._look)
 
     def _look(self) -> None:
-        """Now and then, while someone waits."""
+        """Check the time limits while fill() waits."""
         now = self._clock.now()
         if self._filled and now >= self._write_at:
             self._end_fill()
@@ -272,7 +272,7 @@ class _DirectBody(asyncio.BufferedProtocol):
 
 
 def _what_came(response: aiohttp.ClientResponse, transport: asyncio.Transport) -> memoryview:
-    """What came along with the headers; nothing more is read from the connection.
+    """The bytes that arrived with the headers. Reading from the connection is paused.
 
     If that was so much that aiohttp had paused, taking it lets its parser go on, with what it may have kept.
     """

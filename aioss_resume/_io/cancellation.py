@@ -9,13 +9,13 @@ from anyio import CancelScope
 async def wait_uncancelled(
     is_over: Callable[[], bool], wait: Callable[[], Awaitable[object]]
 ) -> asyncio.CancelledError | None:
-    """Wait until it is over, however often this task is cancelled meanwhile; the last cancellation is returned.
+    """Wait until it is over, however often this task is cancelled. Returns the last cancellation.
 
     Args:
         wait: Called as long as it is not over.
     """
     cancelled = None
-    # The shield is against anyio's scopes, which cancel again at each turn of the loop; the except against the rest.
+    # The shield stops anyio's scopes, which cancel again in each iteration of the loop; the except stops task.cancel().
     with CancelScope(shield=True):
         while not is_over():
             try:

@@ -10,14 +10,14 @@ import anyio
 
 
 class Clock:
-    """The machine's own clock and dice; a test may hand in another."""
+    """The machine's clock and random numbers; tests pass others."""
 
     def __init__(self) -> None:
         self._tokens = count()
         self._of_this_clock = secrets.token_hex(8)
 
     def now(self) -> float:
-        """Seconds of a clock that never goes back; only differences mean anything."""
+        """Seconds of a monotonic clock."""
         return time.monotonic()
 
     def utc(self) -> datetime:
@@ -29,7 +29,7 @@ class Clock:
         return random.random()  # noqa: S311  # it spreads retries, it keeps no secret
 
     def token(self) -> str:
-        """24 hex digits that nobody else has. The system is asked for chance once, not each time."""
+        """24 unique hex digits."""
         return f"{self._of_this_clock}{next(self._tokens) % 2**32:08x}"
 
     async def sleep(self, seconds: float) -> None:

@@ -23,14 +23,14 @@ from aioss_resume._io.write import written_parts
 
 
 class Prepared(NamedTuple):
-    """A destination that can be one: the directories made for it, the deepest first, and whether it exists."""
+    """A usable destination: the directories created for it, the deepest first, and whether it exists."""
 
     made: list[Path]
     exists: bool
 
 
 def prepare(destination: Path, storage: Storage = STORAGE, *, fsync: bool) -> Prepared:
-    """See that the destination can be a file, and make the parents that are missing.
+    """Check that the destination can be a file, and create missing parents.
 
     Args:
         fsync: The names of the parents that are made are on the disk before this returns.
@@ -38,7 +38,7 @@ def prepare(destination: Path, storage: Storage = STORAGE, *, fsync: bool) -> Pr
     Raises:
         OSError: It cannot be one.
     """
-    # Strings rather than Paths, and as few calls as will do: with small objects this is what a download costs.
+    # Strings rather than Paths, and as few system calls as possible: they dominate the cost of small objects.
     path, parent = str(destination), str(destination.parent)
     if len(os.fsencode(destination.name)) > NAME_MOST:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
@@ -63,7 +63,7 @@ def commit(
     fsync: bool,
     and_then: Callable[[], None],
 ) -> None:
-    """Give the part file its name. The old destination stays until then, and there is always one or the other.
+    """Rename the part file to the destination. The old file stays until then.
 
     Args:
         identity: Device and inode of the file that was written.
@@ -74,7 +74,7 @@ def commit(
     Raises:
         OSError: FileNotFoundError among them, when the part file is gone or another one.
     """
-    # Each step has its reason, and tests/crash_model finds what a power cut leaves when one is taken out.
+    # Every step is needed: tests/crash_model finds what a power cut leaves if one is removed.
     descriptor = storage.open(part, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         _check_is(storage.fstat(descriptor), identity, size, part)
@@ -84,21 +84,21 @@ def commit(
         else:
             _take_permissions(storage, descriptor, replaced)
         if fsync:
-            # Before the rename: names and bytes reach the disk in any order, and the name might be there alone.
+            # Before the rename: names and bytes reach the disk in any order, and the name might come without the bytes.
             _sync_or_forget(storage, descriptor, part)
     finally:
         storage.close(descriptor)
-    # Once more: the fsync may have taken its time.
+    # Once more, because the fsync may have taken long.
     _check_is(storage.stat(part, follow_symlinks=False), identity, size, part)
     storage.replace(part, destination)
     if fsync:
-        # Before the checkpoint goes: its removal might be on the disk, and the rename not.
+        # Before the checkpoint is removed: otherwise its removal might reach the disk without the rename.
         sync_directory(storage, destination.parent)
     and_then()
 
 
 def _sync_or_forget(storage: Storage, descriptor: int, part: Path) -> None:
-    """fsync, and no part file when it fails.
+    """Sync the part file, and remove it if that fails.
 
     The kernel says once that it could not write, keeps the bytes in memory as if it had, and forgets: the next run
     would prove them from there, its fsync would succeed, and what is on the disk would be another file.
@@ -127,7 +127,7 @@ def publish_whole(
     fsync: bool,
     and_then: Callable[[], None],
 ) -> None:
-    """Write a small file and give it its name at once; as commit(), in one go.
+    """Write a small file and rename it to the destination, as commit() does.
 
     Args:
         part: A name that nobody else has: where locks do nothing, another's file of that name might be published.
@@ -136,7 +136,7 @@ def publish_whole(
         OSError: Nothing of it is left then, and the old destination is as it was.
     """
     replaced = _replaced(storage, destination)
-    mode = 0o666 if replaced is None else 0o600  # nobody reads the bytes who could not read the old file
+    mode = 0o666 if replaced is None else 0o600  # users who could not read the old file must not read these bytes
     descriptor = storage.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
         try:
@@ -150,7 +150,7 @@ def publish_whole(
             storage.close(descriptor)
         storage.replace(part, destination)
     except OSError:
-        with suppress(OSError):  # what went wrong first counts
+        with suppress(OSError):  # the first error counts
             remove(storage, part)
         raise
     if fsync:
@@ -182,9 +182,9 @@ def _take_permissions(storage: Storage, descriptor: int, replaced: os.stat_resul
 
 
 def _mode_of_new_files(storage: Storage, beside: Path) -> int:
-    """0666 less the umask. Reading the umask means setting it, for all threads: so a file is made and looked at."""
+    """0666 less the umask, found by creating a file: reading the umask would set it for all threads."""
     probe = beside.with_name(beside.name + ".mode")
-    remove(storage, probe)  # of a run that was killed here, or planted: a FIFO would hang us, a file lend us its mode
+    remove(storage, probe)  # left by a killed run, or planted: a FIFO would hang, and a file would have another mode
     descriptor = storage.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
     try:
         return storage.fstat(descriptor).st_mode & 0o777

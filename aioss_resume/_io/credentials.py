@@ -23,23 +23,23 @@ SECRET_LEAST: Final = 8
 """Shorter secrets are not masked: it would take half the alphabet out of a message. OSS's own have 16 and more."""
 
 _FRESH_SECONDS: Final = 10.0
-# Providers keep their own keys until shortly before these expire, so asking them is cheap: the hop is what is saved.
+# Providers cache their keys until shortly before they expire, so asking them is cheap. This saves the thread call.
 
 _WAIT_MOST: Final = 60.0  # seconds before a provider that failed is asked again
 
 logger = logging.getLogger("aioss_resume")
 
 
-@dataclass(frozen=True)  # no slots: they leave no room for what is cached
+@dataclass(frozen=True)  # no slots, because cached_property needs a __dict__
 class Keys:
-    """A snapshot of what signs a request. Its repr shows none of it."""
+    """A snapshot of access keys. Its repr shows none of them."""
 
     access_key_id: str = field(repr=False)
     access_key_secret: str = field(repr=False)
     security_token: str | None = field(repr=False)
     generation: int = 0
 
-    # oss2's signers ask a provider for credentials, and those for their parts: a snapshot is both.
+    # oss2's signers ask a provider for credentials, and the credentials for their parts. A snapshot serves as both.
     def get_credentials(self) -> "Keys":
         return self
 
@@ -61,7 +61,7 @@ class Keys:
 
     @cached_property
     def as_echoed(self) -> frozenset[str]:
-        """The secrets as an answer may repeat them: as they are, and as an address would have them."""
+        """The secrets as a response may contain them: as they are, and quoted as in an address."""
         forms = (form for each in self.secrets for form in (each, quote(each, safe="")))
         return frozenset(form for form in forms if len(form) >= SECRET_LEAST)
 
@@ -72,7 +72,7 @@ def provider_of(auth: Any) -> Any | None:
     Any: oss2 has no types, and any object with a get_credentials() will do.
     """
     if isinstance(auth, oss2.auth.StsAuth):
-        auth = getattr(auth, "_StsAuth__auth", None)  # it hides the auth that does its work
+        auth = getattr(auth, "_StsAuth__auth", None)  # it wraps the auth that signs
     if not isinstance(auth, oss2.auth.AuthBase) or type(auth)._sign_request.__module__ != oss2.auth.__name__:
         return None
     return auth.credentials_provider
@@ -110,7 +110,7 @@ class KeyRing:
         return self._keys
 
     async def replace(self, refused: Keys) -> bool:
-        """Fetch anew because OSS refused these; False when the provider has nothing but the same.
+        """Fetch keys again because OSS refused these; False if the provider gives the same ones.
 
         One fetch serves all whose requests were refused with the same keys.
 
@@ -153,7 +153,7 @@ class KeyRing:
 
 
 def _ask(provider: Any, generation: int) -> Keys:
-    """Any: whatever the user's provider is."""
+    """Ask a provider for keys. Any: the class of the provider is not known."""
     found = _given(provider, generation)
     if isinstance(found, Keys):
         return found
@@ -164,7 +164,7 @@ def _ask(provider: Any, generation: int) -> Keys:
 
 
 def _given(provider: Any, generation: int) -> Keys | str:
-    """The provider's keys, or why there are none. Nothing is raised from here: error trackers show a frame's locals.
+    """The provider's keys, or why there are none. Nothing is raised here, because error trackers show local variables.
 
     What the provider raises may hold anything, so only its type is told.
     """

@@ -56,7 +56,7 @@ class RequestCounts:
 
 
 class _MaskedResponse:
-    """A response whose headers and texts are free of the secrets of its request, should they have been echoed."""
+    """A response in which echoed secrets of its request are masked."""
 
     def __init__(self, response: aiohttp.ClientResponse, signed: Signed) -> None:
         self.response = response
@@ -162,7 +162,7 @@ class Source:
             raise
 
     async def head(self) -> ObjectMeta:
-        """What OSS says of the object, from a HEAD.
+        """The metadata of the object, from a HEAD.
 
         Raises:
             As open_range().
@@ -186,7 +186,7 @@ class Source:
         return AcceptedResponse(reply.response, self.name, meta, range_, length, self._timeouts, self._clock)
 
     async def _send(self, method: str, headers: Mapping[str, str], pinned: ObjectMeta | None = None) -> _MaskedResponse:
-        """A reply that is no refusal. If our keys or clock were refused, these are mended first, each once."""
+        """Send a request until it is accepted. If keys or clock are refused, they are replaced, each once."""
         cured: set[str] = set()
         while True:
             signed = await self._sign(method, headers)
@@ -217,14 +217,14 @@ class Source:
             raise permanent(f"{self.name}: the session was closed", self.name, "keep it open meanwhile")
         limits = self._timeouts
         try:
-            # aiohttp's limits begin anew with each byte: headers that drip and 1xx without end pass them. Nor do they
-            # count the wait for a connection of the caller's pool.
+            # aiohttp's limits restart with each byte, so slow headers and endless 1xx responses pass them. They also do
+            # not count the wait for a connection of the caller's pool.
             async with asyncio.timeout(limits.connect + limits.response):
                 return await self._session.request(
                     signed.method,
                     signed.url,
                     headers=signed.headers,
-                    allow_redirects=False,  # aiohttp would hand x-oss-security-token to any host
+                    allow_redirects=False,  # aiohttp would send x-oss-security-token to any host
                     timeout=self._timeout,
                     read_bufsize=READ_BUFFER,
                     auto_decompress=False,
@@ -237,7 +237,7 @@ class Source:
         raise problem
 
     async def _refusal(self, reply: _MaskedResponse) -> AiossError:
-        """The error that an answer other than a success is."""
+        """The error for a response other than a success."""
         if 300 <= reply.status < 400 and reply.status != 304:
             return refuse_redirect(self.name, reply.status, reply.headers)
         if reply.status < 300:
@@ -245,7 +245,7 @@ class Source:
         if reply.status == 407:
             return proxy_error(reply.status, self.name)
         details = {"RequestId": reply.headers.get("x-oss-request-id", ""), "EC": reply.headers.get("x-oss-ec", "")}
-        # Masked before it is read too: what is read is cut to a length, and half a secret would not be known for one.
+        # Mask the body before parsing, too: parsing truncates values, and a truncated secret would not be recognized.
         body = reply.masked_bytes(await self._error_body(reply.response))
         details |= {tag: reply.masked(text) for tag, text in read_error(body).items()}
         now = read_http_date(reply.headers.get("Date")) or self._clock.utc()
@@ -256,7 +256,7 @@ class Source:
         return error
 
     async def _error_body(self, response: aiohttp.ClientResponse) -> bytes:
-        """What is said of the reason; cut off where it gets too long, or does not come."""
+        """The body of an error response, limited in length and time."""
         if in_header := response.headers.get("x-oss-err"):  # of a HEAD, which has no body
             try:
                 return base64.b64decode(in_header)
@@ -272,7 +272,7 @@ class Source:
         return body
 
     def _explain(self, error: AiossError, pinned: ObjectMeta | None) -> AiossError:
-        """What a refusal means for an object that we were in the middle of."""
+        """The error for a refusal in the middle of an object."""
         if not isinstance(error, ServiceError):
             return error
         if error.status == 412 and pinned is not None and pinned.if_match:
@@ -287,7 +287,7 @@ class Source:
         return error
 
     async def _cure(self, error: AiossError, reply: _MaskedResponse) -> str | None:
-        """What was done about a refusal so that the same request may pass now; None: nothing can be."""
+        """What was replaced so that the same request may be accepted now; None if nothing can be."""
         if not isinstance(error, ServiceError) or reply.keys is None:
             return None
         if error.code == SKEWED_CLOCK:
@@ -303,6 +303,6 @@ class Source:
 
 @lru_cache(maxsize=8)
 def _client_timeout(timeouts: Timeouts) -> aiohttp.ClientTimeout:
-    # aiohttp counts a silence within a body, too, where body_of() cannot tell it another limit.
+    # This limit also applies within a body, if body_of() cannot set another one.
     silence = timeouts.response if reads_sockets() else max(timeouts.response, timeouts.stall)
     return aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect, sock_read=silence)

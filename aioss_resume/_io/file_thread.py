@@ -20,12 +20,12 @@ from aioss_resume._io.cancellation import wait_uncancelled
 T = TypeVar("T")
 
 _THREADS_MOST: Final = 4
-_STUCK_SECONDS: Final = 0.02  # after which a call that has not come back gets no others to keep waiting
-_TELL_SECONDS: Final = 0.002  # after which the loop hears of what is done, though more is to do
+_STUCK_SECONDS: Final = 0.02  # after which a running call counts as stuck, and another thread makes the next ones
+_TELL_SECONDS: Final = 0.002  # after which the loop is told of finished calls, even if more are queued
 
 
 class _FileCall:
-    """A call on its way. All but do() belongs to the loop's thread."""
+    """A call that is queued or running. Only do() is called outside the event loop's thread."""
 
     __slots__ = ("_call", "_error", "_result", "end", "is_over", "is_wanted")
 
@@ -51,18 +51,18 @@ class _FileCall:
                 raise self._error
             return self._result
         finally:
-            self._error = None  # its traceback has this frame: a cycle
+            self._error = None  # its traceback refers to this frame, which would be a cycle
 
 
 class FileThread:
-    """The thread, made with the first call; when a call does not come back, others help until nothing waits."""
+    """The thread, started with the first call. If a call hangs, other threads make the queued ones."""
 
     def __init__(self, threads_most: int = _THREADS_MOST) -> None:
         self._threads_most = threads_most
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_FileCall] = deque()
-        self._wakes: SimpleQueue[bool] = SimpleQueue()  # True: look what waits; False: that was all
-        self._is_awake = False  # or about to be woken; the first thread looks once more after it has denied it
+        self._wakes: SimpleQueue[bool] = SimpleQueue()  # True: look for calls; False: end
+        self._is_awake = False  # or about to be woken; the thread looks for calls once more after setting it to False
         self._done: list[_FileCall] = []
         self._lock = Lock()  # guards _done
         self._under_way = 0
@@ -76,7 +76,7 @@ class FileThread:
         try:
             await file_call.end
         except asyncio.CancelledError:
-            file_call.is_wanted = False  # does nothing once it has begun
+            file_call.is_wanted = False  # has no effect once the call has begun
             await self._until_over(file_call)
             raise
         return file_call.outcome()  # type: ignore[no-any-return]
@@ -89,11 +89,11 @@ class FileThread:
         return file_call.outcome()  # type: ignore[no-any-return]
 
     def start(self, call: Callable[[], object]) -> Callable[[], Awaitable[asyncio.CancelledError | None]]:
-        """Have a call made. What is returned waits for its end, however often cancelled; a cancellation is returned."""
+        """Queue a call. The returned function waits for its end, even when cancelled, and returns the cancellation."""
         return partial(self._until_over, self._send(call))
 
     def close(self) -> None:
-        """Let the threads end, when they have done what waits."""
+        """End the threads after the queued calls."""
         if self._alarm is not None:
             self._alarm.cancel()
         if self.threads:
@@ -113,24 +113,24 @@ class FileThread:
         return file_call
 
     def _look(self) -> None:
-        """Now and then, while something is to do: does a call that does not come back keep others from it?"""
-        self._take_note()  # of what was done before that call
+        """While calls are queued: start another thread if the running call hangs."""
+        self._take_note()  # of calls that ended before that one
         self.threads = [thread for thread in self.threads if thread.is_alive()]
         is_stuck = self._waiting and monotonic() - self._began_at > _STUCK_SECONDS
         if is_stuck and len(self.threads) < self._threads_most:
-            with suppress(RuntimeError):  # the system grants no more of them
+            with suppress(RuntimeError):  # the system grants no more threads
                 self._begin_thread(self._help)
         self._alarm = self._loop.call_later(_STUCK_SECONDS, self._look) if self._under_way else None
 
     def _begin_thread(self, work: Callable[[], None]) -> None:
-        self._began_at = monotonic()  # it has not begun anything, and is not stuck
-        # A daemon: a program that ends without closing us is not kept from it.
+        self._began_at = monotonic()  # the new thread has not begun a call yet, so it is not stuck
+        # A daemon, so that a program can end without closing it.
         thread = Thread(target=work, name=f"aioss-resume file_thread {len(self.threads)}", daemon=True)
         thread.start()
         self.threads.append(thread)
 
     async def _until_over(self, file_call: _FileCall) -> asyncio.CancelledError | None:
-        """Wait for its end, however often cancelled meanwhile; a cancellation is returned."""
+        """Wait for its end, however often cancelled. Returns a cancellation."""
 
         async def wait() -> None:
             if file_call.end.cancelled():
@@ -143,14 +143,14 @@ class FileThread:
         while self._wakes.get():
             self._help()
             self._is_awake = False
-            self._help()  # what came before that could be read wakes nobody
+            self._help()  # calls that were added before are not announced
         self._help()
 
     def _help(self) -> None:
-        """Do what waits, until nothing does."""
+        """Make the queued calls."""
         told_at = monotonic()
         while self._waiting:
-            with suppress(IndexError):  # another thread was quicker
+            with suppress(IndexError):  # another thread took it
                 file_call = self._waiting.popleft()
                 self._began_at = monotonic()
                 file_call.do()

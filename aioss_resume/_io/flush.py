@@ -15,7 +15,7 @@ from aioss_resume._io.threads import Threads
 from aioss_resume._io.write import written_parts
 from aioss_resume.errors import ObjectName, local_file_error
 
-_NEW: Final = ".new"  # what is written has this behind the checkpoint's own name until it is there as a whole
+_NEW: Final = ".new"  # suffix of the temporary file, until it is complete
 
 
 class CheckpointFile:
@@ -53,7 +53,7 @@ class CheckpointFile:
         _remove(self._storage, self.path)
 
     async def flush(self, checkpoint: Checkpoint) -> None:
-        """Replace the file. It is there as a whole, old or new, at any time.
+        """Replace the file atomically.
 
         Raises:
             LocalFileError: The disk is full, or does not let us.
@@ -113,9 +113,9 @@ def _replace(storage: Storage, path: str, data: bytes, *, fsync: bool) -> None:
     directory = Path(path).parent
     if not exists(storage, directory):
         make_missing(storage, directory, 0o700, fsync=False)
-    remove(storage, temporary)  # of a run that was killed here
-    # Where locks do nothing, another process may be flushing right now, and take the temporary file from under us. Its
-    # checkpoint is as good as ours: of the same name, and proven before it is believed.
+    remove(storage, temporary)  # left by a killed run
+    # Where locks do nothing, another process may flush at the same time and rename the temporary file first. Its
+    # checkpoint is as good as ours: it has the same name, and its spans are verified before they are used.
     try:
         descriptor = storage.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
     except FileExistsError:
@@ -125,16 +125,16 @@ def _replace(storage: Storage, path: str, data: bytes, *, fsync: bool) -> None:
             for _ in written_parts(storage, descriptor, [data], 0):
                 pass
             if fsync:
-                # The destination is right without it: a torn checkpoint is told from a whole one. But it would have
-                # taken the place of a whole one, and all that this one knew of would be fetched again. The
-                # directory need not be synced: the old checkpoint may come back, and serves as well.
+                # Not needed for correctness, since a torn checkpoint is recognized. But it would have replaced a
+                # complete one, and everything would be fetched again. The directory need not be synced: if the old
+                # checkpoint comes back, it is still usable.
                 storage.fsync(descriptor)
         finally:
             storage.close(descriptor)
         with suppress(FileNotFoundError):
             storage.replace(temporary, path)
     except OSError:
-        with suppress(OSError):  # what went wrong first counts
+        with suppress(OSError):  # the first error counts
             remove(storage, temporary)
         raise
 

@@ -22,7 +22,7 @@ _NOT_HERE: Final = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, err
 
 
 class PathLock:
-    """A file that whoever downloads to a destination holds locked, and removes in the end. For a thread: it blocks.
+    """A file that is locked during a download to a destination, and then removed. Its methods block.
 
     Within this process a reserve does as well, and costs no call of the system.
 
@@ -39,15 +39,15 @@ class PathLock:
         return self._descriptor >= 0
 
     def has_file(self) -> bool:
-        """Whether another process may be holding it."""
+        """Whether another process may hold it."""
         return exists(self._storage, self._path, follow_symlinks=False)
 
     def reserve(self) -> bool:
-        """Whether no other thread of this process has it; from now on none gets it. Does not block."""
+        """Reserve it within this process; False if another thread has it. Does not block."""
         return _reservations.setdefault(self._path, self) is self
 
     def try_lock(self) -> bool:
-        """Take it if it is free; OSError when the directory does not let us."""
+        """Take it if it is free; OSError if the directory does not allow it."""
         was_reserved = _reservations.get(self._path) is self
         if not self.reserve():
             return False
@@ -64,7 +64,7 @@ class PathLock:
             descriptor = storage.open(self._path, flags)
             try:
                 is_ours = self._lock(descriptor)
-                # 0 links: its last holder removed it between our open() and lock, and that one locks nothing.
+                # 0 links: its last holder removed it between our open() and our lock, so this file locks nothing.
                 is_there = storage.fstat(descriptor).st_nlink > 0
             except OSError:
                 storage.close(descriptor)
@@ -112,7 +112,7 @@ _reservations: Final[dict[str, PathLock]] = {}  # by the lock's path
 
 
 def _close_in_child() -> None:
-    """A forked child has the descriptors too, and would keep the paths when its parent is gone."""
+    """Close the descriptors in a forked child, which would hold the locks after its parent has ended."""
     _reservations.clear()
     for lock in list(_held):
         lock._close()

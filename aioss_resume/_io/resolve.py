@@ -14,7 +14,7 @@ from aioss_resume._io.storage import Storage
 NOT_REGULAR: Final = errno.EINVAL
 """The errno for a destination that is a FIFO, a device, or anything else but a regular file."""
 
-_LINKS_MOST: Final = 40  # as Linux follows in one path
+_LINKS_MOST: Final = 40  # Linux's own limit for one path
 
 _SYSTEM_DIRECTORIES: Final = ("/dev", "/proc")
 _ALLOWED: Final = "/dev/shm"  # noqa: S108  # a file system for anybody's files, in memory
@@ -99,7 +99,7 @@ def _is_system_directory(storage: Storage, directory: str) -> bool:
     """Whether a directory is on the file systems of /dev or /proc, by whatever links it was reached."""
     try:
         device = storage.stat(directory).st_dev
-    except OSError:  # there is none yet
+    except OSError:  # it does not exist yet
         return False
     return device in _system_devices()
 

@@ -13,17 +13,17 @@ import aiohttp
 from aioss_resume.errors import ConfigError
 from aioss_resume.options import READ_BUFFER, RESERVED_HEADERS
 
-_KEEP_ALIVE_SECONDS: Final = 30.0  # OSS closes idle connections after about a minute: ours close first
+_KEEP_ALIVE_SECONDS: Final = 30.0  # OSS closes idle connections after about a minute; we close them first
 
 _HARMLESS: Final = frozenset({"accept-encoding", "connection", "date"})
-# Default headers that each of our requests replaces, or that change nothing.
+# Default headers that our requests replace, or that have no effect.
 
 
 def new_session() -> aiohttp.ClientSession:
     """A session of our own. The slots limit its connections."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
-        cookie_jar=aiohttp.DummyCookieJar(),  # OSS sets no cookies, and a proxy's are none of ours
+        cookie_jar=aiohttp.DummyCookieJar(),  # OSS sets no cookies, and those of a proxy do not concern us
         auto_decompress=False,
         read_bufsize=READ_BUFFER,
     )

@@ -38,7 +38,7 @@ _signing_at: ContextVar[datetime] = ContextVar("_signing_at")
 
 
 class _SettableClock:
-    """Stands for datetime in our copy of oss2.auth, which calls nothing of it but utcnow()."""
+    """Replaces datetime in our copy of oss2.auth, which only calls utcnow()."""
 
     @staticmethod
     def utcnow() -> datetime:
@@ -46,7 +46,7 @@ class _SettableClock:
 
 
 class _SettableUtils:
-    """Stands for oss2.utils in our copy of oss2.auth: http_date() tells our time, all else is oss2's."""
+    """Replaces oss2.utils in our copy of oss2.auth: only http_date() differs."""
 
     @staticmethod
     def http_date(_timeval: object = None) -> str:
@@ -58,7 +58,7 @@ class _SettableUtils:
 
 @lru_cache(maxsize=1)
 def _kinds() -> Mapping[str, Any]:  # Any: oss2 has no types
-    """By version, the classes of our copy that sign with a provider's keys."""
+    """The signing classes of our copy, by signature version."""
     signers = _copy_of_signers()
 
     class RememberingV4(signers.ProviderAuthV4):  # type: ignore[misc, name-defined]
@@ -67,7 +67,7 @@ def _kinds() -> Mapping[str, Any]:  # Any: oss2 has no types
         _derived_for: tuple[object, ...] | None = None
         _derived = b""
 
-        # The name that a method __get_signing_key has outside its class. Should oss2 rename it, nothing is remembered.
+        # The mangled name of __get_signing_key. If oss2 renames it, nothing is cached.
         def _ProviderAuthV4__get_signing_key(self, req: Any, credentials: Any, date_time: str) -> bytes:  # noqa: N802
             wanted = date_time[:8], req.region, req.cloudbox_id, req.product, credentials.get_access_key_secret()
             if self._derived_for != wanted:
@@ -104,7 +104,7 @@ class Signed:
     keys: Keys | None = field(repr=False)
 
     def is_echoed_in(self, text: str) -> bool:
-        """Whether a text has any of the secrets; asked of every answer, so it looks for as little as will do."""
+        """Whether a text contains any of the secrets. It is called for every response, so it is kept cheap."""
         if self.keys is None:
             return any(secret in text for secret in self.secrets)
         if any(form in text for form in self.keys.as_echoed):
@@ -116,15 +116,15 @@ class Signed:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must not be repeated to anyone, the longest first."""
+        """The strings that must not be shown, the longest first."""
         found: set[str] = set()
         for name, value in self.headers.items():
             if name.lower() == "x-oss-security-token":
                 found.add(value)
             elif name.lower() == "authorization":  # "...Signature=s" (V4), "...Signature:s" (V2), "OSS id:s" (V1)
                 found |= {value, value.split()[-1], value.rpartition("Signature=")[2], value.rpartition(":")[2]}
-                found |= set(_ACCESS_KEY_ID.findall(value))  # when a signer of the user's own has the keys
-        found |= {quote(each, safe="") for each in found}  # as an address would have them
+                found |= set(_ACCESS_KEY_ID.findall(value))  # if a custom signer has the keys
+        found |= {quote(each, safe="") for each in found}  # as they appear in an address
         if self.keys is not None:
             found |= self.keys.as_echoed
         return tuple(sorted((each for each in found if len(each) >= SECRET_LEAST), key=len, reverse=True))
@@ -141,7 +141,7 @@ class Signer:
         self._ring = ring
         self._threads = threads
         self.offset = timedelta()
-        _kinds()  # reads a file: not in the middle of a transfer, when there may be no descriptor left
+        _kinds()  # reads a file, for which there may be no descriptor left during a transfer
         self._auth: Any = None  # signs with the keys, in the version, that it is for. Any: oss2 has no types
         self._auth_for: tuple[Keys, str] | None = None
         agent = getattr(bucket, "app_name", "")
@@ -174,7 +174,7 @@ class Signer:
             finally:
                 _signing_at.reset(token)
         elif not isinstance(auth, oss2.AnonymousAuth):
-            # A signer of the user's own may ask the network, so it gets a thread; its clock is its own affair.
+            # A custom signer may use the network, so it runs in a thread. It uses its own clock.
             try:
                 await self._threads.run(auth._sign_request, request, name.bucket, name.key)
             except Exception as error:  # noqa: BLE001  # a stranger's code; what it raises may hold anything
@@ -188,13 +188,13 @@ class Signer:
         return Signed(method, _with_query(request.url, request.params), sent, keys)
 
     def _auth_with(self, keys: Keys, version: str) -> Any:  # Any: oss2 has no types
-        """One of our copy's, made once for the keys."""
+        """A signer of our copy, cached for the keys."""
         if self._auth_for != (keys, version):
             self._auth, self._auth_for = _kinds()[version](keys), (keys, version)
         return self._auth
 
     async def replace_keys(self, refused: Keys) -> bool:
-        """Fetch keys anew because OSS refused these; False when there are no others."""
+        """Fetch keys again because OSS refused these; False if there are no others."""
         return await self._ring.replace(refused)
 
 
@@ -239,7 +239,7 @@ def object_url(bucket: Any, name: ObjectName) -> str:
 
 
 def _with_query(url: str, params: Mapping[str, str]) -> URL:
-    # encoded=True: yarl would make another key of "a/../b", and another signature of "%2B".
+    # encoded=True: otherwise yarl changes the key "a/../b", and the signature if it contains "%2B".
     if params:
         pairs = (f"{quote(k, safe='')}={quote(v, safe='')}" if v else quote(k, safe="") for k, v in params.items())
         url = f"{url}?{'&'.join(pairs)}"

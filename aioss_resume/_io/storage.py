@@ -60,7 +60,7 @@ class Storage:
         return lock_descriptor(descriptor, blocking=False)
 
     def room(self, descriptor: int) -> int | None:
-        """Bytes that may be written to that file's disk; None: the file system does not tell."""
+        """Free bytes for that file; None if the file system does not say."""
         disk = os.fstatvfs(descriptor)
         return disk.f_bavail * disk.f_frsize if disk.f_blocks else None
 
@@ -77,7 +77,7 @@ class Storage:
         return os.access(path, wanted)
 
     def replace(self, path: StrPath, becomes: StrPath) -> None:
-        """Rename over whatever has that name: it is there as a whole, the old or the new, at any time."""
+        """Rename atomically, replacing an existing file."""
         os.replace(path, becomes)  # noqa: PTH105  # as above
 
     def unlink(self, path: StrPath) -> None:
@@ -94,7 +94,7 @@ STORAGE: Final = Storage()
 
 
 def exists(storage: Storage, path: StrPath, *, follow_symlinks: bool = True) -> bool:
-    """Whether there is something of that name; OSError when there is no telling."""
+    """Whether the path exists; OSError if that cannot be found out."""
     try:
         storage.stat(path, follow_symlinks=follow_symlinks)
     except OSError as error:
@@ -142,8 +142,10 @@ def remove_made(storage: Storage, directories: Sequence[Path]) -> None:
 
 
 def sync_file(storage: Storage, path: Path) -> None:
-    """Have a file's bytes on the disk. Its name may not be: see sync_directory()."""
-    descriptor = storage.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # O_NONBLOCK: it may be a FIFO by now
+    """Sync the bytes of a file to the disk. For its name see sync_directory()."""
+    descriptor = storage.open(
+        path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    )  # O_NONBLOCK: it may have become a FIFO
     try:
         storage.fsync(descriptor)
     finally:
@@ -151,11 +153,11 @@ def sync_file(storage: Storage, path: Path) -> None:
 
 
 def sync_directory(storage: Storage, directory: Path) -> None:
-    """Have the names in a directory on the disk; where that cannot be done, the file system's own promises hold."""
+    """Sync the names in a directory to the disk, where the file system supports it."""
     try:
         descriptor = storage.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        if error.errno in _CANNOT_LOOK:  # a directory that may be written and not read
+        if error.errno in _CANNOT_LOOK:  # a directory that is writable and not readable
             return
         raise
     try:

@@ -19,14 +19,14 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _WORKERS: Final = 4
-# Two write as fast as eight (they hand the GIL to each other), and one reads back while the others write; the fourth
-# is for a call that hangs, such as a provider of keys that waits for the network.
+# Two write as fast as eight, because of the GIL. A third reads back while they write. The fourth is for a call that
+# hangs, such as a provider of keys that waits for the network.
 
-_QUEUE_TURN: Final = 8  # calls of one queue before the pool turns to what else waits
+_QUEUE_TURN: Final = 8  # calls of one queue before others have their turn
 
 
 class Threads:
-    """A small pool. It is made with its first hop, and close() waits for its threads to end."""
+    """A small thread pool, started with the first call. close() waits for its threads to end."""
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
@@ -34,19 +34,19 @@ class Threads:
 
     @property
     def file_thread(self) -> FileThread:
-        """For calls that are short: they wait for each other."""
+        """The thread for short calls, which wait for each other."""
         if self._errands is None:
             self._errands = FileThread()
         return self._errands
 
     def submit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Begin a hop. Whoever does so waits for its end."""
+        """Start a call in a thread. The caller must wait for its end."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="aioss-resume")
         return self._pool.submit(call, *args, **kwargs)
 
     def submit_again(self, call: Callable[[], object]) -> None:
-        """Begin a hop from within one. Nothing happens when the pool was closed meanwhile: nobody waits then."""
+        """Start a call from a thread of the pool. Has no effect if the pool was closed."""
         pool = self._pool
         if pool is not None:
             with suppress(RuntimeError):
@@ -58,7 +58,7 @@ class Threads:
         try:
             return await asyncio.wrap_future(work)
         except asyncio.CancelledError:
-            work.cancel()  # does nothing once it has begun
+            work.cancel()  # has no effect once the call has begun
             await _end_of(work)
             raise
 
@@ -70,7 +70,7 @@ class Threads:
         return work.result()
 
     async def close(self) -> None:
-        """End the threads. All executor have ended by then, so this takes no time worth naming."""
+        """End the threads. No calls are left by then, so this is quick."""
         pool, self._pool = self._pool, None
         file_thread, self._errands = self._errands, None
         threads = list(file_thread.threads) if file_thread is not None else []
@@ -78,7 +78,7 @@ class Threads:
             file_thread.close()
         if pool is not None:
             pool.shutdown(wait=False)
-            threads += pool._threads  # the pool has no other way to wait for them but to block
+            threads += pool._threads  # the pool's own way to wait for them blocks
 
         def have_ended() -> bool:
             return not any(thread.is_alive() for thread in threads)
@@ -90,7 +90,7 @@ class Threads:
 
 
 class SerialQueue:
-    """Calls that are made one behind the other, each in whichever thread of the pool is free.
+    """Calls that are made one after the other, each in any free thread of the pool.
 
     A file lets one thread write at a time: others that try would spin, and keep the pool from what else there is to do.
     1 GiB in four spans over loopback took 0.91 s without, and 0.83 with a queue.
@@ -103,7 +103,7 @@ class SerialQueue:
         self._lock = Lock()  # guards both
 
     def submit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """As Threads.submit(), when the calls before it have ended."""
+        """As Threads.submit(), after the calls before it."""
         work: Future[T] = Future()
         with self._lock:
             self._waiting.append((work, partial(call, *args, **kwargs)))
@@ -132,7 +132,7 @@ class SerialQueue:
                 else:
                     work.set_result(result)
                     del result
-            del work, call  # a traceback that it may have has this frame: a cycle
+            del work, call  # a traceback may refer to this frame, which would be a cycle
         with self._lock:
             self._is_moving = goes_on = bool(self._waiting)
         if goes_on:
@@ -161,13 +161,13 @@ class FileExecutor(Executor):
         return await self._threads.run_uncancelled(call, *args, **kwargs)
 
     async def drain(self) -> None:
-        """Wait until the last hop has ended, however often this task is cancelled meanwhile."""
+        """Wait until the last call has ended, however often this task is cancelled."""
         if self._last is not None:
             await _end_of(self._last)
 
 
 async def _end_of(work: Future[Any]) -> asyncio.CancelledError | None:
-    """Wait until `work` has ended; a cancellation meanwhile does not shorten the wait, and is returned.
+    """Wait until `work` has ended, however often cancelled. Returns a cancellation.
 
     A thread that still writes after its handle was closed writes to whatever file has the descriptor's number then.
     """
@@ -181,6 +181,6 @@ async def _end_of(work: Future[Any]) -> asyncio.CancelledError | None:
 
 
 def _retrieve_exception(end: asyncio.Future[Any]) -> None:
-    """Take note of an error, or asyncio would tell the host program's log that nobody did. Any: as above."""
+    """Retrieve an exception, so that asyncio does not log it. Any: as above."""
     if not end.cancelled():
         end.exception()

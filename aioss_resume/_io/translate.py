@@ -32,7 +32,7 @@ _PRIVATE_CA: Final = (
 def request_error(
     error: BaseException, name: ObjectName, seconds: float, url: URL | None = None, *, has_answered: bool = True
 ) -> AiossError:
-    """Ours for one of aiohttp's.
+    """Our error for one of aiohttp's.
 
     Args:
         seconds: The time limit that a TimeoutError speaks of.

@@ -14,8 +14,8 @@ from aioss_resume._io.threads import Threads
 from aioss_resume.errors import ObjectName, local_file_error
 
 _HOP_BYTES: Final = 16 * 1024 * 1024
-# Of one hop: a few milliseconds from the page cache, so that a cancellation is soon obeyed.
-_READ_BYTES: Final = 1024 * 1024  # of one read: it fits a processor's cache, so that summing it costs no memory traffic
+# In one thread call: a few milliseconds from the page cache, so that cancellation takes effect soon.
+_READ_BYTES: Final = 1024 * 1024  # in one read: it fits a processor's cache, so that the CRC costs no memory traffic
 
 
 async def span_matches_disk(
@@ -66,7 +66,7 @@ def _size(storage: Storage, path: Path) -> int | None:
 
 
 def _sum(storage: Storage, path: Path, start: int, stop: int, before: int, name: ObjectName | None) -> int | None:
-    """CRC-64 of what came before and the file's [start, stop); None when they cannot be read."""
+    """CRC-64 of earlier bytes followed by the file's [start, stop); None if they cannot be read."""
     buffer = memoryview(bytearray(min(_READ_BYTES, stop - start)))
     try:
         descriptor = storage.open(path, os.O_RDONLY)

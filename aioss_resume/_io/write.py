@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _MOST_PIECES: Final = 512
-# Of one pwritev(2). IOV_MAX is 1024 on Linux and macOS.
+# In one pwritev(2). IOV_MAX is 1024 on Linux and macOS.
 
 
 class SummingFile(FileIO):
@@ -55,7 +55,7 @@ class SummingFile(FileIO):
             self._storage.close(self._descriptor)
 
     def writelines(self, chunks: "Iterable[ReadableBuffer]", /) -> None:
-        """Write all chunks, one behind the other."""
+        """Write all chunks in order."""
         for part in written_parts(self._storage, self._descriptor, chunks, self.offset):
             self.crc64 = crc64(part, self.crc64)
             self.offset += len(part)
@@ -78,7 +78,7 @@ class PartFile:
         self.identity = (0, 0)
 
     async def create(self, size: int | None) -> bool:
-        """Make it, or take the one that is there, with a length of `size` bytes (None: 0); True if it was there.
+        """Create it or open the existing one, with a length of `size` bytes (None: 0). Returns whether it existed.
 
         Raises:
             LocalFileError: It cannot be made, is no regular file of ours, or the disk has not enough room.
@@ -93,8 +93,8 @@ class PartFile:
         except OSError as error:
             raise local_file_error("make the part file", error, str(self.path), name=self._name) from None
         except asyncio.CancelledError:
-            if made and not made[0][0]:  # the hop has ended, and nobody knows of the file that it made
-                with suppress(OSError):  # that it was cancelled counts, not this
+            if made and not made[0][0]:  # the thread call has ended, and nobody knows of the file that it created
+                with suppress(OSError):  # the cancellation counts, not this error
                     await self.remove()
             raise
         was_there, self.identity = made[0]
@@ -124,21 +124,21 @@ class PartFile:
         except OSError as error:
             raise local_file_error("open the part file", error, str(self.path), name=self._name) from None
         except asyncio.CancelledError:
-            for file in opened:  # the hop has ended, and what it opened is nobody's
+            for file in opened:  # the thread call has ended, and nobody uses what it opened
                 await self._threads.run_uncancelled(file.close)
             raise
         return FileSink(opened[0], executor, self._name)
 
 
 class FileSink:
-    """One span's way into the part file. `offset` and `crc64` tell what is written, whatever happened."""
+    """Writes one span to the part file. `offset` and `crc64` are right even after a failed write."""
 
     def __init__(self, file: SummingFile, executor: FileExecutor, name: ObjectName) -> None:
         self._file = file
         self._executor = executor
         self._name = name
         self._through: Any = AsyncFileIO(file, loop=asyncio.get_running_loop(), executor=executor)
-        # Any: the stubs of aiofiles know its wrappers only as results of open().
+        # Any: in the stubs of aiofiles its wrappers are only results of open().
 
     @property
     def offset(self) -> int:
@@ -165,12 +165,14 @@ class FileSink:
             raise self._failed("write", error) from None
 
     async def close(self) -> None:
-        """Close the handle; on some file systems only this tells that a write has failed."""
+        """Close the handle. Some file systems report a failed write only then."""
         try:
             await self._through.close()
         except asyncio.CancelledError:
             await self._executor.drain()
-            await self._executor.run_uncancelled(self._file.close)  # the hop may have been cancelled before it began
+            await self._executor.run_uncancelled(
+                self._file.close
+            )  # the thread call may have been cancelled before it began
             raise
         except OSError as error:
             raise self._failed("close", error) from None
@@ -224,7 +226,7 @@ def _create(storage: Storage, path: Path, size: int) -> tuple[bool, tuple[int, i
 
 
 def _reopen(storage: Storage, path: Path, flags: int) -> int:
-    """A descriptor of the file that is there; -1 when it is none that we made (a link, a FIFO, another user's)."""
+    """Open the existing file; -1 if it is not ours (a link, a FIFO, a file of another user)."""
     try:
         descriptor = storage.open(path, flags)
     except OSError as error:
@@ -236,7 +238,7 @@ def _reopen(storage: Storage, path: Path, flags: int) -> int:
     except OSError:
         storage.close(descriptor)
         raise
-    # A second name may be the destination: a power cut can keep the new name of a rename, and the old one too.
+    # The second name may be the destination: after a power cut, a rename can leave both names.
     if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid():
         return descriptor
     storage.close(descriptor)
@@ -244,7 +246,7 @@ def _reopen(storage: Storage, path: Path, flags: int) -> int:
 
 
 def _check_room(storage: Storage, descriptor: int, size: int, found: os.stat_result) -> None:
-    """OSError now rather than after half of the bytes were fetched."""
+    """Raise OSError early if the disk has no room for the whole file."""
     room = storage.room(descriptor)
     if room is not None and size - found.st_blocks * 512 > room:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

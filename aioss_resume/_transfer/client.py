@@ -19,13 +19,13 @@ from aioss_resume._io.threads import Threads
 from aioss_resume.options import WRITE_SIZE, KiB
 
 _PACED_LEAST = 16 * KiB
-_PACED_SECONDS = 0.05  # how much of the whole rate one span takes at once
-_CLOSE_SECONDS = 5.0  # for connections to close; those that do not are left to the loop
-_MORE_TRANSFERS_THAN_SLOTS = 4  # so that slots stay busy while some transfers verify, sync or commit
+_PACED_SECONDS = 0.05  # seconds of the whole rate that one span takes at once
+_CLOSE_SECONDS = 5.0  # for connections to close; then they are left to the loop
+_MORE_TRANSFERS_THAN_SLOTS = 4  # so that slots are used while some transfers verify, sync or commit
 
 
 class Client:
-    """The shared things, open as long as somebody holds a lease.
+    """What transfers share. It is open as long as there is a lease.
 
     A transfer may outlive the Downloader that began it, when another one's caller has joined it.
 
@@ -49,11 +49,11 @@ class Client:
         self.clock = Clock()
         self.threads = Threads()
         self.storage = storage
-        # No more than the caller's pool has, or our own requests would wait in it for each other, against time limits.
+        # Not more than the caller's pool allows: requests that wait in it would run into time limits.
         self.slots = Slots(min(concurrency, connection_limit(session) or concurrency))
         self.pacer = Pacer(max_bytes_per_second, self.clock.now()) if max_bytes_per_second else None
         self.write_size = _write_size(max_bytes_per_second)
-        # Each transfer that is open has descriptors of its own: of the lock, the part file, the checkpoint.
+        # Each open transfer has descriptors of its own, for the lock, the part file and the checkpoint.
         self._open_transfers = Slots(self.slots.limit + _MORE_TRANSFERS_THAN_SLOTS)
         self._origins: weakref.WeakValueDictionary[int, Origin] = weakref.WeakValueDictionary()
         self._given_session = session
@@ -70,7 +70,7 @@ class Client:
 
     def origin(self, bucket: Any) -> Origin:  # Any: oss2 has no types
         """What requests for that bucket have in common, shared by all that use it at the same time."""
-        origin = self._origins.get(id(bucket))  # it holds the bucket, so the id is no other object's
+        origin = self._origins.get(id(bucket))  # it refers to the bucket, so the id cannot belong to another object
         if origin is None:
             signer = Signer(bucket, KeyRing(lambda: bucket.auth, self.threads, self.clock), self.threads)
             origin = Origin(bucket, signer, is_own_session=self._given_session is None)
@@ -93,7 +93,7 @@ class Client:
         self._leases += 1
 
     async def end_lease(self) -> None:
-        """Give a lease back; the last one closes what is ours."""
+        """End a lease. The last one closes the session and the threads."""
         self._leases -= 1
         if self._leases:
             return
@@ -102,7 +102,7 @@ class Client:
             if session is not None:
                 with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
                     await session.close()
-        finally:  # also when this task is cancelled meanwhile
+        finally:  # also if this task is cancelled
             await self.threads.close()
 
     async def keep_pace(self, length: int) -> None:
@@ -111,16 +111,16 @@ class Client:
             await self.clock.sleep(wait)
 
     async def slot(self) -> Slot:
-        """A place among the requests in flight, in turn. The caller must release it."""
+        """Wait for a slot for one request, in turn. The caller must release it."""
         return await _granted(self.slots)
 
     async def transfer_slot(self) -> Slot:
-        """A place among the transfers that are open, in turn. The caller must release it."""
+        """Wait for a slot for one open transfer, in turn. The caller must release it."""
         return await _granted(self._open_transfers)
 
 
 async def _granted(slots: Slots) -> Slot:
-    granted: asyncio.Future[None] | None = None  # none is needed, mostly
+    granted: asyncio.Future[None] | None = None  # usually not needed
 
     def wake() -> None:
         if granted is not None and not granted.done():

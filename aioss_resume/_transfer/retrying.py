@@ -19,7 +19,7 @@ RETRYABLE = (RequestError, ProtocolError, ServiceError)
 
 
 async def with_retries(call: Callable[[], Awaitable[T]], policy: RetryPolicy, clock: Clock, counts: RequestCounts) -> T:
-    """What the call returns, after as many attempts as the policy grants; or the last attempt's error."""
+    """Call until it succeeds, as often as the policy allows; then raise the last error."""
     attempts = Attempts(policy)
     while True:
         try:

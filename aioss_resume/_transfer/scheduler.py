@@ -25,7 +25,7 @@ from aioss_resume.errors import LocalFileError, RequestError, plain
 logger = logging.getLogger("aioss_resume")
 
 _LOOK_AGAIN_SECONDS = 0.1
-# How often slow flights are looked for, and the speed is measured.
+# How often speeds are measured and slow flights are looked for.
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class SpanScheduler:
                 group.cancel_scope.cancel()  # the background tasks
         except BaseExceptionGroup as errors:
             problem = plain(errors)
-        if problem is not None:  # raised here, it does not carry the group as its context
+        if problem is not None:  # raised here, so that the group is not its context
             raise problem
 
     def notify(self) -> None:

@@ -21,7 +21,7 @@ class Sink(Protocol):
     def crc64(self) -> int: ...
 
     async def write(self, chunks: Sequence[bytes | memoryview]) -> None:
-        """Take the chunks, at `offset` and behind it. They may change once this has returned or raised."""
+        """Take the chunks, which follow `offset`. They may change after this has returned or raised."""
 
     async def close(self) -> None:
         """Release what the sink holds. No write follows."""

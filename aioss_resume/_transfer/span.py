@@ -61,7 +61,7 @@ class SpanFetch:
         self._observer = observer
         self._sink: Sink | None = None
         self._buffer = memoryview(bytearray(min(context.client.write_size, flight.remaining)))
-        self._buffer_start = flight.offset  # the offset of its first byte
+        self._buffer_start = flight.offset  # the offset of the buffer's first byte in the object
 
     async def run(self, response: AcceptedResponse | None = None) -> None:
         """Fetch until the flight is complete.
@@ -117,7 +117,7 @@ class SpanFetch:
                 await context.client.keep_pace(received)
                 flight.wait(clock.now())
         finally:
-            response.close()  # a response that was not read to its end closes its connection too
+            response.close()  # if it was not read to its end, its connection is closed, too
 
     async def _write(self) -> None:
         """Write what was received. The flight learns what was written even when this is cancelled."""

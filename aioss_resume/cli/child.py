@@ -26,7 +26,7 @@ class _WarningsAsReports(logging.Handler):
 
 
 def main() -> int:
-    """Download what the arguments say; the exit code."""
+    """Download as the arguments say, and return the exit code."""
     logging.getLogger("aioss_resume").addHandler(_WarningsAsReports(logging.WARNING))
     return asyncio.run(_download(_arguments()))
 
@@ -78,7 +78,7 @@ async def _download(arguments: argparse.Namespace) -> int:
 
 
 def _cancel_on_signals() -> list[int]:
-    """Cancel the running task when a signal asks us to end; the list tells which came."""
+    """Cancel the running task on a signal. Returns the list of received signals."""
     received: list[int] = []
     task = asyncio.current_task()
     assert task is not None
@@ -87,7 +87,7 @@ def _cancel_on_signals() -> list[int]:
     def end(number: int) -> None:
         received.append(number)
         task.cancel()
-        for each in _SIGNALS:  # whoever asks again does not want to wait for a disk that hangs
+        for each in _SIGNALS:  # a second signal ends the process even if a disk hangs
             loop.remove_signal_handler(each)
             signal.signal(each, signal.SIG_DFL)
 

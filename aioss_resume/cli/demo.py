@@ -22,11 +22,11 @@ LOST_AT_MOST: Final = 64 * MiB + CONCURRENCY * 2 * MiB
 """What a kill may cost: what the checkpoint lags behind, and what each connection has in memory."""
 
 _BLOCK: Final = 4 * MiB
-_RESETS: Final = (3, 9, 15)  # requests that are spared; the next one that is long enough is reset
+_RESETS: Final = (3, 9, 15)  # requests before each reset; the next one that is long enough is reset
 _RUN_SECONDS: Final = 1.8
 # For the share of the object that one run fetches. Checkpoints are flushed once a second, or after 32 MiB: a run
 # that is killed sooner has kept nothing.
-_DEMO_SECONDS: Final = 4.0  # for all runs together, at least: time to watch
+_DEMO_SECONDS: Final = 4.0  # the least duration of all runs together, so that there is something to watch
 _SPEED_MOST: Final = 128 * MiB
 # Bytes a second. What is sent faster than it is read fills the kernel's buffers, up to 36 MiB a connection, and a kill
 # throws that away too.
@@ -34,7 +34,7 @@ _SPEED_MOST: Final = 128 * MiB
 
 @dataclass(slots=True)
 class _Runs:
-    """What the runs told."""
+    """What the runs reported."""
 
     resumed_from: list[int] = field(default_factory=list)
     result: Ended | None = None
@@ -55,7 +55,7 @@ class Demo:
         self._size = size
         self._kills = kills
         self._directory = directory
-        # As large as a download would choose, but small enough for each connection to get some.
+        # As a download would choose it, but small enough for each connection to get a part.
         self._part_size = max(128 * KiB, min(8 * MiB, size // (4 * CONCURRENCY)))
 
     def run(self) -> int:
@@ -85,7 +85,7 @@ class Demo:
             oss.faults.reset_after(self._part_size // 2, after_requests=spared)
 
     def _run_once(self, oss: LocalOSS, destination: Path, number: int, runs: _Runs, progress: Progress) -> None:
-        """One process: killed when it has passed its share, or left alone when it is the last."""
+        """Run one process, and kill it after its share of the object unless it is the last."""
         kill_at = self._size * number // (self._kills + 1) if number <= self._kills else None
         with DownloadProcess(
             oss,
@@ -122,7 +122,7 @@ class Demo:
         _say(f"run {number}: {runs.failure or 'verified and committed'}")
 
     def _account(self, requests: list[RequestRecord], runs: _Runs, stored: StoredObject, destination: Path) -> int:
-        """Say what it came to; 0 if all of it is as promised."""
+        """Print the summary; 0 if everything is as promised."""
         result = runs.result
         if result is None:
             _say("the download did not get through")

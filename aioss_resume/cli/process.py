@@ -12,11 +12,11 @@ from typing import Self
 from aioss_resume.cli.reports import Report, decode
 from aioss_resume.testing import LocalOSS
 
-_END_SECONDS = 10.0  # for a process that was sent SIGKILL; the kernel needs milliseconds
+_END_SECONDS = 10.0  # for a process to end after SIGKILL; the kernel needs milliseconds
 
 
 class DownloadProcess:
-    """One run of `aioss_resume.cli.child`. Left by `with`, it is no more, whatever happened."""
+    """One process of `aioss_resume.cli.child`. It has ended when the `with` block ends."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class DownloadProcess:
             command.append(f"--part-size={part_size}")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("OSS_")}
         environment |= {"OSS_ACCESS_KEY_ID": oss.access_key_id, "OSS_ACCESS_KEY_SECRET": oss.access_key_secret}
-        # A line each is read; buffering is the child's affair.
+        # The child writes whole lines.
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, encoding="utf-8"
         )
@@ -61,7 +61,7 @@ class DownloadProcess:
         return self._process.poll()
 
     def reports(self) -> Iterator[Report]:
-        """What it tells, as it comes; ends with the process."""
+        """Its reports, until the process ends."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             yield decode(line)

@@ -16,13 +16,13 @@ _STEP = 10  # per cent a line
 
 
 class Progress(Protocol):
-    """What is shown of one run after the other, all of them over the same object."""
+    """Shows the progress of several runs over the same object."""
 
     def begin(self, title: str, size: int) -> None:
-        """Another run begins."""
+        """Begin another run."""
 
     def show(self, consumed: int) -> None:
-        """So many bytes are written."""
+        """Show how many bytes are written."""
 
 
 class _Lines:
@@ -42,7 +42,7 @@ class _Lines:
 
 @contextmanager
 def progress_on_stderr() -> Iterator[Progress]:
-    """A bar or lines, whichever standard error is for; gone or complete at the end."""
+    """Show a bar or lines on standard error."""
     if sys.stderr.isatty() and find_spec("rich") is not None:
         with _bar() as bar:
             yield bar
@@ -62,7 +62,7 @@ def _bar() -> Iterator[Progress]:
         rich.TransferSpeedColumn(),
     )
     console = Console(stderr=True)
-    # What is printed meanwhile goes above the bar, but where standard output leads elsewhere it stays out of this.
+    # Other output is printed above the bar, unless standard output is redirected.
     with rich.Progress(*columns, console=console, redirect_stdout=sys.stdout.isatty(), redirect_stderr=False) as shown:
         yield _Bar(shown)
 

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """So much is written, resumed bytes included. The first of a run tells what it resumes from."""
+    """Written bytes, resumed ones included. The first report of a run says what it resumes from."""
 
     consumed: int
     total: int | None
