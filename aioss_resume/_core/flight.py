@@ -97,6 +97,10 @@ class Flight:
         """Whether it is too early to call it slow."""
         return not self.is_under_way and (self.began is None or now - self.began <= self.grace)
 
+    def silent(self, now: float) -> float:
+        """Seconds since it began to wait for bytes; 0 while it writes."""
+        return 0.0 if self._silent_since is None else now - self._silent_since
+
     def speed(self, now: float) -> float | None:
         """Recent speed in bytes per second; None if it is not known yet."""
         if self._window_began is None:

@@ -14,16 +14,16 @@ SHARE_LEAST: Final = GOING
 
 _SHARE_SECONDS_LEAST: Final = 0.1
 # A span that ends within this is not shared: a shortened connection is closed, and the bytes in transit are lost.
-_TAKEN_SECONDS_LEAST: Final = 0.5  # a tail too small to be cut is not taken over if it ends within this
+_TAKEN_SECONDS_LEAST: Final = 0.25  # a tail too small to be cut is not taken over if it ends within this
 _SPEED_UNKNOWN: Final = 1.0 * MiB  # of a new connection, if all earlier flights were too short to be measured
 
 _FAR_SLOWER: Final = 4.0  # times slower than what a new connection may expect
-_SLOW_SECONDS: Final = 1.0  # for which a flight must have been so slow; bursts and pauses are shorter
+_SLOW_SECONDS: Final = 0.7  # for which a flight must have been so slow; bursts and pauses are shorter
 _GIVEN_UP_MOST: Final = 3  # times for the same bytes; then the connections are not the cause
-_RECENT: Final = 8  # flights that began last, from which the speed of a new connection is estimated
+_RECENT: Final = 12  # flights that began last, from which the speed of a new connection is estimated
 
 
-def share(remaining: int, speed: float, newcomer: float, latency: float) -> int:
+def share(remaining: int, speed: float, newcomer: float, latency: float, silent: float = 0.0) -> int:
     """How many bytes of a flight's tail a newcomer should take, so that both end together; 0: none is worth it.
 
     All of them when the flight is far slower than the newcomer, or could keep less than SHARE_LEAST.
@@ -33,10 +33,11 @@ def share(remaining: int, speed: float, newcomer: float, latency: float) -> int:
         speed: The flight's, in bytes a second, 0 when it stalls.
         newcomer: The speed that a new connection may expect.
         latency: Seconds until a new connection has its first byte.
+        silent: Seconds since the flight received its last byte. It is assumed to need as long again, at least.
     """
     if newcomer <= 0:
         return 0
-    alone = remaining / speed if speed > 0 else float("inf")  # seconds until the flight ends by itself
+    alone = max(remaining / speed, silent) if speed > 0 else float("inf")  # seconds until the flight ends by itself
     instead = latency + remaining / newcomer  # seconds until a new flight would have all of it
     if alone <= max(_SHARE_SECONDS_LEAST, 2 * latency):
         return 0
@@ -68,9 +69,10 @@ def latest_to_end(
     ends = []
     for flight, speed in speeds:
         assumed = usual if speed is None else max(speed, usual) if flight.is_young(now) else speed
-        ends.append((flight.remaining / assumed if assumed else float("inf"), assumed, flight))
-    _, speed, latest = max(ends, key=itemgetter(0))
-    taken = share(latest.remaining, speed, usual, latency)
+        silent = 0.0 if flight.is_young(now) else flight.silent(now)
+        ends.append((max(flight.remaining / assumed, silent) if assumed else float("inf"), assumed, silent, flight))
+    _, speed, silent, latest = max(ends, key=itemgetter(0))
+    taken = share(latest.remaining, speed, usual, latency, silent)
     return (latest, taken) if taken else None
 
 

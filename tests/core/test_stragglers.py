@@ -32,7 +32,7 @@ def receive_each_tenth(flights_and_speeds, start: float, seconds: float):
         yield start + step / 10
 
 
-def test_flight_slower_than_a_quarter_of_its_peers_is_given_up_after_a_second():
+def test_flight_slower_than_a_quarter_of_its_peers_is_given_up_after_0_7_seconds():
     transfer = Transfer(1000 * MiB, part_size=100 * MiB)
     flights = flights_of(transfer, 8, 0.0)
     speeds = [(flight, 10 * MiB) for flight in flights[:7]] + [(flights[7], 2 * MiB)]
@@ -40,12 +40,12 @@ def test_flight_slower_than_a_quarter_of_its_peers_is_given_up_after_a_second():
     for now in receive_each_tenth(speeds, 0.0, 3.0):
         if given_up_at is None and transfer.give_up_straggler(now):
             given_up_at = now
-    assert given_up_at == pytest.approx(1.0, abs=0.11)
+    assert given_up_at == pytest.approx(0.7, abs=0.11)
     assert flights[7].remaining == 0
     assert [flight.remaining > 0 for flight in flights[:7]] == [True] * 7
 
 
-def test_flight_that_was_fast_and_stalls_is_given_up_a_second_after_it_is_noticed():
+def test_flight_that_was_fast_and_stalls_is_given_up_soon_after_it_is_noticed():
     transfer = Transfer(2000 * MiB, part_size=200 * MiB)
     flights = flights_of(transfer, 8, 0.0)
     for now in receive_each_tenth([(flight, 10 * MiB) for flight in flights], 0.0, 5.0):
@@ -57,7 +57,7 @@ def test_flight_that_was_fast_and_stalls_is_given_up_a_second_after_it_is_notice
         if transfer.give_up_straggler(now)
     ]
     assert len(found) == 1
-    assert 6.0 <= found[0] <= 7.6
+    assert 5.7 <= found[0] <= 7.3
 
 
 @pytest.mark.parametrize("ratio", [0.3, 0.5, 1.0])

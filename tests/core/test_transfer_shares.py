@@ -61,7 +61,7 @@ def test_both_pieces_may_be_as_small_as_the_least():
     assert share(2 * SHARE_LEAST, 1e5, 1e5, 0.0) == SHARE_LEAST
 
 
-def test_flight_that_ends_within_a_tenth_of_a_second_is_left_only():
+def test_flight_that_ends_within_a_tenth_of_a_second_is_not_shared():
     assert share(MiB, 10.0 * MiB, 10.0 * MiB, 0.0) == 0
     assert share(MiB, 9.0 * MiB, 9.0 * MiB, 0.0) == MiB // 2
 
@@ -76,9 +76,16 @@ def test_short_tail_is_taken_over_if_it_then_ends_four_times_sooner(times, taken
     assert share(98_304, 65_536.0, 65_536.0 * times, 0.0) == taken
 
 
-def test_short_tail_that_ends_within_half_a_second_is_not_shared():
-    assert share(32_768, 65_536.0, 1e9, 0.0) == 0
-    assert share(32_769, 65_536.0, 1e9, 0.0) == 32_769
+def test_short_tail_that_ends_within_a_quarter_of_a_second_is_not_taken_over():
+    assert share(16_384, 65_536.0, 1e9, 0.0) == 0
+    assert share(16_385, 65_536.0, 1e9, 0.0) == 16_385
+
+
+def test_silent_flight_is_assumed_to_be_silent_as_long_again():
+    assert share(1000, 1e6, 1e9, 0.0, silent=0.25) == 0
+    assert share(1000, 1e6, 1e9, 0.0, silent=0.26) == 1000
+    assert share(1000, 1e6, 1e9, 0.1, silent=0.39) == 0  # a new connection would not be four times sooner
+    assert share(1000, 1e6, 1e9, 0.1, silent=0.41) == 1000
 
 
 def test_shared_tail_accounts_for_latency():
