@@ -134,8 +134,11 @@ class _ReaderBody:
     async def fill(self, buffer: memoryview, on_received: OnReceived) -> None:
         write_at = float("inf")
         while buffer:
-            async with asyncio.timeout(self._stall):
+            if self._stall is None:
                 chunk = await self._response.content.read(len(buffer))
+            else:
+                async with asyncio.timeout(self._stall):
+                    chunk = await self._response.content.read(len(buffer))
             if not chunk:
                 raise EOFError
             now = self._clock.now()

@@ -43,7 +43,7 @@ def test_stalled_flight_gives_all_it_has(remaining, newcomer, latency):
 
 
 @given(lengths, speeds, speeds, latencies)
-def test_flight_that_is_nearly_there_is_left_only(remaining, speed, newcomer, latency):
+def test_flight_that_is_nearly_there_is_left_alone(remaining, speed, newcomer, latency):
     if remaining / speed <= max(0.05, 2 * latency):
         assert share(remaining, speed, newcomer, latency) == 0
 

@@ -297,7 +297,7 @@ async def test_calls_after_the_end_do_nothing(threads: Threads) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("aioss-resume")]
 
 
-async def test_loops_default_executor_is_left_only(threads: Threads) -> None:
+async def test_loops_default_executor_is_left_alone(threads: Threads) -> None:
     held = Held()
     loop = asyncio.get_running_loop()
     everyone = [loop.run_in_executor(None, held) for _ in range(64)]
