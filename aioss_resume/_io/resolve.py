@@ -98,10 +98,16 @@ def _check_owner(directory: os.stat_result, link: os.stat_result, path: str) -> 
 def _is_system_directory(storage: Storage, directory: str) -> bool:
     """Whether a directory is on the file systems of /dev or /proc, by whatever links it was reached."""
     try:
-        device = storage.stat(directory).st_dev
+        return _is_on_system_device(storage, directory)
     except OSError:  # it does not exist yet
         return False
-    return device in _system_devices()
+
+
+@lru_cache(
+    maxsize=256
+)  # batches of small files have few directories, and a system call is a notable part of their cost
+def _is_on_system_device(storage: Storage, directory: str) -> bool:
+    return storage.stat(directory).st_dev in _system_devices()
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,9 @@
 """Client: the session, threads, signers and limits that everything in one Downloader shares."""
 
 import asyncio
+import importlib
 import weakref
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -17,6 +19,11 @@ from aioss_resume._io.sign import Signer
 from aioss_resume._io.storage import STORAGE, Storage
 from aioss_resume._io.threads import Threads
 from aioss_resume.options import WRITE_SIZE, KiB
+
+# anyio imports its backend when it is first used. That takes 20 ms, which must not block an event loop, and needs a
+# descriptor, of which there may be none left in the middle of a transfer.
+with suppress(ImportError):  # the name is not public; then the first Client imports it
+    importlib.import_module("anyio._backends._asyncio")
 
 _PACED_LEAST = 16 * KiB
 _PACED_SECONDS = 0.05  # seconds of the whole rate that one span takes at once
@@ -43,9 +50,7 @@ class Client:
         session: aiohttp.ClientSession | None,
         storage: Storage = STORAGE,
     ) -> None:
-        # anyio imports its backend when it is first used. That must not be in the middle of a transfer, when there may
-        # be no descriptor left to open the module with.
-        anyio.current_effective_deadline()
+        anyio.current_effective_deadline()  # imports anyio's backend, if it is not imported yet
         self.clock = Clock()
         self.threads = Threads()
         self.storage = storage

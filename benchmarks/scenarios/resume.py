@@ -56,14 +56,14 @@ def _prove(testbed: Testbed, path: Path, stored: Stored) -> list[Sample]:
     """Our reading back alone, of a file in the page cache: the whole object as one kept span."""
     from aioss_resume._core.spans import Done
     from aioss_resume._io.threads import Threads
-    from aioss_resume._io.verify import holds
+    from aioss_resume._io.verify import span_matches_disk
 
     if testbed.options.only and "aioss-resume" not in testbed.options.only:
         return []
 
     async def prove() -> float:
         threads, start = Threads(), time.perf_counter()
-        assert await holds(path, Done(0, stored.size, stored.crc64), threads)
+        assert await span_matches_disk(path, Done(0, stored.size, stored.crc64), threads)
         seconds = time.perf_counter() - start
         await threads.close()
         return seconds
