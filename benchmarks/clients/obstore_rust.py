@@ -1,11 +1,11 @@
 """obstore: object_store, written in Rust; the bytes come to Python, which writes them. No CRC, no resume."""
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Any
 
 from benchmarks.clients import LOOP, MANY, ONE, PythonClient, Transfer
+from benchmarks.clients.loops import fetch_objects, fetch_ranges
 from benchmarks.job import BUCKET, Job, MiB
 
 
@@ -28,31 +28,18 @@ class Ranges(PythonClient):
         import obstore
 
         async def one() -> None:
-            store, parts = _store(job), iter(job.parts())
-            file = os.open(job.path(job.prefix), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-
-            async def work() -> None:
-                for start, stop in parts:
-                    body = await obstore.get_range_async(store, job.prefix, start=start, end=stop)
-                    written = await asyncio.to_thread(os.pwrite, file, memoryview(body), start)
-                    assert written == stop - start
-
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(job.concurrency):
-                    workers.create_task(work())
-            os.close(file)
+            store = _store(job)
+            await fetch_ranges(
+                job, lambda start, stop: obstore.get_range_async(store, job.prefix, start=start, end=stop)
+            )
 
         async def many() -> None:
-            store, keys = _store(job), iter(job.every_key())
+            store = _store(job)
 
-            async def work() -> None:
-                for key in keys:
-                    answer = await obstore.get_async(store, key)
-                    Path(job.path(key)).write_bytes(memoryview(await answer.bytes_async()))
+            async def read(key: str) -> Any:  # its Bytes, which only the child may import
+                return await (await obstore.get_async(store, key)).bytes_async()
 
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(job.concurrency):
-                    workers.create_task(work())
+            await fetch_objects(job, read)
 
         return one if job.count == 1 else many
 

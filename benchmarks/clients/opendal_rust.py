@@ -1,13 +1,13 @@
 """Apache OpenDAL, written in Rust: it speaks OSS itself, signs V1, checks no CRC-64 and resumes nothing."""
 
 import asyncio
-import os
 import socket
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from benchmarks.clients import LOOP, MANY, ONE, PythonClient, Transfer
+from benchmarks.clients.loops import fetch_objects, fetch_ranges
 from benchmarks.job import ACCESS_KEY, ACCESS_SECRET, BUCKET, Job
 
 HOST = f"{BUCKET}.localhost"
@@ -46,30 +46,11 @@ class Ranges(PythonClient):
         import opendal  # noqa: F401
 
         async def one() -> None:
-            operator, parts = _operator(job), iter(job.parts())
-            file = os.open(job.path(job.prefix), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-
-            async def work() -> None:
-                for start, stop in parts:
-                    body = await operator.read(job.prefix, offset=start, size=stop - start)
-                    written = await asyncio.to_thread(os.pwrite, file, body, start)
-                    assert written == stop - start
-
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(job.concurrency):
-                    workers.create_task(work())
-            os.close(file)
+            operator = _operator(job)
+            await fetch_ranges(job, lambda start, stop: operator.read(job.prefix, offset=start, size=stop - start))
 
         async def many() -> None:
-            operator, keys = _operator(job), iter(job.every_key())
-
-            async def work() -> None:
-                for key in keys:
-                    Path(job.path(key)).write_bytes(await operator.read(key))
-
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(job.concurrency):
-                    workers.create_task(work())
+            await fetch_objects(job, _operator(job).read)
 
         return one if job.count == 1 else many
 
