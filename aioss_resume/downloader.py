@@ -247,7 +247,7 @@ async def download(
             client.allow(concurrency)
         return await downloader.download(key, path, **keywords)
     finally:
-        await _end_shared_lease(client)
+        await client.end_lease()
 
 
 def _shared_client() -> Client:
@@ -258,12 +258,3 @@ def _shared_client() -> Client:
         client = Client(concurrency=CONCURRENCY_OF_ALL, max_bytes_per_second=None, session=None, storage=STORAGE)
         _shared[loop] = client
     return client
-
-
-async def _end_shared_lease(client: Client) -> None:
-    try:
-        await client.end_lease()
-    finally:
-        loop = asyncio.get_running_loop()
-        if not client.is_leased and _shared.get(loop) is client:
-            del _shared[loop]  # a client refers to its loop, and would keep it alive
