@@ -27,6 +27,7 @@ class Flight:
         interrupt: Called after `stop` was lowered to `reach`: wakes whoever waits for bytes of this flight.
         grace: Seconds from the first attempt in which it is not called slow, unless it is under way.
         given_up: How often these bytes were given up as too slow before.
+        attempts: How many attempts have begun.
     """
 
     start: int
@@ -38,6 +39,7 @@ class Flight:
     grace: float = 0.0
     given_up: int = 0
     began: float | None = None
+    attempts: int = 0
     slow_since: float | None = None
     _silent_since: float | None = None
     _window_began: float | None = None
@@ -60,6 +62,7 @@ class Flight:
     def begin(self, now: float) -> None:
         """An attempt begins at `now`. What was received and not written is lost."""
         self.reach = self.offset
+        self.attempts += 1
         if self._window_began is None:
             self._window_began = self.began = now
         self.wait(now)

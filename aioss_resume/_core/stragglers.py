@@ -149,7 +149,8 @@ class Stragglers:
     def _slow_speed(self, flight: Flight, expected: float, latency: float, now: float) -> float | None:
         """The flight's speed if it is far slower than expected, and would end sooner over a new connection."""
         speed = flight.speed(now)
-        if speed is None or flight.is_young(now) or speed * _FAR_SLOWER >= expected:
+        # Once an attempt has failed, the retry policy decides. A new flight would begin its attempts again.
+        if flight.attempts > 1 or speed is None or flight.is_young(now) or speed * _FAR_SLOWER >= expected:
             return None
         instead = latency + flight.remaining / expected
         return speed if flight.remaining > 2 * instead * speed else None

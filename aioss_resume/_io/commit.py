@@ -82,6 +82,7 @@ def commit(
         if replaced is None:
             storage.fchmod(descriptor, _mode_of_new_files(storage, part))
         else:
+            remove(storage, _mode_probe(part))  # an earlier run may have failed to
             _take_permissions(storage, descriptor, replaced)
         if fsync:
             # Before the rename: names and bytes reach the disk in any order, and the name might come without the bytes.
@@ -183,7 +184,7 @@ def _take_permissions(storage: Storage, descriptor: int, replaced: os.stat_resul
 
 def _mode_of_new_files(storage: Storage, beside: Path) -> int:
     """0666 less the umask, found by creating a file: reading the umask would set it for all threads."""
-    probe = beside.with_name(beside.name + ".mode")
+    probe = _mode_probe(beside)
     remove(storage, probe)  # left by a killed run, or planted: a FIFO would hang, and a file would have another mode
     descriptor = storage.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
     try:
@@ -193,3 +194,8 @@ def _mode_of_new_files(storage: Storage, beside: Path) -> int:
             storage.close(descriptor)
         with suppress(OSError):
             storage.unlink(probe)
+
+
+def _mode_probe(part: Path) -> Path:
+    """The file that is created to find the mode of new files."""
+    return part.with_name(part.name + ".mode")

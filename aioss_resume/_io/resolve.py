@@ -99,7 +99,7 @@ def _is_system_directory(storage: Storage, directory: str) -> bool:
     """Whether a directory is on the file systems of /dev or /proc, by whatever links it was reached."""
     try:
         return _is_on_system_device(storage, directory)
-    except OSError:  # it does not exist yet
+    except (FileNotFoundError, NotADirectoryError):  # it does not exist yet, or cannot
         return False
 
 

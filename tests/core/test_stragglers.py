@@ -45,6 +45,14 @@ def test_flight_slower_than_a_quarter_of_its_peers_is_given_up_after_0_7_seconds
     assert [flight.remaining > 0 for flight in flights[:7]] == [True] * 7
 
 
+def test_flight_whose_first_attempt_failed_is_left_to_the_retry_policy():
+    transfer = Transfer(1000 * MiB, part_size=100 * MiB)
+    flights = flights_of(transfer, 8, 0.0)
+    flights[7].begin(0.0)
+    speeds = [(flight, 10 * MiB) for flight in flights[:7]] + [(flights[7], 2 * MiB)]
+    assert not any(transfer.give_up_straggler(now) for now in receive_each_tenth(speeds, 0.0, 3.0))
+
+
 def test_flight_that_was_fast_and_stalls_is_given_up_soon_after_it_is_noticed():
     transfer = Transfer(2000 * MiB, part_size=200 * MiB)
     flights = flights_of(transfer, 8, 0.0)

@@ -156,6 +156,7 @@ def test_failure_at_any_call_is_raised_and_leaves_the_old_file_or_the_new_one(
 
 
 def test_bytes_that_could_not_be_synced_are_not_kept_for_the_next_run(destination: Path) -> None:
+    destination.write_bytes(OLD)
     told = ToldStorage()
     bring(destination, "commit", told)
     with pytest.raises(OSError):
