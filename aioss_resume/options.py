@@ -30,8 +30,8 @@ MULTIGET_THRESHOLD: Final = 10 * MiB
 """Bytes below which an object is fetched with one request. oss2 has 100 MiB here, boto3 8 MiB."""
 
 RESTARTS_MOST: Final = 3
-"""How often a download begins anew because the object was replaced. An object that is replaced faster than it can be
-read would otherwise be fetched for ever; s3transfer gives up at once."""
+"""How often a download starts from zero because the object was replaced. An object that is replaced
+faster than it can be read would otherwise be fetched forever; s3transfer gives up at once."""
 
 # What one span keeps in memory, and how far the checkpoint may lag behind.
 WRITE_SIZE: Final = 1 * MiB

@@ -24,7 +24,7 @@ class Flight:
         start, stop: The span. `stop` may be lowered while it flies, never below `reach`.
         offset: All before it is written; `crc64` is the CRC-64 of [start, offset).
         reach: All before it has been received.
-        interrupt: Called after `stop` was lowered to `reach`: wakes whoever waits for bytes of this flight.
+        interrupt: Called after `stop` was lowered to `reach`: wakes the task that waits for bytes of this flight.
         grace: Seconds from the first attempt in which it is not called slow, unless it is under way.
         given_up: How often these bytes were given up as too slow before.
         attempts: How many attempts have begun.

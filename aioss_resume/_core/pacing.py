@@ -7,7 +7,7 @@ _BURST_SECONDS: Final = 0.25
 
 
 class Pacer:
-    """Limits bytes to `rate` per second: whoever draws too early is told to wait.
+    """Limits bytes to `rate` per second: a draw that comes too early returns a wait.
 
     Args:
         rate: Bytes a second, above 0.

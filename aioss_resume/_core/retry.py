@@ -17,7 +17,8 @@ from aioss_resume.errors import (
 from aioss_resume.options import KiB, RetryPolicy
 
 PROGRESS_THAT_COUNTS: Final = 64 * KiB
-"""A span that got this much further starts its attempts anew: less may be a server that drips and cuts for ever."""
+"""After this much progress the attempts of a span are counted from zero. Less may be a server that sends a little and
+then fails, again and again."""
 
 SCARCE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """The errnos of a call that had no descriptor or no memory left. Others may give some back: nothing else is wrong."""
@@ -89,7 +90,7 @@ def may_help(error: AiossError) -> bool:
 def read_retry_after(header: str | None, now: datetime) -> float | None:
     """Seconds to wait as `Retry-After` says, at least 0; None when it says nothing that makes sense.
 
-    Both forms of RFC 9110, section 10.2.3: seconds, and a date. Whoever uses it clamps it from above.
+    Both forms of RFC 9110, section 10.2.3: seconds, and a date. The caller must limit it.
     """
     if not header:
         return None

@@ -108,8 +108,8 @@ class Transfer:
     def claim_share(self, now: float) -> Flight | None:
         """A new flight for part of the tail of the flight that would end last; None when that is not worth it.
 
-        What a flight left that never got under way is not taken away once more: its attempts would begin anew each
-        time, and never come to an end.
+        If a flight is taken over before it received anything, the new flight is not taken over again: otherwise its
+        attempts would be counted from zero each time, and never end.
         """
         found = self._latest_to_end(now)
         if found is None:

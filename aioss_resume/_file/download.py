@@ -214,7 +214,7 @@ class Download:
         await self._job.destination.discard()
         if self._job.options.on_change == "fail" or restarts == RESTARTS_MOST:
             raise error
-        logger.warning("%s; beginning anew", error)
+        logger.warning("%s; starting from zero", error)
 
     async def _was_published_wrong(self, error: LocalFileError, run: Run) -> bool:
         """Whether another process published our part file while we were still writing to it.

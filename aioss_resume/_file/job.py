@@ -54,7 +54,7 @@ class Job:
     """One download: what was asked for, and what its steps work with.
 
     Attributes:
-        window: How many requests may be in flight. It outlives a run that must begin anew.
+        window: How many requests may be in flight. It is kept when a run starts from zero.
         can_verify: Whether the bucket lets the CRC-64 be compared (its `enable_crc`).
         began: When it began, by the client's clock.
     """

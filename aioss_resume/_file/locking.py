@@ -130,7 +130,7 @@ class DestinationLock:
         return await self._look()
 
     async def wait_and_lock(self) -> Existing:
-        """Wait until whoever has the lock releases it, then lock the destination.
+        """Wait until the lock is released, then lock the destination.
 
         Raises:
             LeadsElsewhere, LocalFileError: As reserve().

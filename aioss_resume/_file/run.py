@@ -94,7 +94,7 @@ class Run:
         part_file = job.destination.part_file(pinned)
         was_there = await part_file.create(pinned.size)
         if not was_there:
-            logger.warning("%s: the part file is gone; beginning anew", job.name)
+            logger.warning("%s: the part file is gone; starting from zero", job.name)
         transfer = self._start_transfer(pinned, part_file, checkpoint.spans if was_there else ())
         flight = transfer.claim()
         wanted = Range(flight.start, flight.stop) if flight is not None else FIRST_BYTE

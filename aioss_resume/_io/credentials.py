@@ -79,7 +79,7 @@ def provider_of(auth: Any) -> Any | None:
 
 
 class KeyRing:
-    """The keys of one bucket's auth. The auth is read anew for each fetch: oss2 lets users replace `bucket.auth`.
+    """The keys of one bucket's auth. It is read again for each fetch, because oss2 lets users replace `bucket.auth`.
 
     If the provider fails later on, the keys that it gave before serve on: OSS says whether they are still good.
 

@@ -45,7 +45,7 @@ class CheckpointFile:
         try:
             return None if data is None else decode(data)
         except TooNew as reason:
-            hint = f"{reason}: use the release that wrote it, or remove it to begin anew"
+            hint = f"{reason}: use the release that wrote it, or remove it to start from zero"
         raise local_file_error("go on from the checkpoint", errno.ENOTSUP, self.path, name=self._name, hint=hint)
 
     def remove_now(self) -> None:
@@ -67,13 +67,11 @@ class CheckpointFile:
                 raise local_file_error("flush the checkpoint", error, self.path, name=self._name) from None
 
     async def remove(self, part: Path | None = None) -> None:
-        """Remove it, if it is there, and before it the part file that it speaks of.
+        """Remove it if it exists, and first the part file that it belongs to.
 
-        Both go in one hop, which no cancellation divides, and in that order: a checkpoint without its part file is
-        found and removed by the next run, a part file without its checkpoint by nobody.
-
-        Raises:
-            LocalFileError: It is there still.
+        Both go in one thread call, which cancellation cannot split, and in that order: a checkpoint without its part
+        file is found and removed by the next run, a part file without its checkpoint by nobody. Raises:
+        LocalFileError: It is there still.
         """
         async with self._flushing:
             try:

@@ -86,7 +86,7 @@ class PathLock:
             return True  # a file system without locks: see above
 
     def release(self) -> None:
-        """Remove the file and let go, in that order: whoever waits finds it removed, and makes a new one.
+        """Remove the file and then unlock it, so that a waiting process finds it removed and creates a new one.
 
         Without the file, with a reserve at most, this does not block.
         """

@@ -225,8 +225,8 @@ def check_bucket(bucket: Any) -> None:
 def object_url(bucket: Any, name: ObjectName) -> str:
     """The object's address as oss2 makes it: host, path or CNAME style, and the key's bytes as they are.
 
-    The dots of a key or of one of its segments that is "." or ".." are escaped too: whoever normalises addresses on
-    the way would make another object of it. What is signed is the key itself.
+    If a key, or one of its segments, is "." or "..", its dots are escaped, too: otherwise a proxy that normalises
+    addresses would request another object. The key itself is signed.
     """
     key = name.key
     url: str = bucket._make_url(name.bucket, key)

@@ -140,7 +140,7 @@ class SerialQueue:
 
 
 class FileExecutor(Executor):
-    """An executor for one handle of a file: it remembers its last hop, so that this can be waited for.
+    """An executor for one file handle. It remembers its last call, so that drain() can wait for it.
 
     Args:
         queue: The file's.

@@ -66,7 +66,7 @@ class PartFile:
 
     Attributes:
         path: Where it is.
-        identity: Device and inode: whoever opens it again finds out whether it is still the same file.
+        identity: Device and inode, which tell whether it is still the same file when it is opened again.
     """
 
     def __init__(self, path: Path, name: ObjectName, threads: Threads, storage: Storage = STORAGE) -> None:
@@ -149,7 +149,7 @@ class FileSink:
         return self._file.crc64
 
     async def write(self, chunks: Sequence[bytes | memoryview]) -> None:
-        """Write the chunks behind what is written; one hop for them all, their CRC included.
+        """Write the chunks at `offset`, in one thread call that also computes their CRC.
 
         Cancelled, it waits until the thread has written: nothing writes once this has returned or raised.
 

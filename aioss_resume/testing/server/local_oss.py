@@ -268,7 +268,7 @@ class LocalOSS:
         return self._service.ledger.snapshot()
 
     def clear_requests(self) -> None:
-        """Empty the ledger, and start `peak_in_flight` anew."""
+        """Empty the ledger, and reset `peak_in_flight`."""
         self._service.ledger.clear()
 
     @property
