@@ -14,13 +14,12 @@ class Calls:
         self._running: set[_Call] = set()
         self._all_ended = asyncio.Event()
 
-    def call(self, name: ObjectName) -> "_Call":
-        """Run the `with` block as one call.
+    def call(self) -> "_Call":
+        """Run the `with` block as one call. It ends early, without an exception, if end_all() ends it.
 
-        Raises:
-            RequestError: end_all() ended it.
+        The caller raises closed_error() after the block: raised within, it would have the cancellation as its context.
         """
-        return _Call(self, name)
+        return _Call(self)
 
     def add(self, call: "_Call") -> None:
         self._running.add(call)
@@ -44,11 +43,10 @@ class _Call:
     anyio's CancelScope would do, but costs a fortieth of a small object.
     """
 
-    __slots__ = ("_calls", "_cancelling", "_is_ended", "_name", "_task")
+    __slots__ = ("_calls", "_cancelling", "_is_ended", "_task")
 
-    def __init__(self, calls: Calls, name: ObjectName) -> None:
+    def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        self._name = name
         self._is_ended = False
         self._cancelling = 0
         self._task: asyncio.Task[object] | None = None
@@ -66,14 +64,18 @@ class _Call:
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    ) -> bool:
         self._calls.remove(self)
         if not self._is_ended:
-            return
+            return False
         assert self._task is not None
-        if self._task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError):
-            raise RequestError(
-                f"{self._name}: the Downloader was closed",
-                name=self._name,
-                hint="keep its `async with` block open until its calls have ended; what was written is kept",
-            ) from None
+        return self._task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError)
+
+
+def closed_error(name: ObjectName) -> RequestError:
+    """The error for a call that ended because its Downloader was closed."""
+    return RequestError(
+        f"{name}: the Downloader was closed",
+        name=name,
+        hint="keep its `async with` block open until its calls have ended; what was written is kept",
+    )

@@ -12,7 +12,7 @@ import aiohttp
 from oss2 import defaults as oss2_defaults
 
 from aioss_resume._arguments import destination, download_options, object_name, with_explicit_keywords
-from aioss_resume._calls import Calls
+from aioss_resume._calls import Calls, closed_error
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._file.download import Download
 from aioss_resume._file.sharing import Wish, share
@@ -119,7 +119,7 @@ class Downloader:
         if options.integrity == "require" and not self._bucket.enable_crc:
             raise ConfigError('integrity="require" contradicts the bucket\'s enable_crc=False')
         name = object_name(self._bucket.bucket_name, key)
-        with self._calls.call(name):
+        with self._calls.call():
             absolute = await destination(client, path, name)
             origin = self._open_origin()
 
@@ -127,6 +127,7 @@ class Downloader:
                 return Download(client, origin, name, absolute, options, self._timeouts(options.timeouts))
 
             return await share(Wish(client, self._bucket.endpoint, name, absolute, options), make)
+        raise closed_error(name)
 
     async def sync(self, results: Iterable[DownloadResult]) -> None:
         """Sync files that were downloaded with `fsync=False`, and their names, to the disk.
@@ -142,8 +143,9 @@ class Downloader:
             LocalFileError: A file could not be synced, or is gone; all others are on the disk then, or as it says.
         """
         client = self._open_client()
-        with self._calls.call(ObjectName(self._bucket.bucket_name, "")):
-            await sync(client, self._bucket.bucket_name, results)
+        with self._calls.call():
+            return await sync(client, self._bucket.bucket_name, results)
+        raise closed_error(ObjectName(self._bucket.bucket_name, ""))
 
     async def head(
         self,
@@ -175,8 +177,9 @@ class Downloader:
             clock=client.clock,
             counts=counts,
         )
-        with self._calls.call(name), await client.slot():
+        with self._calls.call(), await client.slot():
             return await with_retries(source.head, DEFAULT_RETRY, client.clock, counts)
+        raise closed_error(name)
 
     def _enter(self, client: Client) -> None:
         self._loop = asyncio.get_running_loop()

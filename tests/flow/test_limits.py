@@ -310,3 +310,93 @@ async def test_repr_of_a_downloader_says_where_and_whether_it_is_open(bucket: An
 async def test_downloader_refuses_bad_arguments(bucket: Any, keywords: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Downloader(bucket, **keywords)
+
+
+# Leaving a Downloader's block.
+
+
+async def test_leaving_the_block_ends_the_calls_that_run_and_their_downloads_can_be_resumed(
+    oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, gate: Any
+) -> None:
+    stored = oss.put("examplebucket", "key", size=10 * PART)
+    gate.close(5 * PART)
+    async with Downloader(bucket) as downloader:
+        call = asyncio.create_task(downloader.download("key", path, **SMALL))
+        await gate.is_reached()
+        await asyncio.sleep(0.1)  # what was sent is written
+    assert call.done()
+    with pytest.raises(RequestError, match="the Downloader was closed") as caught:
+        await call
+    assert caught.value.__cause__ is caught.value.__context__ is None
+    assert sorted(entry.suffix for entry in path.parent.iterdir()) == [".checkpoint", ".part"]
+    gate.open()
+    oss.clear_requests()
+    result = await download(bucket, "key", path, **SMALL)
+    assert result.resumed_bytes > 0
+    assert same_bytes(path, stored.content)
+
+
+@pytest.mark.parametrize("how", ["exception", "cancellation"])
+async def test_leaving_the_block_by_an_exception_ends_the_calls_too(
+    oss: LocalOSS, bucket: Any, path: Path, gate: Any, how: str
+) -> None:
+    oss.put("examplebucket", "key", size=10 * PART)
+    gate.close(5 * PART)
+    calls = []
+
+    async def program() -> None:
+        async with Downloader(bucket) as downloader:
+            calls.append(asyncio.create_task(downloader.download("key", path, **SMALL)))
+            await gate.is_reached()
+            if how == "exception":
+                raise LookupError("the program's own")
+            await asyncio.Event().wait()
+
+    running = asyncio.create_task(program())
+    await gate.is_reached()
+    if how == "cancellation":
+        running.cancel()
+    with pytest.raises((LookupError, asyncio.CancelledError)):
+        await running
+    with pytest.raises(RequestError, match="the Downloader was closed"):
+        await calls[0]
+
+
+async def test_leaving_the_block_ends_a_head_too(oss: LocalOSS, bucket: Any) -> None:
+    oss.put("examplebucket", "key", b"bytes")
+    hold = oss.faults.never_answer(method="HEAD", times=None)
+    async with Downloader(bucket) as downloader:
+        call = asyncio.create_task(downloader.head("key"))
+        while not hold.hits:  # noqa: ASYNC110  # of another thread
+            await asyncio.sleep(0.001)
+    with pytest.raises(RequestError, match="the Downloader was closed"):
+        await call
+
+
+async def test_transfer_that_another_downloader_has_joined_continues(
+    oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, gate: Any
+) -> None:
+    stored = oss.put("examplebucket", "key", size=10 * PART)
+    gate.close(5 * PART)
+    async with Downloader(bucket) as stays:
+        async with Downloader(bucket) as leaves:
+            first = asyncio.create_task(leaves.download("key", path, **SMALL))
+            await gate.is_reached()
+            second = asyncio.create_task(stays.download("key", path, **SMALL))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        with pytest.raises(RequestError, match="the Downloader was closed"):
+            await first
+        gate.open()
+        assert (await second).verified
+    assert same_bytes(path, stored.content)
+    assert [request.range for request in oss.requests].count((0, PART)) == 1
+
+
+async def test_a_call_with_a_larger_concurrency_raises_the_shared_budget(
+    oss: LocalOSS, bucket: Any, tmp_path: Path
+) -> None:
+    oss.put("examplebucket", "key", size=60 * PART)
+    oss.faults.delay(0.2, times=None)
+    await download(bucket, "key", tmp_path / "file", **{**SMALL, "concurrency": 40})
+    assert oss.peak_in_flight == 40
