@@ -40,12 +40,28 @@ def check_session(session: Any) -> None:
             "session has auth=..., which would replace the signature of each request",
             hint="make the session without auth: the bucket's own auth signs",
         )
+    if _refuses_absolute_urls(session):
+        raise ConfigError(
+            f"session has base_url=..., with which aiohttp {aiohttp.__version__} sends no request to another address",
+            hint="make the session without base_url",
+        )
     for name in session.headers:
         if name.lower() in RESERVED_HEADERS - _HARMLESS:
             raise ConfigError(
                 f"session has a default header {name!r}, which a download sets itself or must not send",
                 hint="make the session without it",
             )
+
+
+def _refuses_absolute_urls(session: aiohttp.ClientSession) -> bool:
+    """Whether the session has a base_url and asserts that all addresses are relative to it, as aiohttp 3.11 does."""
+    build_url = getattr(session, "_build_url", None)
+    try:
+        if build_url is not None:
+            build_url("http://127.0.0.1/")
+    except AssertionError:
+        return True
+    return False
 
 
 def check_netrc(host: str) -> None:
