@@ -31,6 +31,7 @@ from aioss_resume.options import (
     DEFAULT_RETRY,
     DEFAULT_TIMEOUTS,
     DownloadKeywords,
+    DownloadOptions,
     Timeouts,
     checked_concurrency,
     checked_headers,
@@ -115,7 +116,11 @@ class Downloader:
         self, key: str, path: str | os.PathLike[str], **keywords: Unpack[DownloadKeywords]
     ) -> DownloadResult:
         """Download an object into a file; as `aioss_resume.download()`, within this Downloader's limits."""
-        client, options = self._open_client(), download_options(keywords)
+        return await self._download(self._open_client(), key, path, download_options(keywords))
+
+    async def _download(
+        self, client: Client, key: str, path: str | os.PathLike[str], options: DownloadOptions
+    ) -> DownloadResult:
         if options.integrity == "require" and not self._bucket.enable_crc:
             raise ConfigError('integrity="require" contradicts the bucket\'s enable_crc=False')
         name = object_name(self._bucket.bucket_name, key)
@@ -241,14 +246,14 @@ async def download(
         DownloadInProgressError: The path is taken and `on_busy="fail"`.
         BaseException: Whatever `progress_callback` raised, as it is.
     """
-    concurrency = download_options(keywords).concurrency  # checked before anything else
+    options = download_options(keywords)  # checked before anything else
     downloader = Downloader(bucket)
     client = _shared_client()
     downloader._enter(client)
     try:
-        if concurrency != "auto":
-            client.allow(concurrency)
-        return await downloader.download(key, path, **keywords)
+        if options.concurrency != "auto":
+            client.allow(options.concurrency)
+        return await downloader._download(client, key, path, options)
     finally:
         await client.end_lease()
 

@@ -108,7 +108,7 @@ class Flight:
         """Recent speed in bytes per second; None if it is not known yet."""
         if self._window_began is None:
             return None
-        if self.is_under_way and self._silent_since is not None and now - self._silent_since >= _SILENCE:
+        if self.is_under_way and self.silent(now) >= _SILENCE:
             return 0.0
         elapsed = now - self._window_began
         if self._last_window_speed is not None:  # the last window counts half

@@ -68,8 +68,9 @@ def latest_to_end(
     usual = median(known) if known else _SPEED_UNKNOWN
     ends = []
     for flight, speed in speeds:
-        assumed = usual if speed is None else max(speed, usual) if flight.is_young(now) else speed
-        silent = 0.0 if flight.is_young(now) else flight.silent(now)
+        is_young = flight.is_young(now)
+        assumed = usual if speed is None else max(speed, usual) if is_young else speed
+        silent = 0.0 if is_young else flight.silent(now)
         ends.append((max(flight.remaining / assumed, silent) if assumed else float("inf"), assumed, silent, flight))
     _, speed, silent, latest = max(ends, key=itemgetter(0))
     taken = share(latest.remaining, speed, usual, latency, silent)
@@ -110,7 +111,7 @@ class Stragglers:
     def find(self, flying: Sequence[Flight], latency: float, now: float) -> Flight | None:
         """A flight that is far slower than a new connection may expect to be; None when there is none.
 
-        Called again and again: a flight is found when it was slow at each call of a second.
+        Called again and again: a flight is found when it was slow at every call for _SLOW_SECONDS.
         """
         expected = self._expected(latency, now)
         found: tuple[float, Flight] | None = None

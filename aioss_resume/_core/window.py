@@ -16,9 +16,8 @@ _THOROUGH_SECONDS: Final = 0.4
 _CLEAR_SHARE: Final = 0.7
 # The part of a possible gain at which measuring ends early. Measuring costs time at the beginning: growing from 4 to 32
 # by measurements of 0.3 s, a download of 3 s uses 0.7 of the link; by measurements of 0.1 s it uses 0.9.
-_FAIR_SHARE: Final = (
-    0.4  # after a long measurement. Smaller gains are not worth the memory and the bandwidth of others.
-)
+_FAIR_SHARE: Final = 0.4
+# The part of a possible gain that is worth it after a long measurement. Less is not worth memory and others' bandwidth.
 _GETTING_GOING: Final = 1.3
 # A connection's speed rises during its first round trips, so an early measurement is too low.
 _HOLD_SECONDS: Final = 5.0

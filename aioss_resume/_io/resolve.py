@@ -72,12 +72,12 @@ def follow_links(storage: Storage, path: str) -> str:
     """
     for _ in range(_LINKS_MOST):
         parent, name = os.path.split(path)
+        if is_system_path(path) or _is_system_directory(storage, parent):
+            raise OSError(NOT_REGULAR, "it leads to a directory of the kernel's", path)
         try:
             found = storage.stat(path, follow_symlinks=False)
         except FileNotFoundError:
             found = None
-        if is_system_path(path) or _is_system_directory(storage, parent):
-            raise OSError(NOT_REGULAR, "it leads to a directory of the kernel's", path)
         if found is None or not stat.S_ISLNK(found.st_mode):
             return os.path.join(os.path.realpath(parent), name)  # noqa: PTH118  # one form, however links spell it
         _check_owner(storage.stat(parent), found, path)
@@ -98,16 +98,9 @@ def _check_owner(directory: os.stat_result, link: os.stat_result, path: str) -> 
 def _is_system_directory(storage: Storage, directory: str) -> bool:
     """Whether a directory is on the file systems of /dev or /proc, by whatever links it was reached."""
     try:
-        return _is_on_system_device(storage, directory)
+        return storage.stat(directory).st_dev in _system_devices()
     except (FileNotFoundError, NotADirectoryError):  # it does not exist yet, or cannot
         return False
-
-
-@lru_cache(
-    maxsize=256
-)  # batches of small files have few directories, and a system call is a notable part of their cost
-def _is_on_system_device(storage: Storage, directory: str) -> bool:
-    return storage.stat(directory).st_dev in _system_devices()
 
 
 @lru_cache(maxsize=1)
