@@ -15,7 +15,7 @@ from aioss_resume._arguments import destination, download_options, object_name, 
 from aioss_resume._calls import Calls, closed_error
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._file.download import Download
-from aioss_resume._file.sharing import Wish, share
+from aioss_resume._file.sharing import DownloadRequest, share
 from aioss_resume._file.sync import sync
 from aioss_resume._io.fetch import RequestCounts, Source
 from aioss_resume._io.origin import Origin
@@ -131,7 +131,7 @@ class Downloader:
             def make() -> Download:
                 return Download(client, origin, name, absolute, options, self._timeouts(options.timeouts))
 
-            return await share(Wish(client, self._bucket.endpoint, name, absolute, options), make)
+            return await share(DownloadRequest(client, self._bucket.endpoint, name, absolute, options), make)
         raise closed_error(name)
 
     async def sync(self, results: Iterable[DownloadResult]) -> None:

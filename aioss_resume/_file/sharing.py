@@ -27,7 +27,7 @@ from aioss_resume.options import PROGRESS_SECONDS, DownloadOptions, ProgressCall
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DownloadRequest:
     """What one caller asked for.
 
     Attributes:
@@ -57,7 +57,7 @@ class Wish:
 class _Shared:
     """A running transfer and the number of its callers. It ends when the last caller leaves."""
 
-    wish: Wish
+    request: DownloadRequest
     download: Download
     task: asyncio.Task[DownloadResult]
     callers: int = 0
@@ -69,102 +69,102 @@ _running: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Shared]]
 # By event loop, because tasks of other loops cannot be awaited. Downloads of other threads use the lock.
 
 
-async def share(wish: Wish, make: Callable[[], Download]) -> DownloadResult:
+async def share(request: DownloadRequest, make: Callable[[], Download]) -> DownloadResult:
     """Join the transfer of this object to that path, or start it, and return its result.
 
     Raises:
         AiossError: What ended the transfer, or kept this caller from it.
         BaseException: What the caller's own progress_callback raised: the caller leaves the transfer.
     """
-    deadline = wish.options.retry.deadline
+    deadline = request.options.retry.deadline
     if deadline is None:
-        return await _take_part(wish, make)
+        return await _take_part(request, make)
     with anyio.move_on_after(deadline):
-        return await _take_part(wish, make)
+        return await _take_part(request, make)
     raise RequestError(
-        f"{wish.name}: not there after the deadline of {deadline:g} s",
-        name=wish.name,
+        f"{request.name}: not there after the deadline of {deadline:g} s",
+        name=request.name,
         hint="run again: what was written is kept",
     )
 
 
-async def _take_part(wish: Wish, make: Callable[[], Download]) -> DownloadResult:
+async def _take_part(request: DownloadRequest, make: Callable[[], Download]) -> DownloadResult:
     while True:
-        shared = await _join_or_begin(wish, make)
-        is_joined = shared.wish is not wish
+        shared = await _join_or_begin(request, make)
+        is_joined = shared.request is not request
         try:
-            if is_joined and wish.options.overwrite == "never":
-                await _refuse_if_file_exists(wish, shared.download)
-            result = await _follow(shared, wish)
+            if is_joined and request.options.overwrite == "never":
+                await _refuse_if_file_exists(request, shared.download)
+            result = await _follow(shared, request)
         except AiossError:
             # An error of the transfer itself may come from options that this caller does not have.
-            if is_joined and shared.task.done() and wish.policy != shared.wish.policy:
+            if is_joined and shared.task.done() and request.policy != shared.request.policy:
                 continue
             raise
         finally:
             await _leave(shared)
         if is_joined:
-            await _complete(wish, shared, result)
+            await _complete(request, shared, result)
         return result
 
 
-async def _complete(wish: Wish, shared: _Shared, result: DownloadResult) -> None:
+async def _complete(request: DownloadRequest, shared: _Shared, result: DownloadResult) -> None:
     """Do and check what this caller asked for and the first one did not."""
-    if wish.options.integrity == "require" and not result.verified:
+    if request.options.integrity == "require" and not result.verified:
         raise IntegrityError(
-            f"{wish.name}: OSS sends no CRC-64 to compare with, or it was not compared", name=wish.name
+            f"{request.name}: OSS sends no CRC-64 to compare with, or it was not compared", name=request.name
         )
-    if wish.options.fsync and not shared.wish.options.fsync:
-        await sync(wish.client, wish.name.bucket, [result])
+    if request.options.fsync and not shared.request.options.fsync:
+        await sync(request.client, request.name.bucket, [result])
 
 
-async def _refuse_if_file_exists(wish: Wish, download: Download) -> None:
+async def _refuse_if_file_exists(request: DownloadRequest, download: Download) -> None:
     """FileExistsError when the destination existed before this call, and not only since the transfer published it."""
     was_publishing = download.is_publishing
-    client = wish.client
-    call = partial(exists, client.storage, wish.path, follow_symlinks=False)
-    has_file = await on_disk(client.threads, "look for the destination", call, wish.path, wish.name)
+    client = request.client
+    call = partial(exists, client.storage, request.path, follow_symlinks=False)
+    has_file = await on_disk(client.threads, "look for the destination", call, request.path, request.name)
     if download.is_publishing and not was_publishing:  # the file that exists may be the new one
         has_file = bool(download.found_file)
     if has_file:
-        raise file_exists_error(wish.name, wish.path)
+        raise file_exists_error(request.name, request.path)
 
 
-async def _join_or_begin(wish: Wish, make: Callable[[], Download]) -> _Shared:
+async def _join_or_begin(request: DownloadRequest, make: Callable[[], Download]) -> _Shared:
     """The transfer to that path, with this caller counted."""
     running = _running.setdefault(asyncio.get_running_loop(), {})
-    while (shared := running.get(wish.path)) is not None:
-        if shared.wish.identity == wish.identity and not shared.is_leaving:
+    while (shared := running.get(request.path)) is not None:
+        if shared.request.identity == request.identity and not shared.is_leaving:
             shared.callers += 1
             return shared
-        if wish.options.on_busy == "fail" and not shared.is_leaving:
+        if request.options.on_busy == "fail" and not shared.is_leaving:
             raise DownloadInProgressError(
-                f"{wish.name}: another object is on its way to {wish.path!r}",
-                name=wish.name,
+                f"{request.name}: another object is on its way to {request.path!r}",
+                name=request.name,
                 hint='wait for it with on_busy="wait"',
             )
         await asyncio.wait([shared.task])
     # Not in a task group, because its callers come and go independently. It cannot leak: the last caller that leaves
     # cancels it and waits for its end.
-    wish.client.lease()
+    request.client.lease()
     download = make()
-    task = asyncio.create_task(_run(wish, download, running), name=f"aioss_resume: {wish.name}")
-    shared = running[wish.path] = _Shared(wish, download, task, callers=1)
+    task = asyncio.create_task(_run(request, download, running), name=f"aioss_resume: {request.name}")
+    shared = running[request.path] = _Shared(request, download, task, callers=1)
     return shared
 
 
-async def _run(wish: Wish, download: Download, running: dict[str, _Shared]) -> DownloadResult:
+async def _run(request: DownloadRequest, download: Download, running: dict[str, _Shared]) -> DownloadResult:
     try:
         return await download.run()
     finally:
-        del running[wish.path]
-        await wish.client.end_lease()
+        del running[request.path]
+        await request.client.end_lease()
 
 
-async def _follow(shared: _Shared, wish: Wish) -> DownloadResult:
+async def _follow(shared: _Shared, request: DownloadRequest) -> DownloadResult:
     """Wait for the end of the transfer, and report its progress to the caller's callback."""
-    task, progress, callback = shared.task, shared.download.progress, wish.options.progress_callback
-    may_not_wait = wish.options.on_busy == "fail" and shared.wish.options.on_busy == "wait"
+    task, progress, callback = shared.task, shared.download.progress, request.options.progress_callback
+    may_not_wait = request.options.on_busy == "fail" and shared.request.options.on_busy == "wait"
     if callback is None and not may_not_wait:
         ended: asyncio.Future[None] = (
             asyncio.get_running_loop().create_future()
