@@ -40,17 +40,17 @@ http {{
     default_type application/octet-stream;
     # OSS says so in a 206 as well, and pypdl needs it there; nginx says so in a 200 only.
     map $http_range $ranges {{ "" ""; default bytes; }}
-{draws}    server {{
+{draws}    ssl_certificate {folder}/server.pem;
+    ssl_certificate_key {folder}/server.key;
+    ssl_protocols TLSv1.3;
+    # OSS compares the ETag of its own; nginx would compare the one that it does not have.
+    more_clear_input_headers If-Match If-Unmodified-Since;
+    add_header Accept-Ranges $ranges;
+    more_set_headers "x-oss-request-id: $request_id" "x-oss-object-type: Normal"
+                     "x-oss-storage-class: Standard" "x-oss-server-time: 1";
+    server {{
         listen 127.0.0.1:{port} backlog=511;
         listen 127.0.0.1:{tls_port} ssl backlog=511;
-        ssl_certificate {folder}/server.pem;
-        ssl_certificate_key {folder}/server.key;
-        ssl_protocols TLSv1.3;
-        # OSS compares the ETag of its own; nginx would compare the one that it does not have.
-        more_clear_input_headers If-Match If-Unmodified-Since;
-        add_header Accept-Ranges $ranges;
-        more_set_headers "x-oss-request-id: $request_id" "x-oss-object-type: Normal"
-                         "x-oss-storage-class: Standard" "x-oss-server-time: 1";
 {locations}
     }}
     server {{
@@ -58,13 +58,6 @@ http {{
         listen 127.0.0.1:{port};
         listen 127.0.0.1:{tls_port} ssl;
         server_name {bucket}.localhost;
-        ssl_certificate {folder}/server.pem;
-        ssl_certificate_key {folder}/server.key;
-        ssl_protocols TLSv1.3;
-        more_clear_input_headers If-Match If-Unmodified-Since;
-        add_header Accept-Ranges $ranges;
-        more_set_headers "x-oss-request-id: $request_id" "x-oss-object-type: Normal"
-                         "x-oss-storage-class: Standard" "x-oss-server-time: 1";
 {host_locations}
     }}
 }}
