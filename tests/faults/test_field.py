@@ -220,6 +220,14 @@ async def test_F03_group_of_the_replaced_file_is_kept(oss: LocalOSS, bucket: Any
 # F04: callers that join a transfer.
 
 
+async def held_download(bucket: Any, path: Path, gate: Any) -> asyncio.Task[aioss_resume.DownloadResult]:
+    """A download that waits for the gate half-way."""
+    gate.close(5 * PART)
+    task = asyncio.create_task(aioss_resume.download(bucket, "key", path, **RANGED))
+    await gate.is_reached()
+    return task
+
+
 async def test_F04_joining_caller_with_fsync_has_the_file_on_the_disk(
     oss: LocalOSS, bucket: Any, path: Path, gate: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,9 +240,7 @@ async def test_F04_joining_caller_with_fsync_has_the_file_on_the_disk(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", watched)
-    gate.close(5 * PART)
-    first = asyncio.create_task(aioss_resume.download(bucket, "key", path, **{**RANGED, "fsync": False}))
-    await gate.is_reached()
+    first = await held_download(bucket, path, gate)  # without fsync
     second = asyncio.create_task(aioss_resume.download(bucket, "key", path, **{**RANGED, "fsync": True}))
     await asyncio.sleep(0)
     synced.clear()
@@ -247,9 +253,7 @@ async def test_F04_joining_caller_that_may_not_overwrite_gets_its_own_error(
     oss: LocalOSS, bucket: Any, path: Path, gate: Any
 ) -> None:
     put(oss)
-    gate.close(5 * PART)
-    first = asyncio.create_task(aioss_resume.download(bucket, "key", path, **RANGED))
-    await gate.is_reached()
+    first = await held_download(bucket, path, gate)
     with pytest.raises(FileExistsError):
         await aioss_resume.download(bucket, "key", path, **RANGED, overwrite="never")
     assert not first.done()
@@ -263,9 +267,7 @@ async def test_F04_joining_caller_that_may_not_overwrite_joins_where_nothing_was
 ) -> None:
     put(oss)
     path.unlink()
-    gate.close(5 * PART)
-    first = asyncio.create_task(aioss_resume.download(bucket, "key", path, **RANGED))
-    await gate.is_reached()
+    first = await held_download(bucket, path, gate)
     second = asyncio.create_task(aioss_resume.download(bucket, "key", path, **RANGED, overwrite="never"))
     await asyncio.sleep(0)
     gate.open()
@@ -276,9 +278,7 @@ async def test_F04_joining_caller_that_requires_integrity_gets_its_own_error(
     oss: LocalOSS, bucket: Any, path: Path, gate: Any
 ) -> None:
     put(oss, no_crc=True)
-    gate.close(5 * PART)
-    first = asyncio.create_task(aioss_resume.download(bucket, "key", path, **RANGED))
-    await gate.is_reached()
+    first = await held_download(bucket, path, gate)
     second = asyncio.create_task(aioss_resume.download(bucket, "key", path, **RANGED, integrity="require"))
     await asyncio.sleep(0)
     gate.open()
@@ -292,7 +292,6 @@ async def test_F04_first_callers_policy_is_no_error_of_the_caller_that_joined(
     oss: LocalOSS, bucket: Any, path: Path, gate: Any
 ) -> None:
     put(oss, no_crc=True)
-    oss.faults.delay(0.2)  # so that the second caller joins before the first answer comes
     first = asyncio.create_task(aioss_resume.download(bucket, "key", path, **RANGED, integrity="require"))
     second = asyncio.create_task(aioss_resume.download(bucket, "key", path, **RANGED))
     with pytest.raises(IntegrityError):
@@ -305,12 +304,10 @@ async def test_F04_joining_caller_that_does_not_wait_gets_its_own_error(
     oss: LocalOSS, bucket: Any, path: Path, gate: Any
 ) -> None:
     put(oss)
-    put_other = oss.put("examplebucket", "other", size=SIZE, seed=2)
-    gate.close(5 * PART)
-    first = asyncio.create_task(aioss_resume.download(bucket, "key", path, **RANGED))
-    await gate.is_reached()
+    other = oss.put("examplebucket", "other", size=SIZE, seed=2)
+    first = await held_download(bucket, path, gate)
     with pytest.raises(DownloadInProgressError):
-        await aioss_resume.download(bucket, put_other.key, path, **RANGED, on_busy="fail")
+        await aioss_resume.download(bucket, other.key, path, **RANGED, on_busy="fail")
     gate.open()
     assert (await first).verified
 

@@ -4,14 +4,14 @@ import socket
 import socketserver
 import threading
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
+
+from flow.threaded_server import ThreadedServer
 
 REFUSAL = b"HTTP/1.1 407 No\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-class Proxy:
+class Proxy(ThreadedServer):
     """A forwarding proxy that serves one request per connection, or refuses all of them with 407."""
 
     def __init__(self, refuses: bool = False) -> None:
@@ -33,23 +33,7 @@ class Proxy:
                     return
                 proxy._forward(self, lines)
 
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    @property
-    def where(self) -> str:
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(Handler)
 
     def _forward(self, handler: socketserver.StreamRequestHandler, lines: list[str]) -> None:
         method, target, version = lines[0].split(" ")

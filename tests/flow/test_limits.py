@@ -320,10 +320,15 @@ async def test_leaving_the_block_ends_the_calls_that_run_and_their_downloads_can
 ) -> None:
     stored = oss.put("examplebucket", "key", size=10 * PART)
     gate.close(5 * PART)
+    is_written = asyncio.Event()
+
+    def note_progress(consumed: int, _total: int | None) -> None:
+        if consumed == 5 * PART:
+            is_written.set()
+
     async with Downloader(bucket) as downloader:
-        call = asyncio.create_task(downloader.download("key", path, **SMALL))
-        await gate.is_reached()
-        await asyncio.sleep(0.1)  # what was sent is written
+        call = asyncio.create_task(downloader.download("key", path, **SMALL, progress_callback=note_progress))
+        await is_written.wait()
     assert call.done()
     with pytest.raises(RequestError, match="the Downloader was closed") as caught:
         await call
@@ -332,7 +337,7 @@ async def test_leaving_the_block_ends_the_calls_that_run_and_their_downloads_can
     gate.open()
     oss.clear_requests()
     result = await download(bucket, "key", path, **SMALL)
-    assert result.resumed_bytes > 0
+    assert result.resumed_bytes == 5 * PART
     assert same_bytes(path, stored.content)
 
 
@@ -393,10 +398,14 @@ async def test_transfer_that_another_downloader_has_joined_continues(
     assert [request.range for request in oss.requests].count((0, PART)) == 1
 
 
-async def test_a_call_with_a_larger_concurrency_raises_the_shared_budget(
-    oss: LocalOSS, bucket: Any, tmp_path: Path
+async def test_call_with_a_larger_concurrency_raises_the_shared_budget(
+    oss: LocalOSS, bucket: Any, tmp_path: Path, gate: Any
 ) -> None:
     oss.put("examplebucket", "key", size=60 * PART)
-    oss.faults.delay(0.2, times=None)
-    await download(bucket, "key", tmp_path / "file", **{**SMALL, "concurrency": 40})
+    gate.close(PART)
+    call = asyncio.create_task(download(bucket, "key", tmp_path / "file", **{**SMALL, "concurrency": 40}))
+    while oss.peak_in_flight < 40:  # noqa: ASYNC110  # of another thread
+        await asyncio.sleep(0.001)
+    gate.open()
+    assert (await call).verified
     assert oss.peak_in_flight == 40

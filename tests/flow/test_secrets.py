@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
@@ -20,6 +19,7 @@ import oss2
 import pytest
 from canary import TEMPORARY_ID, TEMPORARY_SECRET, TOKEN, Watch, assert_pickles, sent_secrets, watching  # noqa: F401
 from ranged import PART, RANGED, SIZE, begins_at
+from flow.threaded_server import ThreadedServer
 
 import aioss_resume
 from aioss_resume import AiossError, CredentialsError, Downloader
@@ -180,7 +180,7 @@ ANSWERS: dict[str, Answers] = {
 }
 
 
-class Hostile:
+class Hostile(ThreadedServer):
     """Answers each request as it likes, and knows what it was sent. One request a connection."""
 
     def __init__(self, answers: Answers) -> None:
@@ -200,23 +200,10 @@ class Hostile:
                     server.requests.append(request)
                 self.wfile.write(answers(request))
 
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Handler)
 
     def bucket(self, auth: Any) -> Any:
-        endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
-        return oss2.Bucket(auth, endpoint, "examplebucket", region="cn-hangzhou")
+        return oss2.Bucket(auth, f"http://{self.where}", "examplebucket", region="cn-hangzhou")
 
     @property
     def secrets(self) -> set[str]:
