@@ -56,7 +56,7 @@ def test_signal_cancels_the_download_and_flushes_the_checkpoint(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_error_is_reported_and_ends_with_1(tmp_path: Path) -> None:
+def test_error_is_printed_and_the_exit_code_is_1(tmp_path: Path) -> None:
     with LocalOSS() as oss:
         oss.create_bucket("examplebucket")
         with child(oss, tmp_path / "file", "missing") as process:

@@ -59,7 +59,7 @@ def summed(content):
 
 
 @given(checkpoints())
-def test_checkpoint_comes_back(checkpoint):
+def test_checkpoint_is_decoded_as_it_was_encoded(checkpoint):
     assert decode(encode(checkpoint)) == checkpoint
 
 
@@ -270,7 +270,7 @@ def test_summed_content_that_is_no_checkpoint_is_unusable(content):
         decode(summed(content))
 
 
-def test_duplicate_fields_do_not_bring_two_contents_under_one_sum():
+def test_duplicate_fields_of_a_checkpoint_are_refused():
     other = encode(replace(SMALL, spans=[])).decode().rstrip()[1:-1].partition(",")[2]
     data = encode(SMALL).decode().rstrip()
     with pytest.raises(Unusable):

@@ -28,7 +28,7 @@ def test_endpoint_that_may_be_right_is_no_mistake(host, bucket):
 @pytest.mark.parametrize(
     "rest", ["oss-cn-hangzhou.aliyuncs.com", "oss-cn-hangzhou-internal.aliyuncs.com", "oss.aliyuncs.com"]
 )
-def test_endpoint_with_the_buckets_name_is_reported_without_it(rest):
+def test_hint_for_an_endpoint_with_the_buckets_name_leaves_the_name_out(rest):
     found = mistake(f"examplebucket.{rest}")
     assert found is not None
     assert found.hint == f"pass https://{rest}"

@@ -141,7 +141,7 @@ def test_same_answer_has_the_same_class():
     assert type(service(403, "AccessDenied")) is type(service(403, "AccessDenied"))
 
 
-def test_answer_without_a_reason_still_says_what_it_can():
+def test_error_for_an_answer_without_a_reason_says_what_is_known():
     assert str(service_error(500, {}, name=NAME)) == (
         "oss://b/k: OSS answered 500 an answer without a reason, request id unknown"
     )
@@ -233,7 +233,7 @@ def test_local_error_without_errno_keeps_the_words():
         (service(404, "NoSuchKey"), True, oss2.exceptions.NoSuchKey),
     ],
 )
-def test_changed_error_is_also_the_answer_that_reported_it(answer, is_deleted, theirs):
+def test_changed_error_has_the_fields_of_the_response_that_showed_it(answer, is_deleted, theirs):
     error = changed_error("changed", name=NAME, answer=answer)
     assert isinstance(error, ObjectChangedError)
     assert isinstance(error, theirs)

@@ -120,7 +120,7 @@ def test_last_modified_counts_where_there_is_no_etag():
 
 
 @given(st.integers(0, 250_000_000_000), st.integers(-14, 14))
-def test_date_comes_back_from_any_zone(seconds, hours):
+def test_date_is_parsed_as_it_was_written_in_any_zone(seconds, hours):
     moment = datetime.fromtimestamp(seconds, timezone(timedelta(hours=hours)))
     assert read_http_date(http_date(moment)) == moment
 

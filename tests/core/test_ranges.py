@@ -24,7 +24,7 @@ def test_range_that_http_cannot_say_has_no_header(range_):
 
 
 @given(st.lists(offsets, min_size=3, max_size=3, unique=True).map(sorted))
-def test_content_range_comes_back(numbers):
+def test_content_range_is_parsed_as_it_was_written(numbers):
     start, last, size = numbers
     expected = ContentRange(Range(start, last + 1), size)
     assert parse_content_range(f"bytes {start}-{last}/{size}") == expected

@@ -31,7 +31,7 @@ def test_both_end_together(remaining, speed, newcomer, latency):
 
 
 @given(lengths, speeds, speeds, latencies)
-def test_end_comes_sooner_with_a_newcomer(remaining, speed, newcomer, latency):
+def test_download_ends_sooner_with_a_shared_tail(remaining, speed, newcomer, latency):
     taken = share(remaining, speed, newcomer, latency)
     if taken:
         assert max((remaining - taken) / speed, latency + taken / newcomer) < remaining / speed

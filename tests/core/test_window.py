@@ -109,7 +109,7 @@ def test_begins_with_few_and_with_all_of_a_fixed_number():
 
 
 @pytest.mark.parametrize("latency", [0.1, 0.25, 0.5])
-def test_long_fat_link_gets_nearly_the_most(latency):
+def test_long_fat_link_gets_nearly_the_maximum(latency):
     link = Link(auto(), each=4 * MB / latency, latency=latency)
     link.run(1 + 8 * latency)
     assert link.window.limit == 32
@@ -126,7 +126,7 @@ def test_link_that_throttles_each_connection_is_used_from_the_beginning(most, sh
 
 
 @pytest.mark.parametrize("most", [5, 8, 11, 32, 100])
-def test_most_is_reached_whatever_it_is(most):
+def test_maximum_is_reached_whatever_it_is(most):
     link = Link(auto(most), each=25 * MB)
     link.run(3)
     assert link.window.limit == most
@@ -218,7 +218,7 @@ def test_lasting_trouble_halves_again_and_again():
 
 
 @given(st.integers(1, 100))
-def test_fixed_number_comes_back_by_small_steps(most):
+def test_fixed_number_recovers_in_small_steps(most):
     window = Window(most, is_sought=False)
     window.trouble(0.0)
     assert window.limit == max(1, most // 2)

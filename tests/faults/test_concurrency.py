@@ -174,7 +174,7 @@ async def test_X02_cancelled_write_has_ended_before_its_file_is_closed(
     await brings(bucket, path)
 
 
-async def test_X03_timeout_around_it_leaves_what_can_be_resumed(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_X03_download_ended_by_a_timeout_can_be_resumed(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss)
     hold = oss.faults.stall(range=begins_at(5 * PART), times=None)
     with pytest.raises(TimeoutError):
@@ -218,7 +218,7 @@ async def test_X05_of_many_failures_one_plain_error_is_raised(
     assert error.__cause__ is error.__context__ is None
 
 
-async def test_X06_loop_that_ends_in_the_middle_says_nothing_and_leaves_what_can_be_resumed(
+async def test_X06_download_whose_loop_ends_midway_logs_nothing_and_can_be_resumed(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     put(oss)
@@ -229,7 +229,7 @@ async def test_X06_loop_that_ends_in_the_middle_says_nothing_and_leaves_what_can
     assert (await brings(bucket, path)).resumed_bytes == 5 * PART
 
 
-async def test_X07_downloader_of_another_loop_says_so(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_X07_downloader_of_another_loop_is_a_config_error(oss: LocalOSS, bucket: Any, path: Path) -> None:
     async with Downloader(bucket) as downloader:
 
         def elsewhere() -> None:
@@ -360,7 +360,7 @@ async def test_X10_small_object_that_takes_long_has_a_lock(oss: LocalOSS, bucket
     is_there(path, whole(1000))
 
 
-async def test_X10_small_object_that_is_there_takes_no_lock_later(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_X10_small_object_takes_no_lock_after_it_is_published(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss, 1000)
     disk = BadDisk()
     downloader = Downloader(bucket)
@@ -373,7 +373,7 @@ async def test_X10_small_object_that_is_there_takes_no_lock_later(oss: LocalOSS,
 
 
 @pytest.mark.parametrize("times", [1, 3])
-async def test_X01_cancelled_while_it_takes_its_lock_late_it_leaves_none(
+async def test_X01_cancellation_during_late_locking_leaves_no_lock(
     oss: LocalOSS, bucket: Any, path: Path, times: int
 ) -> None:
     put(oss, 1000)
@@ -412,7 +412,7 @@ async def test_X10_process_that_begins_at_the_same_time_is_waited_for(
     is_there(path)
 
 
-async def test_X10_what_a_process_left_that_began_at_the_same_time_is_continued(
+async def test_X10_leftovers_of_a_process_that_began_at_the_same_time_are_continued(
     oss: LocalOSS, bucket: Any, path: Path, tmp_path: Path
 ) -> None:
     put(oss)
@@ -498,7 +498,7 @@ async def test_X14_forked_child_downloads_for_itself_and_harms_nothing(oss: Loca
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-async def test_X15_signal_ends_the_command_and_keeps_what_came(
+async def test_X15_signal_ends_the_command_and_keeps_the_written_bytes(
     oss: LocalOSS, bucket: Any, path: Path, number: signal.Signals, code: int
 ) -> None:
     put(oss)

@@ -103,7 +103,7 @@ async def test_C06_name_is_on_the_disk_before_it_ends(done: list[tuple[str, str]
     assert any(at > named for at in positions(done, "fsync", str(path.parent)))
 
 
-async def test_C07_checkpoint_goes_when_the_name_is_on_the_disk(done: list[tuple[str, str]], path: Path) -> None:
+async def test_C07_checkpoint_is_removed_after_the_name_is_on_the_disk(done: list[tuple[str, str]], path: Path) -> None:
     synced = max(positions(done, "fsync", str(path.parent)))
     assert max(positions(done, "unlink", ".checkpoint")) > synced
 
@@ -192,7 +192,7 @@ async def test_C13_checkpoint_of_a_newer_release_is_refused_and_stays(
 
 
 @pytest.mark.parametrize("kind", ["empty", "1 GiB", "link", "FIFO", "directory", "device"])
-async def test_C14_what_stands_in_a_checkpoints_place_neither_hangs_nor_fills_the_memory(
+async def test_C14_special_file_in_place_of_a_checkpoint_neither_hangs_nor_fills_the_memory(
     bucket: Any, path: Path, kept: Path, tmp_path: Path, kind: str
 ) -> None:
     content = kept.read_bytes()

@@ -38,7 +38,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         yield disk / "file"
 
 
-async def test_D01_disk_without_room_is_reported_with_the_first_answer(
+async def test_D01_disk_without_space_is_an_error_after_the_first_response(
     oss: LocalOSS, bucket: Any, small_disk: Path, watch: Watch
 ) -> None:
     put(oss, 12 * MiB)
@@ -49,7 +49,7 @@ async def test_D01_disk_without_room_is_reported_with_the_first_answer(
     assert names(small_disk.parent) == ["file"]
 
 
-async def test_D02_disk_that_fills_up_ends_all_parts_at_once_and_keeps_what_came(
+async def test_D02_full_disk_ends_all_parts_at_once_and_keeps_the_written_bytes(
     oss: LocalOSS, bucket: Any, small_disk: Path, watch: Watch
 ) -> None:
     size = 6 * MiB
@@ -125,7 +125,7 @@ async def limited(oss: LocalOSS, path: Path, kind: str, number: int) -> str:
     return said.decode().strip()
 
 
-async def test_D03_process_that_may_write_no_larger_file_is_reported_so(oss: LocalOSS, path: Path) -> None:
+async def test_D03_file_size_limit_of_the_process_is_a_local_error(oss: LocalOSS, path: Path) -> None:
     put(oss, 12 * MiB)
     assert await limited(oss, path, "RLIMIT_FSIZE", MiB) == f"LocalFileError {errno.EFBIG}"
     assert len(oss.requests) <= 2 + MOST_FURTHER
@@ -142,9 +142,7 @@ async def test_D04_short_writes_and_reads_are_continued(oss: LocalOSS, bucket: A
     is_there(path)
 
 
-async def test_D04_write_that_takes_nothing_is_no_endless_loop(
-    oss: LocalOSS, bucket: Any, path: Path, watch: Watch
-) -> None:
+async def test_D04_write_of_zero_bytes_is_no_endless_loop(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
     put(oss)
     with watch.raises(LocalFileError):
         await onto(SparingDisk(0), bucket, path)
@@ -164,7 +162,7 @@ async def test_D06_input_output_error_is_reported_once_and_the_next_run_succeeds
     await brings(bucket, path)
 
 
-async def test_D06_what_cannot_be_read_back_is_fetched_again(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_D06_unreadable_bytes_are_fetched_again(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss)
     await interrupt(bucket, oss, path)
     result = await onto(BadDisk("preadv", errno.EIO, kind=".part"), bucket, path)
@@ -173,7 +171,7 @@ async def test_D06_what_cannot_be_read_back_is_fetched_again(oss: LocalOSS, buck
 
 
 @pytest.mark.parametrize("kind", ["directory", "FIFO", "socket", "device", "link to a directory"])
-async def test_D07_what_cannot_be_a_destination_is_reported_before_any_request(
+async def test_D07_impossible_destination_is_an_error_before_any_request(
     oss: LocalOSS, bucket: Any, tmp_path: Path, watch: Watch, kind: str
 ) -> None:
     put(oss)
@@ -196,7 +194,9 @@ async def test_D07_what_cannot_be_a_destination_is_reported_before_any_request(
     assert oss.requests == []
 
 
-async def test_D07_overwrite_never_leaves_what_is_there(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
+async def test_D07_overwrite_never_leaves_the_existing_file(
+    oss: LocalOSS, bucket: Any, path: Path, watch: Watch
+) -> None:
     put(oss)
     await fails(watch, FileExistsError, bucket, path, overwrite="never")
     assert sum(record.bytes_sent for record in oss.requests) == 0
@@ -270,7 +270,7 @@ async def test_D10_few_descriptors_are_made_do_with_and_too_few_are_an_error(
 
 
 @pytest.mark.parametrize("lacks", ["flush", "proof"])
-async def test_D10_what_finds_no_descriptor_waits_until_others_give_theirs_back(
+async def test_D10_call_without_a_descriptor_waits_until_others_release_theirs(
     oss: LocalOSS, bucket: Any, path: Path, gate: Any, watch: Watch, lacks: str
 ) -> None:
     put(oss)

@@ -516,7 +516,7 @@ async def test_F07_unknown_host_with_the_buckets_name_twice(path: Path, watch: W
     assert "http://host.invalid" in error.hint
 
 
-async def test_F07_another_regions_bucket_is_reported_its_endpoint(
+async def test_F07_error_for_a_bucket_of_another_region_names_its_endpoint(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     body = (

@@ -73,7 +73,7 @@ def plant(kind: str, at: Path, victim: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["part", "checkpoint", "checkpoint.new", "part.mode", "lock"])
-async def test_S04_what_is_planted_at_our_names_is_not_followed(
+async def test_S04_planted_files_at_hidden_names_are_not_followed(
     oss: LocalOSS, bucket: Any, path: Path, tmp_path: Path, kind: str, name: str
 ) -> None:
     put(oss)
@@ -192,7 +192,7 @@ SPANS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("spans", SPANS.values(), ids=SPANS.keys())
-async def test_S12_spans_that_cannot_be_or_lie_are_detected(oss: LocalOSS, bucket: Any, path: Path, spans: Any) -> None:
+async def test_S12_impossible_or_wrong_spans_are_detected(oss: LocalOSS, bucket: Any, path: Path, spans: Any) -> None:
     put(oss)
     await interrupt(bucket, oss, path)
     checkpoint = leftover(path.parent, "checkpoint")
@@ -217,7 +217,7 @@ async def test_S12_no_path_is_taken_from_a_checkpoint(
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"check":NaN}', b"9" * 5000, b'{"a":1,"a":2}', b"\x80\x04."])
-async def test_S12_what_is_no_checkpoint_breaks_nothing(
+async def test_S12_malformed_checkpoint_breaks_nothing(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, content: bytes
 ) -> None:
     put(oss)
@@ -228,7 +228,7 @@ async def test_S12_what_is_no_checkpoint_breaks_nothing(
 
 
 @pytest.mark.parametrize("kind", ["checkpoint", "part"])
-async def test_S13_what_another_user_planted_is_not_used(oss: LocalOSS, bucket: Any, path: Path, kind: str) -> None:
+async def test_S13_file_planted_by_another_user_is_not_used(oss: LocalOSS, bucket: Any, path: Path, kind: str) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root may give a file away")
     put(oss)
@@ -243,7 +243,7 @@ async def test_S13_what_another_user_planted_is_not_used(oss: LocalOSS, bucket: 
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-async def test_S14_what_is_unfinished_is_for_its_owner_only_and_the_file_as_the_umask_says(
+async def test_S14_unfinished_files_are_for_their_owner_only_and_the_result_follows_the_umask(
     oss: LocalOSS, bucket: Any, path: Path, umask: int
 ) -> None:
     put(oss)
@@ -331,7 +331,7 @@ def test_S19_command_takes_no_secret_as_an_argument(
     assert "unrecognized arguments" in capsys.readouterr().err
 
 
-async def test_S20_what_is_pickled_of_an_error_holds_no_secret(oss: LocalOSS, path: Path, watch: Watch) -> None:
+async def test_S20_pickled_error_holds_no_secret(oss: LocalOSS, path: Path, watch: Watch) -> None:
     put(oss)
     oss.faults.status(403, times=None)
     error = await fails(watch, AccessDeniedError, temporary(oss), path)

@@ -93,7 +93,7 @@ async def test_N03_reset_in_the_middle_costs_no_right_byte(
     assert (await brings(bucket, path)).verified
 
 
-async def test_N03_connections_that_break_all_the_time_bring_the_object(oss: LocalOSS, path: Path) -> None:
+async def test_N03_object_is_fetched_over_connections_that_keep_breaking(oss: LocalOSS, path: Path) -> None:
     put(oss)
     oss.create_bucket("examplebucket")
     with ChaosProxy("127.0.0.1", oss.port) as proxy:
@@ -140,7 +140,7 @@ async def test_N06_more_bytes_than_the_range_are_never_written(
     assert (await brings(bucket, path)).verified
 
 
-async def test_N06_more_bytes_than_the_range_are_never_written_where_no_length_is_reported(
+async def test_N06_bytes_beyond_the_range_are_never_written_without_a_content_length(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     put(oss)
@@ -422,7 +422,7 @@ async def test_N17_handshake_that_is_never_answered_has_a_limit_of_time(path: Pa
     assert names(path.parent) == ["file"]
 
 
-async def test_N17_what_connects_to_a_black_hole_can_be_cancelled(path: Path, black_hole: Any) -> None:
+async def test_N17_connecting_to_a_black_hole_can_be_cancelled(path: Path, black_hole: Any) -> None:
     port = black_hole("127.0.0.1", 0)
     before = unanswered(port)
     task = asyncio.create_task(aioss_resume.download(bucket_at(f"http://127.0.0.1:{port}"), "key", path, **RANGED))
@@ -496,9 +496,7 @@ async def test_N18_name_that_is_found_later_fetches_the_object(oss: LocalOSS, pa
     assert sum(wait > 0 for wait in clock.waits) >= 3
 
 
-async def test_N18_name_that_is_never_found_is_reported_by_its_host_only(
-    oss: LocalOSS, path: Path, watch: Watch
-) -> None:
+async def test_N18_error_for_an_unknown_host_names_the_host_only(oss: LocalOSS, path: Path, watch: Watch) -> None:
     resolver = Resolver(failures=range(100))
     async with with_session(named(oss), resolver=resolver) as downloader:
         with watch.raises(RequestError) as caught:
@@ -614,7 +612,9 @@ async def test_N23_storm_that_spares_half_of_the_requests_is_got_through(
 
 
 @pytest.mark.parametrize("code", [429, 503])
-async def test_N24_throttled_download_slows_down_and_comes(oss: LocalOSS, bucket: Any, path: Path, code: int) -> None:
+async def test_N24_throttled_download_slows_down_and_completes(
+    oss: LocalOSS, bucket: Any, path: Path, code: int
+) -> None:
     put(oss)
     oss.faults.throttle(most_in_flight=2, code=code)
     oss.faults.delay(0.005, times=None)
@@ -767,7 +767,7 @@ async def test_N30_clock_that_is_off_is_learned_from_the_answer(
     assert [record.status for record in oss.requests].count(403) == 1
 
 
-async def test_N31_denial_midway_is_not_retried_and_keeps_what_came(
+async def test_N31_denial_midway_is_not_retried_and_keeps_the_written_bytes(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     put(oss)
@@ -893,7 +893,7 @@ async def test_N38_range_that_is_gone_starts_over_and_ends(
 
 
 @pytest.mark.parametrize("size", [1000, SIZE])
-async def test_N39_without_a_crc64_require_fails_and_auto_says_so(
+async def test_N39_without_a_crc64_require_fails_and_auto_is_unverified(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, size: int
 ) -> None:
     put(oss, size)
@@ -953,7 +953,7 @@ async def test_N43_empty_object_is_an_empty_file(oss: LocalOSS, bucket: Any, pat
 
 
 @pytest.mark.parametrize("storage_class", ["Archive", "ColdArchive", "DeepColdArchive"])
-async def test_N44_archived_object_says_what_to_do(
+async def test_N44_error_for_an_archived_object_says_what_to_do(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, storage_class: str
 ) -> None:
     put(oss, storage_class=storage_class)

@@ -61,7 +61,7 @@ async def test_object_replaced_by_one_of_another_size_becomes_the_new_version(
     assert names(path.parent) == ["file"]
 
 
-async def test_other_bytes_under_the_same_etag_are_reported_by_their_crc64(
+async def test_other_bytes_under_the_same_etag_are_detected_by_their_crc64(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     oss.faults.replace_object(same_etag=True, range=begins_at(HALF))

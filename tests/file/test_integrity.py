@@ -64,7 +64,7 @@ async def test_integrity_require_of_a_resumed_download_fails_and_keeps_what_is_t
     assert (result.verified, result.resumed_bytes) == (False, 5 * PART)
 
 
-async def test_integrity_require_passes_when_only_the_interrupted_run_was_reported_no_crc64(
+async def test_integrity_require_passes_if_only_the_interrupted_run_got_no_crc64(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -87,7 +87,7 @@ async def test_crc64_that_comes_with_a_later_answer_only_proves_nothing(oss: Loc
 # Not to be compared.
 
 
-async def test_enable_crc_false_compares_nothing_with_oss_and_says_so(oss: LocalOSS, path: Path) -> None:
+async def test_enable_crc_false_compares_no_crc64_and_is_unverified(oss: LocalOSS, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1, crc64=WRONG)
     result = await aioss_resume.download(oss.bucket("examplebucket", enable_crc=False), "key", path, **RANGED)
     assert path.read_bytes() == whole()

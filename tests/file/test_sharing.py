@@ -247,7 +247,7 @@ async def test_same_object_with_on_busy_fail_joins(oss: LocalOSS, bucket: Any, p
     assert await first == await second
 
 
-async def test_who_joins_with_integrity_require_gets_no_unverified_file(
+async def test_joining_caller_with_integrity_require_gets_no_unverified_file(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, gate: Any
 ) -> None:
     stored = oss.put("examplebucket", "key", size=SIZE, no_crc=True)
@@ -309,7 +309,7 @@ async def test_each_caller_has_its_own_progress(oss: LocalOSS, bucket: Any, path
     assert all(calls[-1] == SIZE and calls == sorted(calls) for calls in seen)
 
 
-async def test_callback_that_raises_takes_only_its_own_caller_away(
+async def test_callback_that_raises_ends_its_own_caller_only(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, gate: Any
 ) -> None:
     stored = oss.put("examplebucket", "key", size=SIZE)

@@ -84,7 +84,7 @@ async def test_directory_that_cannot_be_synced_is_reported(oss: LocalOSS, bucket
     assert Path(str(caught.value.filename)) in {directory for path in PATHS for directory in path.parents}
 
 
-async def test_files_that_are_gone_are_reported_once_for_all(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_missing_files_are_one_error(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     oss.put(BUCKET, KEY, size=SMALL, seed=1)
     async with Downloader(bucket) as downloader:
         results = await batch(downloader, [tmp_path / str(number) for number in range(6)])

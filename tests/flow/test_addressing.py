@@ -143,7 +143,7 @@ async def test_session_of_the_callers_stays_open_and_keeps_its_settings(oss: Loc
         await bring(oss.bucket("examplebucket"), path, session)
 
 
-async def test_apps_name_is_reported_and_so_is_ours(oss: LocalOSS, path: Path) -> None:
+async def test_user_agent_contains_our_name_and_the_apps(oss: LocalOSS, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     await aioss_resume.download(oss.bucket("examplebucket", app_name="my-app/1.2"), "key", path, **RANGED)
     [agent] = {record.headers["User-Agent"] for record in oss.requests}
@@ -265,7 +265,7 @@ async def test_https_goes_through_a_tunnel_of_the_proxy(
     assert all(authorization.startswith("Basic ") for _, authorization in proxy.requests)
 
 
-async def test_proxys_user_and_password_are_reported_to_the_proxy_only(
+async def test_proxys_user_and_password_are_sent_to_the_proxy_only(
     oss: LocalOSS, path: Path, proxy: Proxy, watch: Watch
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)

@@ -367,7 +367,7 @@ async def test_anyio_move_on_after_and_fail_after_are_obeyed(
     assert files(path.parent) in ([], [".checkpoint", ".part"])
 
 
-async def test_task_group_around_it_gets_its_error_only(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_surrounding_task_group_gets_plain_errors(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     async def grouped() -> None:
         async with asyncio.TaskGroup() as group:
             for number in range(3):
@@ -380,7 +380,7 @@ async def test_task_group_around_it_gets_its_error_only(oss: LocalOSS, bucket: A
     assert files(tmp_path) == []
 
 
-async def test_error_that_comes_with_the_cancellation_is_not_reported_as_lost(
+async def test_error_that_arrives_with_the_cancellation_is_not_logged_as_never_retrieved(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     task = start(bucket, path)  # there is no such key

@@ -310,7 +310,7 @@ async def test_enable_crc_false_contradicts_integrity_require(oss: LocalOSS, pat
 
 
 @pytest.mark.parametrize("size", [0, 1000, THRESHOLD + 3 * PART])
-async def test_without_a_crc64_integrity_auto_downloads_and_says_so(
+async def test_without_a_crc64_integrity_auto_downloads_unverified(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, size: int
 ) -> None:
     stored = oss.put("examplebucket", "key", size=size, no_crc=True)

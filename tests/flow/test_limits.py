@@ -214,7 +214,7 @@ async def test_head_of_a_version_with_headers_and_params(oss: LocalOSS) -> None:
     assert request.query["a"] == "b c"
 
 
-async def test_head_is_retried_and_says_no_such_key(oss: LocalOSS, bucket: Any) -> None:
+async def test_head_is_retried_and_raises_no_such_key(oss: LocalOSS, bucket: Any) -> None:
     oss.put("examplebucket", "key", b"bytes")
     oss.faults.status(503, method="HEAD")
     async with Downloader(bucket) as downloader:

@@ -204,7 +204,7 @@ def test_values_that_cannot_be_are_refused(make: Any) -> None:
         make()
 
 
-def test_nothing_heavy_is_imported_for_the_library_only() -> None:
+def test_library_imports_nothing_heavy() -> None:
     heavy = ("rich", "pytest", "uvloop", "aioss_resume.testing", "alibabacloud_oss_v2")
     code = f"import sys, aioss_resume; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

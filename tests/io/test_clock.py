@@ -11,7 +11,7 @@ from aioss_resume._io.clock import Clock
 pytestmark = pytest.mark.anyio
 
 
-async def test_it_never_goes_back() -> None:
+async def test_clock_never_goes_back() -> None:
     seen = [Clock().now() for _ in range(1000)]
     assert seen == sorted(seen)
 

@@ -154,7 +154,7 @@ async def test_closed_while_a_call_is_stuck_its_thread_ends_after_it(file_thread
         await anyio.to_thread.run_sync(thread.join)
 
 
-async def test_threads_end_when_it_is_closed_after_what_waits_was_done() -> None:
+async def test_close_ends_the_threads_after_the_queued_calls() -> None:
     file_thread = FileThread()
     found = [asyncio.create_task(file_thread.run(lambda: 1)) for _ in range(5)]
     await asyncio.sleep(0)

@@ -125,14 +125,14 @@ async def test_flushes_do_not_overtake_each_other(path: Path, threads: Threads) 
     assert file.load() == NEW
 
 
-async def test_store_that_is_missing_is_made_for_its_owner_only(tmp_path: Path, threads: Threads) -> None:
+async def test_missing_store_is_created_readable_by_its_owner_only(tmp_path: Path, threads: Threads) -> None:
     path = tmp_path / "some" / "store" / "checkpoint"
     await file_at(path, threads).flush(OLD)
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert file_at(path, threads).load() == OLD
 
 
-async def test_removing_it_removes_what_a_killed_flush_left_too(path: Path, threads: Threads) -> None:
+async def test_removal_includes_what_a_killed_flush_left(path: Path, threads: Threads) -> None:
     for way in ("remove", "remove_now"):
         file = file_at(path, threads)
         await file.flush(OLD)

@@ -164,7 +164,7 @@ async def test_anonymous_request_carries_no_signature(threads: Threads) -> None:
     assert signed.secrets == ()
 
 
-async def test_users_own_app_name_is_reported(threads: Threads) -> None:
+async def test_app_name_of_the_bucket_is_sent(threads: Threads) -> None:
     signed = await sign(bucket_of(AUTHS[0], app_name="their-app"), threads)
     assert signed.headers["User-Agent"].startswith("aioss-resume (")
     assert signed.headers["User-Agent"].endswith("/their-app")

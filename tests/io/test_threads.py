@@ -52,7 +52,7 @@ async def test_call_runs_in_a_thread_of_ours_and_its_result_and_error_come_back(
         await threads.run_uncancelled(lambda: 1 // 0)
 
 
-async def test_error_that_was_raised_is_not_reported_as_lost(threads: Threads) -> None:
+async def test_raised_error_is_not_logged_as_never_retrieved(threads: Threads) -> None:
     lost: list[object] = []
     asyncio.get_running_loop().set_exception_handler(lambda _loop, context: lost.append(context))
     held = Held()
@@ -176,7 +176,7 @@ async def test_close_without_a_call_does_nothing(threads: Threads) -> None:
     await threads.close()
 
 
-async def test_close_cancelled_still_waits_for_the_threads_and_says_so(threads: Threads) -> None:
+async def test_cancelled_close_waits_for_the_threads_and_raises(threads: Threads) -> None:
     held = Held()
     threads.submit(held)
     await held.has_begun()

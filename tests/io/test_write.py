@@ -263,7 +263,7 @@ async def test_part_file_that_is_another_one_now_is_not_written_to(path: Path, t
     assert _descriptors_of(path) == []
 
 
-async def test_every_failure_while_making_the_part_file_leaves_none(path: Path, threads: Threads) -> None:
+async def test_failed_creation_of_the_part_file_leaves_none(path: Path, threads: Threads) -> None:
     told = ToldStorage()
     await part_of(path, threads, told)
     path.unlink()

@@ -146,7 +146,7 @@ def test_program_of_asyncio_run_that_is_interrupted_can_be_resumed(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_second_ctrl_c_while_it_cleans_up_takes_nothing_away(oss: LocalOSS, path: Path, tmp_path: Path) -> None:
+def test_second_ctrl_c_during_cleanup_loses_nothing(oss: LocalOSS, path: Path, tmp_path: Path) -> None:
     held = oss.faults.stall(after_requests=6, times=None)
     with started(oss, "be_interrupted_while_it_cleans_up", path) as process:
         heard(process, "begun")

@@ -119,7 +119,9 @@ def test_killed_owner_frees_the_path_at_once_and_leaves_what_it_has(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_who_waits_for_a_killed_owner_takes_over(stack: ExitStack, oss: LocalOSS, path: Path, tmp_path: Path) -> None:
+def test_process_that_waits_for_a_killed_owner_takes_over(
+    stack: ExitStack, oss: LocalOSS, path: Path, tmp_path: Path
+) -> None:
     held = oss.faults.stall(after_requests=6, times=None)
     with Watcher(path, OLD, lambda: [RIGHT]) as watcher:
         _, owner = one(stack, oss, path)

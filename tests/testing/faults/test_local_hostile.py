@@ -301,14 +301,14 @@ def test_claim_gzip_is_a_lie(oss: LocalOSS, fetch: Fetch) -> None:
 
 
 @pytest.mark.parametrize("value", [value for value in HOSTILE_RETRY_AFTERS if value.isascii()])
-def test_retry_after_is_reported_as_it_is(oss: LocalOSS, fetch: Fetch, value: str) -> None:
+def test_retry_after_is_returned_unchanged(oss: LocalOSS, fetch: Fetch, value: str) -> None:
     oss.faults.retry_after(value, 429)
     got = fetch("/open/key")
     assert (got.status, got.headers["Retry-After"]) == (429, value)
     assert b"<Code>QpsLimitExceeded</Code>" in got.body
 
 
-def test_html_comes_from_somebody_else(oss: LocalOSS, fetch: Fetch) -> None:
+def test_html_fault_is_no_answer_of_oss(oss: LocalOSS, fetch: Fetch) -> None:
     oss.faults.html()
     got = fetch("/open/key")
     assert (got.status, got.headers["Content-Type"]) == (200, "text/html")

@@ -186,7 +186,7 @@ def test_file_is_served(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     assert got.client_crc == got.server_crc
 
 
-def test_it_comes_back_on_the_same_port_with_all_it_had(oss: LocalOSS, bucket: Any) -> None:
+def test_restarted_server_has_the_same_port_and_objects(oss: LocalOSS, bucket: Any) -> None:
     bucket.put_object("key", b"data")
     port = oss.port
     oss.stop()
