@@ -18,8 +18,8 @@ from xml.sax.saxutils import escape
 import oss2
 import pytest
 from canary import TEMPORARY_ID, TEMPORARY_SECRET, TOKEN, Watch, assert_pickles, sent_secrets, watching  # noqa: F401
-from ranged import PART, RANGED, SIZE, begins_at
 from flow.threaded_server import ThreadedServer
+from ranged import PART, RANGED, SIZE, begins_at
 
 import aioss_resume
 from aioss_resume import AiossError, CredentialsError, Downloader
