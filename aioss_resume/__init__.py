@@ -1,7 +1,8 @@
 """Resumable downloads from Alibaba Cloud OSS for asyncio."""
 
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume.downloader import Downloader, download
+from aioss_resume._stream.stream import ObjectStream
+from aioss_resume.downloader import Downloader, download, download_url
 from aioss_resume.errors import (
     AccessDeniedError,
     AiossError,
@@ -22,33 +23,63 @@ from aioss_resume.errors import (
     SignatureError,
     ThrottledError,
 )
-from aioss_resume.events import DownloadResult
+from aioss_resume.events import (
+    AttemptFailed,
+    CheckpointFlushed,
+    DownloadCommitted,
+    DownloadFailed,
+    DownloadFinished,
+    DownloadResult,
+    DownloadStarted,
+    DownloadVerified,
+    Event,
+    ObjectChanged,
+    SpanFetched,
+    StreamFinished,
+    StreamStarted,
+)
 from aioss_resume.options import CheckpointStore, RetryPolicy, Timeouts
+from aioss_resume.urls import SignedURL
 
 __all__ = [
     "AccessDeniedError",
     "AiossError",
+    "AttemptFailed",
+    "CheckpointFlushed",
     "CheckpointStore",
     "ConfigError",
     "CredentialsError",
+    "DownloadCommitted",
+    "DownloadFailed",
+    "DownloadFinished",
     "DownloadInProgressError",
     "DownloadResult",
+    "DownloadStarted",
+    "DownloadVerified",
     "Downloader",
+    "Event",
     "IntegrityError",
     "LocalFileError",
     "NoSuchBucketError",
     "NoSuchKeyError",
     "ObjectArchivedError",
+    "ObjectChanged",
     "ObjectChangedError",
     "ObjectMeta",
     "ObjectNotFoundError",
+    "ObjectStream",
     "ProtocolError",
     "RequestError",
     "RetryPolicy",
     "ServerFaultError",
     "ServiceError",
     "SignatureError",
+    "SignedURL",
+    "SpanFetched",
+    "StreamFinished",
+    "StreamStarted",
     "ThrottledError",
     "Timeouts",
     "download",
+    "download_url",
 ]

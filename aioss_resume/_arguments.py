@@ -3,20 +3,22 @@
 import difflib
 import errno
 import inspect
+import operator
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, Final, TypeVar
 
+from aioss_resume._core.slices import Slice
 from aioss_resume._file.disk import USE_STREAM
 from aioss_resume._io.resolve import NOT_REGULAR, is_system_path
 from aioss_resume._transfer.client import Client
 from aioss_resume.errors import ConfigError, ObjectName, local_file_error
-from aioss_resume.options import DownloadOptions
+from aioss_resume.options import ReadOptions
+from aioss_resume.urls import SignedURL
 
 _KEY_MOST: Final = 1023  # bytes of UTF-8. Source: OSS's object naming rules
 
-_KEYWORDS: Final = tuple(field.name for field in fields(DownloadOptions))
 _OTHERS_KEYWORDS: Final = {
     "num_threads": "concurrency",
     "filename": "path",
@@ -28,34 +30,43 @@ _OTHERS_KEYWORDS: Final = {
 # What oss2 and alibabacloud-oss-v2 call these keywords.
 
 F = TypeVar("F", bound=Callable[..., Any])  # Any: every signature
+O = TypeVar("O", bound=ReadOptions)  # noqa: E741
 
 
-def with_explicit_keywords(function: F) -> F:
-    """Show the keywords of DownloadOptions in help() and editors."""
-    signature = inspect.signature(function)
-    named = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
-    keywords = [
-        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
-        for field in fields(DownloadOptions)
-    ]
-    function.__signature__ = signature.replace(parameters=[*named, *keywords])  # type: ignore[attr-defined]
-    return function
+def with_keywords_of(options: type[ReadOptions]) -> Callable[[F], F]:
+    """Show the keywords of an options class in help() and editors."""
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+        named = [p for p in signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        keywords = [
+            inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
+            for field in fields(options)
+        ]
+        function.__signature__ = signature.replace(parameters=[*named, *keywords])  # type: ignore[attr-defined]
+        return function
+
+    return decorate
 
 
-def download_options(keywords: Mapping[str, Any]) -> DownloadOptions:  # Any: they are checked here
-    """The options that the keywords make.
+def checked_options(options: type[O], function: str, keywords: Mapping[str, Any]) -> O:  # Any: they are checked here
+    """The options that the keywords of a function make.
 
     Raises:
         TypeError: A keyword that there is not; the message names the one that was probably meant.
         ConfigError: A value that cannot be.
     """
+    names = tuple(field.name for field in fields(options)) if keywords else ()
     for name in keywords:
-        if name not in _KEYWORDS:
-            near = difflib.get_close_matches(name, _KEYWORDS, n=1)
-            meant = _OTHERS_KEYWORDS.get(name) or (near[0] if near else None)
-            hint = f"; did you mean {meant!r}?" if meant else f"; there are {', '.join(_KEYWORDS)}"
-            raise TypeError(f"download() got an unexpected keyword argument {name!r}{hint}")
-    return DownloadOptions(**keywords)
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            known = _OTHERS_KEYWORDS.get(name)
+            meant = (
+                known if known is not None and known.split("=")[0] in (*names, "path") else near[0] if near else None
+            )
+            hint = f"; did you mean {meant!r}?" if meant else f"; there are {', '.join(names)}"
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{hint}")
+    return options(**keywords)
 
 
 def object_name(bucket_name: str, key: Any) -> ObjectName:  # Any: it is checked here
@@ -88,3 +99,37 @@ async def destination(client: Client, path: str | os.PathLike[str], name: Object
     if is_system_path(found):
         raise local_file_error("download to", NOT_REGULAR, found, name=name, hint=USE_STREAM)
     return found
+
+
+def checked_slice(start: Any, stop: Any, *, most: int | None = None) -> Slice:  # Any: they are checked here
+    """The slice of an object, or ConfigError. Offsets are what Python's own slices take: whole numbers or None."""
+    try:
+        return Slice(_offset(start), _offset(stop), most)
+    except TypeError:
+        raise ConfigError(f"start and stop must be whole numbers or None, not {start!r} and {stop!r}") from None
+
+
+def checked_ranges(ranges: Any) -> list[Slice]:  # Any: they are checked here
+    """Pairs of offsets as slices, or ConfigError."""
+    try:
+        pairs = [(start, stop) for start, stop in ranges]
+    except (TypeError, ValueError):
+        raise ConfigError("ranges must be pairs of offsets: [(start, stop), ...]") from None
+    return [checked_slice(start, stop) for start, stop in pairs]
+
+
+def refuse_signed_keywords(key: object, options: ReadOptions) -> None:
+    """ConfigError for what would have to be signed, if the object is a presigned address."""
+    if not isinstance(key, SignedURL):
+        return
+    given = [name for name in ("version_id", "params") if getattr(options, name)]
+    given += [name for name in options.headers or () if name.lower().startswith("x-oss-")]
+    if given:
+        raise ConfigError(
+            f"{', '.join(given)}: nothing can be added to a SignedURL that would have to be signed",
+            hint="let the one who signs the address put it in there",
+        )
+
+
+def _offset(value: Any) -> int | None:  # Any: it is checked here
+    return None if value is None else operator.index(value)

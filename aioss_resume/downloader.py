@@ -1,4 +1,4 @@
-"""Downloader and download(): the public entry points. They check their arguments and call the use cases."""
+"""Downloader, download() and download_url(): the public entry points. They check arguments and call the use cases."""
 
 import asyncio
 import os
@@ -11,48 +11,72 @@ from weakref import WeakKeyDictionary
 import aiohttp
 from oss2 import defaults as oss2_defaults
 
-from aioss_resume._arguments import destination, download_options, object_name, with_explicit_keywords
-from aioss_resume._calls import Calls, closed_error
+from aioss_resume._arguments import (
+    checked_options,
+    checked_ranges,
+    checked_slice,
+    destination,
+    object_name,
+    refuse_signed_keywords,
+    with_keywords_of,
+)
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._file.download import Download
 from aioss_resume._file.sharing import DownloadRequest, share
 from aioss_resume._file.sync import sync
-from aioss_resume._io.fetch import RequestCounts, Source
+from aioss_resume._io.fetch import Source
 from aioss_resume._io.origin import Origin
 from aioss_resume._io.session import check_netrc, check_session
 from aioss_resume._io.sign import check_bucket
 from aioss_resume._io.storage import STORAGE
+from aioss_resume._stream.ranges import read_ranges
+from aioss_resume._stream.read import read, read_into, writable_bytes
+from aioss_resume._stream.reading import Reading
+from aioss_resume._stream.stream import ObjectStream
+from aioss_resume._transfer.calls import Calls, closed_error
 from aioss_resume._transfer.client import Client
+from aioss_resume._transfer.opening import Opener
 from aioss_resume._transfer.retrying import with_retries
 from aioss_resume.errors import ConfigError, ObjectName
-from aioss_resume.events import DownloadResult
+from aioss_resume.events import DownloadResult, EventHook
 from aioss_resume.options import (
     CONCURRENCY_OF_ALL,
     DEFAULT_RETRY,
     DEFAULT_TIMEOUTS,
     DownloadKeywords,
     DownloadOptions,
+    RangesKeywords,
+    RangesOptions,
+    ReadKeywords,
+    ReadOptions,
+    StreamKeywords,
+    StreamOptions,
     Timeouts,
     checked_concurrency,
     checked_headers,
     checked_params,
     checked_rate,
 )
+from aioss_resume.urls import Refresh, SignedURL
 
 
 class Downloader:
-    """Downloads from one bucket, over one session and under one set of limits.
+    """Everything that is fetched from one bucket, over one session and under one set of limits.
 
     Use it with `async with`, in one event loop; its methods may be called by any number of tasks of that loop. Leaving
     the block ends what still runs through it: those calls raise RequestError, and what they wrote can be resumed. A
     transfer that a caller of another Downloader has joined goes on.
 
+    Wherever a method takes a key, it takes a SignedURL too.
+
     Args:
         bucket: An oss2.Bucket: its auth, endpoint, name, region, addressing, proxies, timeout and enable_crc count.
-            Nothing is sent through its own session. Any: oss2 has no types.
+            Nothing is sent through its own session. None: only SignedURLs can be fetched. Any: oss2 has no types.
         concurrency: Most range requests in flight over all that runs here, shared fairly; at least 1.
-        max_bytes_per_second: Over all that runs here; None: no limit.
+        max_bytes_per_second: Over all that runs here; None: no limit. It can be changed at any time.
         session: An aiohttp.ClientSession of the caller's, used and never closed; None: one is made.
+        on_event: Called with each event, plain or async, in order and by one task, outside the data path: see
+            `aioss_resume.events`. When it raises an exception, that is logged, and it is not called again.
 
     Raises:
         ConfigError: An argument that cannot be.
@@ -65,20 +89,28 @@ class Downloader:
         concurrency: int = CONCURRENCY_OF_ALL,
         max_bytes_per_second: float | None = None,
         session: aiohttp.ClientSession | None = None,
+        on_event: EventHook | None = None,
     ) -> None:
-        check_bucket(bucket)
+        if bucket is not None:
+            check_bucket(bucket)
         check_session(session)
+        if on_event is not None and not callable(on_event):
+            raise ConfigError(f"on_event must be callable, not {type(on_event).__name__}")
         self._bucket = bucket
         self._concurrency = checked_concurrency(concurrency)
         self._rate = checked_rate(max_bytes_per_second)
         self._session = session
+        self._on_event = on_event
         self._storage = STORAGE
         self._client: Client | None = None
         self._origin: Origin | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._calls = Calls()
+        self._root = self  # what is entered and left; another one for a view
 
     async def __aenter__(self) -> Self:
+        if self._root is not self:
+            raise ConfigError("this is a view of another Downloader, which is entered and left instead")
         if self._client is not None:
             raise ConfigError("this Downloader is in use already: enter it once, or make another")
         self._enter(
@@ -87,9 +119,10 @@ class Downloader:
                 max_bytes_per_second=self._rate,
                 session=self._session,
                 storage=self._storage,
+                on_event=self._on_event,
             )
         )
-        if self._session is not None and self._session.trust_env:
+        if self._session is not None and self._session.trust_env and self._bucket is not None:
             host = urlsplit(self._bucket.endpoint).hostname or ""
             try:
                 await self._open_client().threads.run(check_netrc, host)
@@ -108,30 +141,69 @@ class Downloader:
             raise cancelled
 
     def __repr__(self) -> str:
-        state = "open" if self._client is not None else "closed"
-        return f"<Downloader of oss://{self._bucket.bucket_name}, {state}>"
+        state = "open" if self._root._client is not None else "closed"
+        what = f"oss://{self._bucket.bucket_name}" if self._bucket is not None else "addresses"
+        return f"<Downloader of {what}, {state}>"
 
-    @with_explicit_keywords
+    @property
+    def max_bytes_per_second(self) -> float | None:
+        """Bytes a second over all that runs here, views included; None: no limit.
+
+        It may be set at any time, and takes effect within a second, on what runs too.
+
+        Raises:
+            ConfigError: It is set to something that is no number above 0.
+        """
+        return self._root._rate
+
+    @max_bytes_per_second.setter
+    def max_bytes_per_second(self, rate: float | None) -> None:
+        root = self._root
+        root._rate = checked_rate(rate)
+        if root._client is not None:
+            root._client.limit_rate(rate)
+
+    def for_bucket(self, bucket: Any) -> "Downloader":
+        """A view for another bucket: the same session, threads, limits and events.
+
+        It is open as long as this Downloader is, and is not entered or left itself.
+
+        Args:
+            bucket: An oss2.Bucket. Any: oss2 has no types.
+
+        Raises:
+            ConfigError: It cannot be downloaded from.
+        """
+        view = type(self)(bucket)
+        if bucket is None:
+            raise ConfigError("bucket must be an oss2.Bucket: a view without one would be of no use")
+        view._root, view._calls = self._root, self._root._calls
+        return view
+
+    @with_keywords_of(DownloadOptions)
     async def download(
-        self, key: str, path: str | os.PathLike[str], **keywords: Unpack[DownloadKeywords]
+        self, key: str | SignedURL, path: str | os.PathLike[str], **keywords: Unpack[DownloadKeywords]
     ) -> DownloadResult:
         """Download an object into a file; as `aioss_resume.download()`, within this Downloader's limits."""
-        return await self._download(self._open_client(), key, path, download_options(keywords))
+        options = checked_options(DownloadOptions, "download", keywords)
+        return await self._download(self._open_client(), key, path, options)
 
     async def _download(
-        self, client: Client, key: str, path: str | os.PathLike[str], options: DownloadOptions
+        self, client: Client, key: str | SignedURL, path: str | os.PathLike[str], options: DownloadOptions
     ) -> DownloadResult:
-        if options.integrity == "require" and not self._bucket.enable_crc:
+        if options.integrity == "require" and not isinstance(key, SignedURL) and not self._checked_bucket().enable_crc:
             raise ConfigError('integrity="require" contradicts the bucket\'s enable_crc=False')
-        name = object_name(self._bucket.bucket_name, key)
+        name = self._name(key)
+        refuse_signed_keywords(key, options)
         with self._calls.call():
             absolute = await destination(client, path, name)
-            origin = self._open_origin()
+            origin = self._origin_of(client, key)
 
             def make() -> Download:
                 return Download(client, origin, name, absolute, options, self._timeouts(options.timeouts))
 
-            return await share(DownloadRequest(client, self._bucket.endpoint, name, absolute, options), make)
+            endpoint = name.bucket if isinstance(key, SignedURL) else self._bucket.endpoint
+            return await share(DownloadRequest(client, endpoint, name, absolute, options), make)
         raise closed_error(name)
 
     async def sync(self, results: Iterable[DownloadResult]) -> None:
@@ -147,20 +219,20 @@ class Downloader:
             ConfigError: Something else is among them.
             LocalFileError: A file could not be synced, or is gone; all others are on the disk then, or as it says.
         """
-        client = self._open_client()
+        client, bucket_name = self._open_client(), self._bucket.bucket_name if self._bucket is not None else ""
         with self._calls.call():
-            return await sync(client, self._bucket.bucket_name, results)
-        raise closed_error(ObjectName(self._bucket.bucket_name, ""))
+            return await sync(client, bucket_name, results)
+        raise closed_error(ObjectName(bucket_name, ""))
 
     async def head(
         self,
-        key: str,
+        key: str | SignedURL,
         *,
         version_id: str | None = None,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
     ) -> ObjectMeta:
-        """The metadata of an object.
+        """The metadata of an object. Of a SignedURL it costs a GET of one byte: a HEAD would have to be signed.
 
         Args:
             key: The object's.
@@ -170,21 +242,129 @@ class Downloader:
         Raises:
             AiossError: As `aioss_resume.download()`, less what concerns files.
         """
-        client, counts, name = self._open_client(), RequestCounts(), object_name(self._bucket.bucket_name, key)
+        client, name = self._open_client(), self._name(key)
+        options = ReadOptions(version_id=version_id, headers=headers, params=params)
+        refuse_signed_keywords(key, options)
+        report = client.reporter(name)
         source = Source(
             client.session,
-            self._open_origin(),
+            self._origin_of(client, key),
             name,
-            version_id=version_id,
-            headers=checked_headers(headers),
-            params=checked_params(params),
+            version_id=options.version_id,
+            headers=checked_headers(options.headers),
+            params=checked_params(options.params),
             timeouts=self._timeouts(DEFAULT_TIMEOUTS),
             clock=client.clock,
-            counts=counts,
+            counts=report.counts,
         )
-        with self._calls.call(), await client.slot():
-            return await with_retries(source.head, DEFAULT_RETRY, client.clock, counts)
+        with self._calls.call(), await client.slot(client.share()):
+            if isinstance(key, SignedURL):
+                return await Opener(source, DEFAULT_RETRY, client.clock, report).fetch_meta()
+            return await with_retries(source.head, DEFAULT_RETRY, client.clock, report)
         raise closed_error(name)
+
+    @with_keywords_of(ReadOptions)
+    async def read(
+        self, key: str | SignedURL, start: int | None = None, stop: int | None = None, **keywords: Unpack[ReadKeywords]
+    ) -> bytes:
+        """The bytes `whole[start:stop]` of an object, for all integers and None as in Python, in parallel requests.
+
+        A slice that is known to be empty costs no request, a small one costs one, a negative `start` too.
+
+        Args:
+            key: The object's.
+            start, stop: Offsets in bytes; negative ones count from the end.
+            keywords: See ReadOptions: version_id, part_size, concurrency, headers, params, integrity, retry, timeouts.
+
+        Raises:
+            ConfigError: An argument that cannot be; before any request.
+            IntegrityError: All of the object was read, twice, and its CRC-64 differs.
+            ObjectChangedError: The object was replaced or deleted meanwhile.
+            AiossError: As `aioss_resume.download()`, less what concerns files.
+        """
+        wanted = checked_slice(start, stop)
+        reading = self._reading(key, checked_options(ReadOptions, "read", keywords))
+        with self._calls.call():
+            return await read(reading, wanted)
+        raise closed_error(reading.name)
+
+    @with_keywords_of(ReadOptions)
+    async def read_into(
+        self, key: str | SignedURL, buffer: Any, start: int = 0, **keywords: Unpack[ReadKeywords]
+    ) -> int:
+        """Fill a buffer with the bytes of an object from `start` on, without a copy; the number of bytes filled.
+
+        The rest of the buffer is left alone, if the object ends before. The buffer cannot be resized meanwhile.
+
+        Args:
+            key: The object's.
+            buffer: Writable and contiguous: bytearray, memoryview, mmap, array, a NumPy array. Any: so many kinds.
+            start: Offset of the first byte; negative: from the end.
+            keywords: As read().
+
+        Raises:
+            ConfigError: No such buffer, or another argument that cannot be; before any request.
+            AiossError: As read(). Nothing writes to the buffer any more, and its content means nothing.
+        """
+        view = writable_bytes(buffer)
+        wanted = checked_slice(start, None, most=len(view))
+        reading = self._reading(key, checked_options(ReadOptions, "read_into", keywords))
+        with view, self._calls.call():
+            return await read_into(reading, wanted, view)
+        raise closed_error(reading.name)
+
+    @with_keywords_of(RangesOptions)
+    async def read_ranges(
+        self,
+        key: str | SignedURL,
+        ranges: Iterable[tuple[int | None, int | None]],
+        **keywords: Unpack[RangesKeywords],
+    ) -> list[bytes]:
+        """The bytes `whole[a:b]` for each of many pairs `(a, b)`, in their order; they may overlap and repeat.
+
+        Neighbours are fetched by one request, and no byte is fetched twice.
+
+        Args:
+            key: The object's.
+            ranges: Pairs of offsets, as in read().
+            keywords: As read(), and max_gap: see RangesOptions.
+
+        Raises:
+            ConfigError: An argument that cannot be; before any request.
+            AiossError: As read().
+        """
+        wanted = checked_ranges(ranges)
+        reading = self._reading(key, checked_options(RangesOptions, "read_ranges", keywords))
+        with self._calls.call():
+            return await read_ranges(reading, wanted)
+        raise closed_error(reading.name)
+
+    @with_keywords_of(StreamOptions)
+    def stream(
+        self,
+        key: str | SignedURL,
+        start: int | None = None,
+        stop: int | None = None,
+        **keywords: Unpack[StreamKeywords],
+    ) -> ObjectStream:
+        """The bytes `whole[start:stop]` of an object in order, read ahead in parallel requests: `async with`.
+
+        Args:
+            key: The object's.
+            start, stop: As in read().
+            keywords: As read(), and window: see StreamOptions. The policy's deadline is that of the first response.
+
+        Raises:
+            ConfigError: An argument that cannot be.
+        """
+        wanted = checked_slice(start, stop)
+        reading = self._reading(key, checked_options(StreamOptions, "stream", keywords))
+        return ObjectStream(reading, wanted, self._calls)
+
+    def _reading(self, key: str | SignedURL, options: ReadOptions) -> Reading:
+        client, name = self._open_client(), self._name(key)
+        refuse_signed_keywords(key, options)
+        return Reading(client, self._origin_of(client, key), name, options, self._timeouts(options.timeouts))
 
     def _enter(self, client: Client) -> None:
         self._loop = asyncio.get_running_loop()
@@ -192,21 +372,35 @@ class Downloader:
         client.lease()
 
     def _open_client(self) -> Client:
-        if self._client is None:
+        root = self._root
+        if root._client is None:
             raise ConfigError("this Downloader is not open: use it within `async with`")
-        if asyncio.get_running_loop() is not self._loop:
+        if asyncio.get_running_loop() is not root._loop:
             raise ConfigError("this Downloader belongs to another event loop: make one in each")
-        return self._client
+        return root._client
 
-    def _open_origin(self) -> Origin:
-        """The bucket as requests reach it. Kept as long as this is open, with the keys that it has fetched."""
+    def _checked_bucket(self) -> Any:  # Any: oss2 has no types
+        if self._bucket is None:
+            raise ConfigError(
+                "this Downloader has no bucket, so it serves nothing but a SignedURL",
+                hint="pass an oss2.Bucket to Downloader() or for_bucket()",
+            )
+        return self._bucket
+
+    def _name(self, key: str | SignedURL) -> ObjectName:
+        return key.name if isinstance(key, SignedURL) else object_name(self._checked_bucket().bucket_name, key)
+
+    def _origin_of(self, client: Client, key: str | SignedURL) -> Origin:
+        """The bucket, or the address, as requests reach it. The bucket's is kept with the keys that it has fetched."""
+        if isinstance(key, SignedURL):
+            return client.address_origin(key)
         if self._origin is None:
-            self._origin = self._open_client().origin(self._bucket)
+            self._origin = client.origin(self._bucket)
         return self._origin
 
     def _timeouts(self, given: Timeouts) -> Timeouts:
         """The given ones, or the bucket's connect_timeout, which oss2 applies to connecting and reading."""
-        own = self._bucket.timeout
+        own = self._bucket.timeout if self._bucket is not None else None
         if given is not DEFAULT_TIMEOUTS or own == oss2_defaults.connect_timeout or not isinstance(own, int | float):
             return given
         return Timeouts(connect=own, response=own, stall=own)
@@ -216,9 +410,9 @@ _shared: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Client]] = WeakKeyDi
 # What concurrent calls of download() share, by event loop, as long as one of them runs.
 
 
-@with_explicit_keywords
+@with_keywords_of(DownloadOptions)
 async def download(
-    bucket: Any, key: str, path: str | os.PathLike[str], **keywords: Unpack[DownloadKeywords]
+    bucket: Any, key: str | SignedURL, path: str | os.PathLike[str], **keywords: Unpack[DownloadKeywords]
 ) -> DownloadResult:
     """Download an object of Alibaba Cloud OSS into a file; after any interruption, the next call continues.
 
@@ -246,8 +440,48 @@ async def download(
         DownloadInProgressError: The path is taken and `on_busy="fail"`.
         BaseException: Whatever `progress_callback` raised, as it is.
     """
-    options = download_options(keywords)  # checked before anything else
-    downloader = Downloader(bucket)
+    options = checked_options(DownloadOptions, "download", keywords)  # checked before anything else
+    if bucket is None:
+        check_bucket(bucket)
+    return await _download_through_shared_client(Downloader(bucket), key, path, options)
+
+
+@with_keywords_of(DownloadOptions)
+async def download_url(
+    url: str | SignedURL,
+    path: str | os.PathLike[str],
+    *,
+    refresh: Refresh | None = None,
+    session: aiohttp.ClientSession | None = None,
+    **keywords: Unpack[DownloadKeywords],
+) -> DownloadResult:
+    """Download from a presigned or public address into a file; as download(), which does the same for a bucket.
+
+    A newly signed address of the same object continues an older download.
+
+    Args:
+        url: http or https, presigned (V1 or V4) or public, of OSS or of any server that heeds ranges. What it sends no
+            CRC-64 for is not verified.
+        path: Where the file goes.
+        refresh: See SignedURL.
+        session: An aiohttp.ClientSession of the caller's, used and never closed; None: one is shared.
+        keywords: As download(), without version_id and params, which would have to be signed.
+
+    Raises:
+        As download(). AccessDeniedError: The address has expired, and there is no new one.
+    """
+    options = checked_options(DownloadOptions, "download_url", keywords)
+    key = SignedURL(url, refresh) if not isinstance(url, SignedURL) else url
+    if session is None:
+        return await _download_through_shared_client(Downloader(None), key, path, options)
+    concurrency = options.concurrency if options.concurrency != "auto" else CONCURRENCY_OF_ALL
+    async with Downloader(None, session=session, concurrency=concurrency) as downloader:
+        return await downloader._download(downloader._open_client(), key, path, options)
+
+
+async def _download_through_shared_client(
+    downloader: Downloader, key: str | SignedURL, path: str | os.PathLike[str], options: DownloadOptions
+) -> DownloadResult:
     client = _shared_client()
     downloader._enter(client)
     try:

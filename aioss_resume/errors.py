@@ -61,12 +61,17 @@ def printable(text: str) -> str:
 
 
 class ObjectName(NamedTuple):
-    """An object's bucket and key: what every message names."""
+    """An object's bucket and key: what every message names.
+
+    Of an address they are its scheme and host, and its path.
+    """
 
     bucket: str
     key: str
 
     def __str__(self) -> str:
+        if "://" in self.bucket:
+            return printable(f"{self.bucket}{self.key}")
         return f"oss://{printable(f'{self.bucket}/{self.key}')}"
 
 

@@ -1,7 +1,11 @@
-"""Records of what happened."""
+"""Records of what happened: the result of a download, and the events that `on_event` gets."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
+
+from aioss_resume.errors import AiossError
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,3 +47,122 @@ class DownloadResult:
             f"{self.path}: {self.size:,} bytes, {self.resumed_bytes:,} kept, {self.fetched_bytes:,} fetched"
             f" in {self.elapsed:.2f} s ({speed:.1f} MiB/s), {self.attempts} requests, {how}"
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What all events have.
+
+    Attributes:
+        download_id: The same for all events of one download, stream or read, and in its log records.
+        bucket, key: The object. For a SignedURL the bucket is its host, and the key is its path.
+        dropped: How many events were dropped before this one, because the hook was too slow.
+    """
+
+    download_id: str
+    bucket: str
+    key: str
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadStarted(Event):
+    """The object is known, and its fetching begins.
+
+    Attributes:
+        path: The destination.
+        size: The object's, in bytes; None when it cannot be known.
+        resumed_bytes: Bytes of an earlier run that are to be proven.
+    """
+
+    path: Path
+    size: int | None
+    resumed_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanFetched(Event):
+    """A request's bytes were received: those from `start` up to `stop`, in `elapsed` seconds."""
+
+    start: int
+    stop: int
+    elapsed: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFailed(Event):
+    """An attempt failed, and is followed by another one after `wait` seconds; `attempt` counts from 1."""
+
+    error: AiossError
+    attempt: int
+    wait: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointFlushed(Event):
+    """The checkpoint is on the disk: `bytes_done` bytes need not be fetched again."""
+
+    bytes_done: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectChanged(Event):
+    """The object was replaced, and its download starts from zero; an ETag is None when it is not known."""
+
+    old_etag: str | None
+    new_etag: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadVerified(Event):
+    """The CRC-64 of what was written equals the object's."""
+
+    crc64: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadCommitted(Event):
+    """The file is at its destination."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadFinished(Event):
+    """The download has succeeded."""
+
+    result: DownloadResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadFailed(Event):
+    """The download has ended with an error; asyncio.CancelledError if it was cancelled."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamStarted(Event):
+    """A stream or a read begins: `size` bytes from the offset `start` on."""
+
+    start: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamFinished(Event):
+    """A stream or a read has ended.
+
+    Attributes:
+        received_bytes: Bytes that the caller got, or was about to get.
+        elapsed: Seconds.
+        error: What ended it; None: it was read to its end, or left.
+    """
+
+    received_bytes: int
+    elapsed: float
+    error: BaseException | None
+
+
+EventHook: TypeAlias = Callable[[Event], Awaitable[None] | None]
+"""Called with each event, plain or async."""

@@ -29,6 +29,12 @@ PART_SIZE_MOST: Final = 5 * GiB  # OSS's own largest part
 MULTIGET_THRESHOLD: Final = 10 * MiB
 """Bytes below which an object is fetched with one request. oss2 has 100 MiB here, boto3 8 MiB."""
 
+WINDOW: Final = 64 * MiB
+"""Bytes that a stream keeps in memory. Eight connections of 25 MB/s fill it in a third of a second."""
+WINDOW_LEAST: Final = 256 * KiB
+MAX_GAP: Final = 256 * KiB
+"""Bytes between two ranges that are rather fetched than left out by a request of their own."""
+
 RESTARTS_MOST: Final = 3
 """How often a download starts from zero because the object was replaced. An object that is replaced
 faster than it can be read would otherwise be fetched forever; s3transfer gives up at once."""
@@ -164,65 +170,66 @@ class CheckpointStore:
         object.__setattr__(self, "directory", Path(os.fspath(self.directory)))
 
 
-class DownloadKeywords(TypedDict, total=False):
-    """The keywords of `download()`; DownloadOptions says what each means, and its default."""
+class ReadKeywords(TypedDict, total=False):
+    """The keywords of `Downloader.read()`; ReadOptions says what each means, and its default."""
 
     version_id: str | None
     part_size: int | None
-    multiget_threshold: int | None
     concurrency: Concurrency
-    store: CheckpointStore | None
-    progress_callback: ProgressCallback | None
     headers: Mapping[str, str] | None
     params: Mapping[str, str] | None
-    overwrite: Overwrite
-    on_change: OnChange
-    on_busy: OnBusy
     integrity: Integrity
-    fsync: bool
     retry: RetryPolicy
     timeouts: Timeouts
 
 
+class RangesKeywords(ReadKeywords, total=False):
+    """The keywords of `Downloader.read_ranges()`; RangesOptions says what each means, and its default."""
+
+    max_gap: int
+
+
+class StreamKeywords(ReadKeywords, total=False):
+    """The keywords of `Downloader.stream()`; StreamOptions says what each means, and its default."""
+
+    window: int
+
+
+class DownloadKeywords(ReadKeywords, total=False):
+    """The keywords of `download()`; DownloadOptions says what each means, and its default."""
+
+    multiget_threshold: int | None
+    store: CheckpointStore | None
+    progress_callback: ProgressCallback | None
+    overwrite: Overwrite
+    on_change: OnChange
+    on_busy: OnBusy
+    fsync: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DownloadOptions:
-    """What `download()` takes besides bucket, key and path.
+class ReadOptions:
+    """What `read()` and `read_into()` take besides the object and the slice, and every other method too.
 
     Args:
         version_id: That version of the object; None: the current one.
         part_size: Bytes asked for by one range request, 100 KiB to 5 GiB; None: chosen from the object's size.
-        multiget_threshold: Bytes. A smaller object is fetched with one request and keeps no checkpoint. None: the
-            default, 10 MiB.
         concurrency: Most range requests in flight, at least 1. "auto": as many as make it faster, from 4 up to those
             of the Downloader (32 in `download()`). Where each connection gets 10 MB/s, 512 MiB took 6.9 s with 8
             and 2.2 s with "auto". oss2 has 4 threads, boto3 and aws-c-s3 10.
-        store: Where checkpoints are kept; None: beside the destination.
-        progress_callback: Called as callback(consumed_bytes, total_bytes), plain or async.
         headers: More request headers, signed.
         params: More query parameters, signed.
-        overwrite: "always", "if_changed" (skip when the file has the object's size and CRC-64) or "never".
-        on_change: The object was replaced: "restart" from zero (at most 3 times) or "fail".
-        on_busy: Another process downloads to this path: "wait" for it or "fail". A small object that is waited for
-            ("wait") makes itself known to other processes after 50 ms only: both may fetch it then, each as a whole.
-        integrity: "require": fail when OSS sends no CRC-64; "auto": download, `verified` is False.
-        fsync: The file and its directory are on the disk before `download` returns.
+        integrity: "require": fail when OSS sends no CRC-64; "auto": fetch it all the same.
         retry: How often a span is tried.
         timeouts: When a connection is given up.
     """
 
     version_id: str | None = None
     part_size: int | None = None
-    multiget_threshold: int = MULTIGET_THRESHOLD
     concurrency: Concurrency = "auto"
-    store: CheckpointStore | None = None
-    progress_callback: ProgressCallback | None = None
     headers: Mapping[str, str] | None = None
     params: Mapping[str, str] | None = None
-    overwrite: Overwrite = "always"
-    on_change: OnChange = "restart"
-    on_busy: OnBusy = "wait"
     integrity: Integrity = "auto"
-    fsync: bool = True
     retry: RetryPolicy = DEFAULT_RETRY
     timeouts: Timeouts = DEFAULT_TIMEOUTS
 
@@ -231,22 +238,13 @@ class DownloadOptions:
             raise ConfigError(f"version_id must be a version's id or None, not {self.version_id!r}")
         if self.part_size is not None:
             _whole("part_size", self.part_size, least=PART_SIZE_LEAST, most=PART_SIZE_MOST)
-        given: object = self.multiget_threshold
-        if given is None:  # means the default, as in oss2
-            object.__setattr__(self, "multiget_threshold", MULTIGET_THRESHOLD)
-        _whole("multiget_threshold", self.multiget_threshold, least=0)
         if self.concurrency != "auto":
             _whole("concurrency", self.concurrency, least=1)
         for name, choices in _CHOICES.items():
-            if (value := getattr(self, name)) not in choices:
+            if (value := getattr(self, name, choices[0])) not in choices:
                 raise ConfigError(f"{name} must be one of {', '.join(map(repr, choices))}, not {value!r}")
-        _kind("fsync", self.fsync, bool, "True or False")
         _kind("retry", self.retry, RetryPolicy, "a RetryPolicy")
-        if self.store is not None:
-            _kind("store", self.store, CheckpointStore, "a CheckpointStore or None")
         _kind("timeouts", self.timeouts, Timeouts, "a Timeouts")
-        if self.progress_callback is not None and not callable(self.progress_callback):
-            raise ConfigError(f"progress_callback must be callable, not {self.progress_callback!r}")
         object.__setattr__(self, "headers", checked_headers(self.headers))
         params = dict(checked_params(self.params))
         if "versionId" in params:  # how oss2 asks for a version
@@ -257,6 +255,74 @@ class DownloadOptions:
                 raise ConfigError("version_id and params['versionId'] name different versions: pass one of them")
             object.__setattr__(self, "version_id", version_id)
         object.__setattr__(self, "params", params)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangesOptions(ReadOptions):
+    """What `read_ranges()` takes besides the object and the ranges.
+
+    Args:
+        max_gap: Bytes. Ranges that lie no further apart are fetched by one request, which brings the bytes between
+            them, too. A request costs about as much as 256 KiB. obstore has 1 MiB here.
+    """
+
+    max_gap: int = MAX_GAP
+
+    def __post_init__(self) -> None:
+        ReadOptions.__post_init__(self)  # super() fails in a class with slots
+        _whole("max_gap", self.max_gap, least=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions(ReadOptions):
+    """What `stream()` takes besides the object and the slice.
+
+    Args:
+        window: Most bytes kept in memory for the stream, at least 256 KiB.
+    """
+
+    window: int = WINDOW
+
+    def __post_init__(self) -> None:
+        ReadOptions.__post_init__(self)
+        _whole("window", self.window, least=WINDOW_LEAST)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownloadOptions(ReadOptions):
+    """What `download()` takes besides bucket, key and path.
+
+    Args:
+        multiget_threshold: Bytes. A smaller object is fetched with one request and keeps no checkpoint. None: the
+            default, 10 MiB.
+        store: Where checkpoints are kept; None: beside the destination.
+        progress_callback: Called as callback(consumed_bytes, total_bytes), plain or async.
+        overwrite: "always", "if_changed" (skip when the file has the object's size and CRC-64) or "never".
+        on_change: The object was replaced: "restart" from zero (at most 3 times) or "fail".
+        on_busy: Another process downloads to this path: "wait" for it or "fail". A small object that is waited for
+            ("wait") makes itself known to other processes after 50 ms only: both may fetch it then, each as a whole.
+        fsync: The file and its directory are on the disk before `download` returns.
+    """
+
+    multiget_threshold: int = MULTIGET_THRESHOLD
+    store: CheckpointStore | None = None
+    progress_callback: ProgressCallback | None = None
+    overwrite: Overwrite = "always"
+    on_change: OnChange = "restart"
+    on_busy: OnBusy = "wait"
+    fsync: bool = True
+
+    def __post_init__(self) -> None:
+        ReadOptions.__post_init__(self)
+        given: object = self.multiget_threshold
+        if given is None:  # means the default, as in oss2
+            object.__setattr__(self, "multiget_threshold", MULTIGET_THRESHOLD)
+        _whole("multiget_threshold", self.multiget_threshold, least=0)
+        _kind("fsync", self.fsync, bool, "True or False")
+        if self.store is not None:
+            _kind("store", self.store, CheckpointStore, "a CheckpointStore or None")
+        if self.progress_callback is not None and not callable(self.progress_callback):
+            raise ConfigError(f"progress_callback must be callable, not {self.progress_callback!r}")
 
 
 RESERVED_HEADERS: Final = frozenset(

@@ -34,6 +34,9 @@ def picture() -> dict[str, list[list[str]]]:
         names = re.split(r"\s{2,}", line.strip())[0]
         if line.startswith(" "):
             drawn.setdefault(package, []).append(layer(names))
+        elif names.startswith("| "):  # beside the package above
+            package = names.removeprefix("| ")
+            drawn["aioss_resume"][-1] = sorted([*drawn["aioss_resume"][-1], package])
         else:
             package = names
             drawn["aioss_resume"].append(layer(names))

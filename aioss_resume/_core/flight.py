@@ -24,7 +24,7 @@ class Flight:
         start, stop: The span. `stop` may be lowered while it flies, never below `reach`.
         offset: All before it is written; `crc64` is the CRC-64 of [start, offset).
         reach: All before it has been received.
-        interrupt: Called after `stop` was lowered to `reach`: wakes the task that waits for bytes of this flight.
+        on_shortened: Called after `stop` was lowered: no byte from there on may be received any more.
         grace: Seconds from the first attempt in which it is not called slow, unless it is under way.
         given_up: How often these bytes were given up as too slow before.
         attempts: How many attempts have begun.
@@ -35,7 +35,7 @@ class Flight:
     offset: int
     reach: int
     crc64: int = EMPTY
-    interrupt: Callable[[], None] | None = None
+    on_shortened: Callable[[], None] | None = None
     grace: float = 0.0
     given_up: int = 0
     began: float | None = None
@@ -93,8 +93,8 @@ class Flight:
         """Leave the bytes from `stop` on to another flight."""
         assert self.reach <= stop <= self.stop
         self.stop = stop
-        if self.remaining == 0 and self.interrupt:
-            self.interrupt()
+        if self.on_shortened:
+            self.on_shortened()
 
     def is_young(self, now: float) -> bool:
         """Whether it is too early to call it slow."""
@@ -115,6 +115,11 @@ class Flight:
             before = self._last_window_speed * _SPEED_WINDOW / 2
             return (self._window_bytes + before) / (elapsed + _SPEED_WINDOW / 2)
         return self._window_bytes / elapsed if elapsed > _SPEED_SECONDS_LEAST else None
+
+    def needs(self, now: float) -> float:
+        """Seconds until it ends at its recent speed; infinite if it stalls or its speed is not known."""
+        speed = self.speed(now)
+        return self.remaining / speed if speed else float("inf")
 
     def mean_speed(self, now: float) -> float | None:
         """Mean speed in bytes per second since the first attempt began; None if it is not known yet."""

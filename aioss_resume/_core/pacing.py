@@ -10,15 +10,27 @@ class Pacer:
     """Limits bytes to `rate` per second: a draw that comes too early returns a wait.
 
     Args:
-        rate: Bytes a second, above 0.
+        rate: Bytes a second, above 0; None: no limit.
         now: Seconds of a clock that never goes back.
     """
 
-    def __init__(self, rate: float, now: float) -> None:
+    def __init__(self, rate: float | None, now: float) -> None:
         self._rate = rate
         self._free_at = now - _BURST_SECONDS  # when everything that was drawn will be covered
 
     def draw(self, length: int, now: float) -> float:
         """Seconds to wait after drawing `length` bytes at `now`."""
+        if self._rate is None:
+            return 0.0
         self._free_at = max(self._free_at, now - _BURST_SECONDS) + length / self._rate
+        return self.wait(now)
+
+    def wait(self, now: float) -> float:
+        """Seconds until everything that was drawn is covered."""
         return max(0.0, self._free_at - now)
+
+    def change(self, rate: float | None, now: float) -> None:
+        """Change the rate. What was drawn and is not covered yet is covered at the new one."""
+        owed = max(0.0, self._free_at - now) * (self._rate or 0.0)  # bytes
+        self._rate = rate
+        self._free_at = now + (owed / rate if rate is not None else 0.0)

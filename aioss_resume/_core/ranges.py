@@ -21,6 +21,31 @@ class Range(NamedTuple):
         assert 0 <= self.start < self.stop
         return f"bytes={self.start}-{self.stop - 1}"
 
+    def within(self, size: int) -> "Range":
+        """What a server sends of an object of that size, of which the range begins before the end."""
+        return Range(self.start, min(self.stop, size))
+
+    def __str__(self) -> str:
+        return f"bytes [{self.start}, {self.stop})"
+
+
+class Suffix(NamedTuple):
+    """The last bytes of an object whose size need not be known: `length` of them, or all if there are fewer."""
+
+    length: int
+
+    def header(self) -> str:
+        """The value of a request's `Range` header."""
+        assert self.length > 0
+        return f"bytes=-{self.length}"
+
+    def within(self, size: int) -> Range:
+        """What a server sends of an object of that size."""
+        return Range(max(0, size - self.length), size)
+
+    def __str__(self) -> str:
+        return f"the last {self.length} bytes"
+
 
 class ContentRange(NamedTuple):
     """What a 206 says that its body is: a range, and the size of the whole object."""

@@ -1,11 +1,89 @@
-"""Who may send the next request: first come, first served, for everything that shares one limit.
+"""Who may send the next request, and who should give way, for everything that shares one limit.
 
-Each download requests one slot at a time. So the slots go round among the downloads, and a large download cannot starve
-a small one.
+A transfer that has not sent a request yet comes first, so that it gets its first answer soon. What is free after that
+goes to the transfer that will end first: the one that began earlier, or needs less. So many transfers that were started
+together end one after the other, and on average in little more than half the time in which they would end if all were
+served alike. Nobody starves: a transfer that has no slot gets one in turn if there are few transfers, and otherwise
+after a while.
+
+A large part may take seconds, so a slot is also taken back: if a transfer has waited for its due for a moment, another
+one that has more is asked to end a flight early.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import Final
+
+MiB: Final = 1024 * 1024
+
+_SPEED: Final = 32.0 * MiB
+# Bytes a second, to weigh what a transfer needs against when it began: 32 MiB more are as one second later. It is about
+# what one connection brings.
+
+_FEW: Final = 4  # transfers, or a quarter of the slots, each of which is due a slot at any time
+_STARVED_SECONDS: Final = 2.0  # without a slot, after which any transfer is due one
+_PATIENCE: Final = 0.1  # seconds for which a transfer waits for its due before another one is asked to give way
+_TENURE: Final = 0.2  # seconds for which a transfer may keep its only slot: it should get something done
+_MARGIN: Final = 0.25  # seconds by which a transfer must be ahead of another one that gives way to it
+_AT_ONCE: Final = 8  # an eighth of the slots may be taken back at one look
+
+
+class Share:
+    """What one transfer has of the slots, and what it needs.
+
+    Args:
+        began: When it began, by a clock that never goes back.
+
+    Attributes:
+        remaining: Tells how many bytes it still has to fetch.
+        give_way: Asks it to end one of its flights early; tells whether it does. None: it cannot.
+    """
+
+    __slots__ = ("_granted_at", "_yielding", "began", "give_way", "held", "remaining", "waiting", "was_served")
+
+    def __init__(self, began: float = 0.0) -> None:
+        self.began = began
+        self.remaining: Callable[[], int] = lambda: 0
+        self.give_way: Callable[[], bool] | None = None
+        self.held = 0
+        self.waiting = 0
+        self.was_served = False
+        self._yielding = 0
+        self._granted_at = began
+
+    @property
+    def rank(self) -> float:
+        """When it might end. Lower ranks are served first."""
+        return self.began + self.remaining() / _SPEED
+
+    @property
+    def kept(self) -> int:
+        """The slots that it holds, without those that it is giving back."""
+        return self.held - self._yielding
+
+    def take(self, now: float) -> None:
+        """It got a slot."""
+        self.held += 1
+        self.was_served = True
+        self._granted_at = now
+
+    def give_back(self) -> None:
+        """It released a slot."""
+        self.held -= 1
+        self._yielding = max(0, self._yielding - 1)
+
+    def ask(self) -> bool:
+        """Ask it to give way; tells whether it does."""
+        assert self.give_way is not None
+        if not self.give_way():
+            return False
+        self._yielding += 1
+        return True
+
+    def may_be_asked(self, now: float) -> bool:
+        """Whether it can give way, and had its slots for a while."""
+        return self.give_way is not None and self.kept > 0 and (self.kept > 1 or now - self._granted_at >= _TENURE)
 
 
 class Slot:
@@ -14,11 +92,13 @@ class Slot:
     `granted` turns True at most once, and `wake` is called when it does.
     """
 
-    __slots__ = ("_slots", "_wake", "granted")
+    __slots__ = ("_slots", "_wake", "granted", "share", "since")
 
-    def __init__(self, slots: "Slots", wake: Callable[[], None]) -> None:
+    def __init__(self, slots: "Slots", wake: Callable[[], None], share: Share, since: float) -> None:
         self._slots = slots
         self._wake = wake
+        self.share = share
+        self.since = since
         self.granted = False
 
     def release(self) -> None:
@@ -37,21 +117,36 @@ class Slot:
 
 
 class Slots:
-    """At most `limit` slots are granted at any time, in the order in which they were asked for."""
+    """At most `limit` slots are granted at any time."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._taken: set[Slot] = set()
-        self._queue: deque[Slot] = deque()
+        self._newcomers: deque[Slot] = deque()  # requests of transfers that had no slot yet, in order
+        self._others: list[Slot] = []
+        self._shares: set[Share] = set()  # those that hold slots or wait for one
+        self._was_newcomer = False  # the last one that was granted
+        self._now = 0.0
 
     @property
     def taken(self) -> int:
         return len(self._taken)
 
-    def request(self, wake: Callable[[], None]) -> Slot:
-        """A slot, granted at once or later; `wake` is called when it is, possibly before this returns."""
-        slot = Slot(self, wake)
-        self._queue.append(slot)
+    @property
+    def has_waiting(self) -> bool:
+        return bool(self._newcomers or self._others)
+
+    def request(self, wake: Callable[[], None], share: Share | None = None, now: float = 0.0) -> Slot:
+        """A slot, granted at once or later; `wake` is called when it is, possibly before this returns.
+
+        Args:
+            share: The transfer's; None: a transfer of one request.
+        """
+        self._now = max(self._now, now)
+        slot = Slot(self, wake, share or Share(now), now)
+        slot.share.waiting += 1
+        self._shares.add(slot.share)
+        (self._others if slot.share.was_served else self._newcomers).append(slot)
         self._grant_what_is_free()
         return slot
 
@@ -60,15 +155,84 @@ class Slots:
         self.limit = max(self.limit, limit)
         self._grant_what_is_free()
 
+    def look(self, now: float) -> None:
+        """Ask transfers to give way if others have waited for their due. To be called often while some wait."""
+        self._now = max(self._now, now)
+        self._grant_what_is_free()
+        asked = max(1, self.limit // _AT_ONCE)
+        due = sum(now - slot.since >= _PATIENCE for slot in self._newcomers)
+        due += sum(now - slot.since >= _PATIENCE and self._is_due(slot) for slot in self._others)
+        due -= sum(share._yielding for share in self._shares)
+        if due > 0:
+            for _ in range(min(due, asked)):
+                if not self._take_back_for_one_due():
+                    return
+        elif self._is_crowded and self._others and not self._newcomers:
+            for _ in range(asked):
+                if not self._take_back_for_the_first():
+                    return
+
+    @property
+    def _is_crowded(self) -> bool:
+        """Whether there are so many transfers that not each is due a slot at any time."""
+        return len(self._shares) > max(self.limit // 4, min(_FEW, self.limit))
+
+    def _is_due(self, slot: Slot) -> bool:
+        """Whether a transfer that had slots before is due another one: it has none."""
+        return not slot.share.held and (not self._is_crowded or self._now - slot.since >= _STARVED_SECONDS)
+
+    def _take_back_for_one_due(self) -> bool:
+        """Let the transfer with the most slots give way, or, if none has more than one, the one that will end last."""
+        may = [share for share in self._shares if share.may_be_asked(self._now)]
+        rich = [share for share in may if share.kept > 1]
+        if not rich and not self._is_crowded:
+            return False
+        return _ask_one_of(sorted(rich or may, key=lambda share: (share.kept, share.rank), reverse=True))
+
+    def _take_back_for_the_first(self) -> bool:
+        """Let the transfer that will end last give way to the first of those that wait."""
+        first = min(slot.share.rank for slot in self._others)
+        may = [share for share in self._shares if share.may_be_asked(self._now) and share.rank > first + _MARGIN]
+        return _ask_one_of(sorted(may, key=attrgetter("rank"), reverse=True))
+
     def _end(self, slot: Slot) -> None:
+        share = slot.share
         if slot in self._taken:
             self._taken.remove(slot)
+            share.give_back()
             self._grant_what_is_free()
-        elif slot in self._queue:
-            self._queue.remove(slot)
+        elif not slot.granted and share.waiting:
+            waiting = self._newcomers if slot in self._newcomers else self._others
+            if slot not in waiting:
+                return
+            waiting.remove(slot)
+            share.waiting -= 1
+        if not share.held and not share.waiting:
+            self._shares.discard(share)
 
     def _grant_what_is_free(self) -> None:
-        while self._queue and len(self._taken) < self.limit:
-            slot = self._queue.popleft()
+        while len(self._taken) < self.limit and self.has_waiting:
+            slot = self._next()
+            slot.share.waiting -= 1
+            slot.share.take(self._now)
             self._taken.add(slot)
             slot._grant()
+
+    def _next(self) -> Slot:
+        """Remove the request that is granted next."""
+        others = self._others
+        if self._newcomers:
+            # Newcomers may come without end, so every second slot goes to a transfer that had one before and has none.
+            others = [slot for slot in others if not slot.share.held] if self._was_newcomer else []
+            self._was_newcomer = not others
+            if not others:
+                return self._newcomers.popleft()
+        due = [slot for slot in others if self._is_due(slot)]
+        slot = min(due, key=attrgetter("since")) if due else min(others, key=lambda slot: slot.share.rank)
+        self._others.remove(slot)
+        return slot
+
+
+def _ask_one_of(shares: Iterable[Share]) -> bool:
+    """Ask them in order, until one gives way."""
+    return any(share.ask() for share in shares)

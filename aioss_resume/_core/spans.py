@@ -1,6 +1,6 @@
 """The spans of an object that are done and the ranges that wait: two ordered sets that join neighbours."""
 
-from bisect import insort
+from bisect import bisect
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
@@ -56,8 +56,8 @@ class DoneSpans:
         return found
 
     def add(self, span: Done) -> None:
-        insort(self._spans, span)
-        at = self._spans.index(span)
+        at = bisect(self._spans, span)
+        self._spans.insert(at, span)
         if at + 1 < len(self._spans) and self._joins(span, self._spans[at + 1]):
             self._spans[at : at + 2] = [_joined(*self._spans[at : at + 2])]
         if at > 0 and self._joins(self._spans[at - 1], self._spans[at]):
@@ -88,21 +88,36 @@ class WaitingSpans:
         return iter(self._ranges)
 
     def add(self, added: Waiting) -> None:
-        insort(self._ranges, added)
-        joined: list[Waiting] = []
-        for each in self._ranges:
-            touches = joined and (joined[-1].stop, joined[-1].given_up) == (each.start, each.given_up)
-            joined.append(Waiting(joined.pop().start, each.stop, each.given_up) if touches else each)
-        self._ranges = joined
+        at = bisect(self._ranges, added)
+        self._ranges.insert(at, added)
+        if at + 1 < len(self._ranges) and _touch(added, self._ranges[at + 1]):
+            self._ranges[at : at + 2] = [Waiting(added.start, self._ranges[at + 1].stop, added.given_up)]
+        if at > 0 and _touch(self._ranges[at - 1], self._ranges[at]):
+            before, after = self._ranges[at - 1 : at + 1]
+            self._ranges[at - 1 : at + 1] = [Waiting(before.start, after.stop, before.given_up)]
 
-    def take(self, most: int) -> Waiting | None:
-        """Remove the first bytes that wait, `most` at most; None when none do."""
-        if not self._ranges:
+    def has_any_below(self, horizon: int | None) -> bool:
+        """Whether bytes below that offset wait; None: whether any do."""
+        return bool(self._ranges) and (horizon is None or self._ranges[0].start < horizon)
+
+    def length_below(self, horizon: int | None) -> int:
+        """Bytes below that offset that wait; None: all."""
+        if horizon is None:
+            return sum(each.stop - each.start for each in self._ranges)
+        return sum(max(0, min(each.stop, horizon) - each.start) for each in self._ranges)
+
+    def take(self, most: int, horizon: int | None = None) -> Waiting | None:
+        """Remove the first bytes that wait, `most` at most, and none from `horizon` on; None when none do."""
+        if not self.has_any_below(horizon):
             return None
         start, stop, given_up = self._ranges[0]
-        taken = Waiting(start, min(stop, start + most), given_up)
+        taken = Waiting(start, min(stop, start + most, stop if horizon is None else horizon), given_up)
         self._ranges[:1] = [Waiting(taken.stop, stop, given_up)] if taken.stop < stop else []
         return taken
+
+
+def _touch(first: Waiting, second: Waiting) -> bool:
+    return (first.stop, first.given_up) == (second.start, second.given_up)
 
 
 def _joined(first: Done, second: Done) -> Done:

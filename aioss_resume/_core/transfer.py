@@ -1,10 +1,10 @@
 """Transfer: which spans of an object wait, fly or are done.
 
 Invariant: the waiting ranges, the flights, the unproven spans and the done spans are disjoint, and together they cover
-the whole object. So no byte is written by two flights.
+all that is wanted of the object. So no byte is written by two flights.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from aioss_resume._core.flight import Flight
@@ -18,6 +18,8 @@ MiB: Final = 1024 * KiB
 _GRACE_LEAST: Final = 0.5
 # Seconds before a flight that has received almost nothing counts as slow. Without it, each new flight lost its span
 # while it waited for its first byte: with a latency of 0.25 s and one slow connection, 300 requests a second.
+
+_SOON: Final = 0.2  # seconds within which a flight will have ended anyway
 
 _PART_LEAST: Final = 1 * MiB
 _PART_MOST: Final = 64 * MiB
@@ -40,15 +42,26 @@ class Transfer:
     Args:
         size: The object's, in bytes.
         part_size: Most bytes of a claim.
+        wanted: Which of its bytes, in order and disjoint; None: all.
         kept: Spans of an earlier run, disjoint and within the object. They are unproven until prove() is called.
         tail_is_shared: Whether flights may be shortened or given up for the sake of others.
 
     Attributes:
+        horizon: No byte from this offset on is claimed; None: no limit.
         latency: Seconds until a request is answered, of late; 0 while none was.
     """
 
-    def __init__(self, size: int, *, part_size: int, kept: Iterable[Done] = (), tail_is_shared: bool = True) -> None:
+    def __init__(
+        self,
+        size: int,
+        *,
+        part_size: int,
+        wanted: Sequence[Range] | None = None,
+        kept: Iterable[Done] = (),
+        tail_is_shared: bool = True,
+    ) -> None:
         self.size = size
+        self.horizon: int | None = None
         self._part_size = part_size
         self._tail_is_shared = tail_is_shared
         self._unproven = sorted(kept)
@@ -58,17 +71,24 @@ class Transfer:
         self._speeds: list[float] = []  # of the flights that landed last
         self.latency = 0.0
         self._stragglers = Stragglers()
-        edge = 0
-        for span in self._unproven:
-            if span.start > edge:
-                self._waiting.add(Waiting(edge, span.start))
-            edge = span.stop
-        if edge < size:
-            self._waiting.add(Waiting(edge, size))
+        for range_ in [Range(0, size)] if wanted is None else wanted:
+            edge = range_.start
+            for span in self._unproven:
+                if not range_.start <= span.start < range_.stop:
+                    continue
+                if span.start > edge:
+                    self._waiting.add(Waiting(edge, span.start))
+                edge = span.stop
+            if edge < range_.stop:
+                self._waiting.add(Waiting(edge, range_.stop))
 
     @property
     def is_complete(self) -> bool:
         return not (self._waiting or self._flying or self._unproven)
+
+    def is_all_in(self, flight: Flight) -> bool:
+        """Whether all that is not done yet is in that flight."""
+        return self._flying == [flight] and not (self._waiting or self._unproven)
 
     @property
     def unproven(self) -> tuple[Done, ...]:
@@ -87,11 +107,12 @@ class Transfer:
 
     @property
     def has_waiting(self) -> bool:
-        return bool(self._waiting)
+        """Whether there is something to claim."""
+        return self._waiting.has_any_below(self.horizon)
 
     @property
     def crc64(self) -> int:
-        """CRC-64 of the whole object, once it is complete."""
+        """CRC-64 of all that is wanted, one behind the other, once it is complete."""
         assert self.is_complete
         return self._done.crc64
 
@@ -101,8 +122,8 @@ class Transfer:
         return self._done.joined_with([*self._unproven, *flown])
 
     def claim(self, most: int | None = None) -> Flight | None:
-        """Start a flight for the first waiting bytes, at most `most` or one part; None if nothing waits."""
-        taken = self._waiting.take(most or self._part_size)
+        """Start a flight for the first waiting bytes, at most `most` or one part; None if none wait below `horizon`."""
+        taken = self._waiting.take(most or self._part_size, self.horizon)
         return None if taken is None else self._take_off(Range(taken.start, taken.stop), taken.given_up)
 
     def claim_share(self, now: float) -> Flight | None:
@@ -121,6 +142,31 @@ class Transfer:
             flight.grace = float("inf")
         latest.shorten(start)
         return flight
+
+    def use_one_request(self) -> None:
+        """Cut nothing into parts from now on: the server ignores ranges."""
+        self._part_size, self._tail_is_shared = self.size, False
+
+    @property
+    def needed(self) -> int:
+        """Bytes that may be fetched now and were not received: those to be claimed, and those of the flights."""
+        return self._waiting.length_below(self.horizon) + sum(flight.remaining for flight in self._flying)
+
+    def give_way(self, now: float) -> bool:
+        """End one flight early, so that its slot comes free; what it has not received waits again.
+
+        Returns whether there was one that would not end soon by itself.
+        """
+        if not self._tail_is_shared:
+            return False
+        long = [flight for flight in self._flying if flight.is_under_way and flight.needs(now) > _SOON]
+        if not long:
+            return False
+        flight = max(long, key=lambda flight: flight.remaining)
+        rest = Waiting(flight.reach, flight.stop, flight.given_up)
+        flight.shorten(flight.reach)
+        self._waiting.add(rest)
+        return True
 
     @property
     def may_have_stragglers(self) -> bool:

@@ -1,7 +1,6 @@
 """Download: one object into one file, from the lock to the result."""
 
 import errno
-import logging
 from dataclasses import replace
 
 from aioss_resume._core.checkpoint import Checkpoint
@@ -10,11 +9,10 @@ from aioss_resume._core.window import Window
 from aioss_resume._file.destination import Destination
 from aioss_resume._file.job import Job, Progress
 from aioss_resume._file.locking import Existing, TakenByAnotherProcess
-from aioss_resume._file.opening import fetch_meta
 from aioss_resume._file.processed import download_processed
 from aioss_resume._file.resuming import discard_leftovers, usable_checkpoint
 from aioss_resume._file.run import MismatchError, Run
-from aioss_resume._io.fetch import RequestCounts, Source
+from aioss_resume._io.fetch import Source
 from aioss_resume._io.origin import Origin
 from aioss_resume._io.resolve import LeadsElsewhere
 from aioss_resume._transfer.client import Client
@@ -28,8 +26,6 @@ from aioss_resume.errors import (
 )
 from aioss_resume.events import DownloadResult
 from aioss_resume.options import RESTARTS_MOST, DownloadOptions, Timeouts
-
-logger = logging.getLogger("aioss_resume")
 
 
 class Download:
@@ -58,7 +54,7 @@ class Download:
         self.found_file: bool | None = None
         self._client = client
         self._is_processed = "x-oss-process" in options.params
-        counts = RequestCounts()
+        report = client.reporter(name)
         source = Source(
             client.session,
             origin,
@@ -68,7 +64,7 @@ class Download:
             params=options.params,
             timeouts=timeouts,
             clock=client.clock,
-            counts=counts,
+            counts=report.counts,
         )
         is_auto = options.concurrency == "auto"
         most = client.slots.limit if options.concurrency == "auto" else options.concurrency
@@ -79,9 +75,10 @@ class Download:
             options=options,
             destination=Destination(client, name, path, options),
             window=Window(most, is_sought=is_auto),
-            can_verify=bool(origin.bucket.enable_crc),
+            can_verify=origin.can_verify,
             began=client.clock.now(),
-            counts=counts,
+            report=report,
+            share=client.share(),
             progress=self.progress,
         )
 
@@ -106,7 +103,7 @@ class Download:
             AiossError: As `aioss_resume.download()`. What was written is kept for the next run.
         """
         given = self._job.destination
-        logger.info("downloading %s to %s", self._job.name, given.path)
+        self._job.report.info("downloading %s to %s", self._job.name, given.path)
         try:
             result = await self._reserve_and_download()
         except LeadsElsewhere as link:  # nothing was locked or created yet
@@ -115,7 +112,7 @@ class Download:
             target = Destination(self._client, self._job.name, link.target, self._job.options)
             self._job = replace(self._job, destination=target)
             result = replace(await self._reserve_and_download(), path=given.path)
-        logger.info("%s", result)
+        self._job.report.info("%s", result)
         return result
 
     async def _reserve_and_download(self) -> DownloadResult:
@@ -161,8 +158,12 @@ class Download:
 
     async def _same_as_destination(self) -> ObjectMeta | None:
         """The object, if the destination has its size and CRC-64 already."""
-        meta = await fetch_meta(self._job)
+        meta = await self._fetch_meta()
         return meta if await self._job.destination.has(meta) else None
+
+    async def _fetch_meta(self) -> ObjectMeta:
+        with await self._client.slot(self._job.share):
+            return await self._job.opener.fetch_meta()
 
     async def _run_until_published(self, checkpoint: Checkpoint | None) -> DownloadResult:
         """Repeat runs until one succeeds: from zero if the object changes, once more if its CRC-64 differs."""
@@ -183,14 +184,14 @@ class Download:
                     return job.result(same, resumed=same.size, verified=True, skipped=True)
                 if mismatched is not None or not await self._was_published_wrong(error, run):
                     raise
-                logger.warning("%s: its part file was published too early; fetching all of it once more", job.name)
+                job.report.warning("%s: its part file was published too early; fetching all of it once more", job.name)
                 mismatched = run.pinned
                 await job.destination.discard()
             except MismatchError as error:
                 await job.destination.discard()
                 if mismatched is not None:
                     raise self._mismatch_error(error) from None
-                logger.warning("%s: the CRC-64 differs; fetching all of it once more", job.name)
+                job.report.warning("%s: the CRC-64 differs; fetching all of it once more", job.name)
                 mismatched = error.pinned
             checkpoint = None
 
@@ -201,10 +202,12 @@ class Download:
         """
         if not error.is_refused_etag or run.pinned is None or run.pinned.crc64 is None:
             return False
-        now = await fetch_meta(self._job)
+        now = await self._fetch_meta()
         if not is_same_content(run.pinned, now):
             return False
-        logger.warning("%s: ETags change while the content stays; relying on its CRC-64 alone", self._job.name)
+        self._job.report.warning(
+            "%s: ETags change while the content stays; relying on its CRC-64 alone", self._job.name
+        )
         return self._job.source.stop_using_if_match()
 
     async def _discard_changed(self, error: ObjectChangedError, restarts: int) -> None:
@@ -214,7 +217,7 @@ class Download:
         await self._job.destination.discard()
         if self._job.options.on_change == "fail" or restarts == RESTARTS_MOST:
             raise error
-        logger.warning("%s; starting from zero", error)
+        self._job.report.warning("%s; starting from zero", error)
 
     async def _was_published_wrong(self, error: LocalFileError, run: Run) -> bool:
         """Whether another process published our part file while we were still writing to it.

@@ -4,11 +4,14 @@ import asyncio
 from dataclasses import dataclass, field
 
 from aioss_resume._core.objects import ObjectMeta
+from aioss_resume._core.slots import Share
 from aioss_resume._core.transfer import Transfer
 from aioss_resume._core.window import Window
 from aioss_resume._file.destination import Destination
-from aioss_resume._io.fetch import RequestCounts, Source
+from aioss_resume._io.fetch import Source
 from aioss_resume._transfer.client import Client
+from aioss_resume._transfer.opening import Opener
+from aioss_resume._transfer.reporting import Reporter
 from aioss_resume.errors import IntegrityError, ObjectName
 from aioss_resume.events import DownloadResult
 from aioss_resume.options import DownloadOptions
@@ -57,6 +60,7 @@ class Job:
         window: How many requests may be in flight. It is kept when a run starts from zero.
         can_verify: Whether the bucket lets the CRC-64 be compared (its `enable_crc`).
         began: When it began, by the client's clock.
+        share: What it has of the slots.
     """
 
     client: Client
@@ -67,8 +71,13 @@ class Job:
     window: Window
     can_verify: bool
     began: float
-    counts: RequestCounts = field(default_factory=RequestCounts)
+    report: Reporter
+    share: Share
     progress: Progress = field(default_factory=Progress)
+
+    @property
+    def opener(self) -> Opener:
+        return Opener(self.source, self.options.retry, self.client.clock, self.report)
 
     def keeps_checkpoint(self, size: int) -> bool:
         return size >= self.options.multiget_threshold and size > 0
@@ -83,6 +92,7 @@ class Job:
             )
 
     def result(self, meta: ObjectMeta, *, resumed: int, verified: bool, skipped: bool = False) -> DownloadResult:
+        counts = self.report.counts
         return DownloadResult(
             path=self.destination.path,
             key=self.name.key,
@@ -93,8 +103,8 @@ class Job:
             verified=verified,
             resumed_bytes=resumed,
             fetched_bytes=meta.size - resumed,
-            requests=self.counts.sent - self.counts.failed,
-            attempts=self.counts.sent,
+            requests=counts.sent - counts.failed,
+            attempts=counts.sent,
             elapsed=self.client.clock.now() - self.began,
             skipped=skipped,
         )

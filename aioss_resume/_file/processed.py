@@ -21,8 +21,8 @@ async def download_processed(job: Job) -> DownloadResult:
     async def attempt() -> ObjectMeta:
         return await _attempt(job)
 
-    with await job.client.slot():
-        meta = await with_retries(attempt, job.options.retry, job.client.clock, job.counts)
+    with await job.client.slot(job.share):
+        meta = await with_retries(attempt, job.options.retry, job.client.clock, job.report)
     return job.result(meta, resumed=0, verified=False)
 
 
@@ -46,7 +46,7 @@ async def _attempt(job: Job) -> ObjectMeta:
 async def _write_body(job: Job, response: AcceptedResponse, part_file: PartFile) -> int:
     """Write all of a body; its length in bytes."""
     sink = await part_file.open_at(0)
-    buffer = memoryview(bytearray(job.client.write_size))
+    buffer = sink.room(job.client.write_size)
     received = 0
 
     def receive(length: int, _now: float) -> bool:

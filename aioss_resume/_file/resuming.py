@@ -1,7 +1,5 @@
 """What an earlier run left: which of it can be used, and the proof that its bytes are on the disk."""
 
-import logging
-
 from aioss_resume._core.checkpoint import Checkpoint, Unusable
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.paths import part_name
@@ -13,8 +11,6 @@ from aioss_resume._io.verify import span_matches_disk
 from aioss_resume._io.write import PartFile
 from aioss_resume._transfer.scheduler import SpanScheduler
 from aioss_resume.errors import LocalFileError
-
-logger = logging.getLogger("aioss_resume")
 
 
 def usable_checkpoint(job: Job, existing: Existing) -> Checkpoint | None:
@@ -30,7 +26,7 @@ def usable_checkpoint(job: Job, existing: Existing) -> Checkpoint | None:
             return existing.checkpoint
     if reason:
         path = job.destination.checkpoint_file.path
-        logger.warning("%s: the checkpoint %s is ignored: %s", job.name, path, reason)
+        job.report.warning("%s: the checkpoint %s is ignored: %s", job.name, path, reason)
     return None
 
 
@@ -73,7 +69,7 @@ class Prover:
             if matches:
                 self.proven_bytes += span.stop - span.start
             else:
-                logger.warning(
+                self._job.report.warning(
                     "%s: bytes [%d, %d) on the disk are not what was written: they are fetched again",
                     self._job.name,
                     span.start,

@@ -1,6 +1,5 @@
 """One run over one version of the object, from its first response to the published file."""
 
-import logging
 from collections.abc import Sequence
 
 from aioss_resume._core.checkpoint import Checkpoint
@@ -12,17 +11,15 @@ from aioss_resume._core.spans import Done
 from aioss_resume._core.transfer import Transfer, choose_part_size
 from aioss_resume._file.flushing import Flusher
 from aioss_resume._file.job import Job
-from aioss_resume._file.opening import FIRST_BYTE, open_first, open_from_zero
 from aioss_resume._file.resuming import Prover
 from aioss_resume._file.small import fetch_small
 from aioss_resume._io.response import AcceptedResponse
 from aioss_resume._io.write import PartFile
+from aioss_resume._transfer.opening import FIRST_BYTE
 from aioss_resume._transfer.scheduler import OpenFlight, SpanScheduler
 from aioss_resume._transfer.span import SpanContext
 from aioss_resume.events import DownloadResult
-from aioss_resume.options import AUTO_PART_SLOTS, WRITE_SIZE
-
-logger = logging.getLogger("aioss_resume")
+from aioss_resume.options import AUTO_PART_SLOTS, WRITE_SIZE, MiB
 
 
 class MismatchError(Exception):
@@ -66,11 +63,11 @@ class Run:
             MismatchError: The CRC-64 of what was written is not the object's.
             AiossError: Whatever else ended it.
         """
-        slot = await self._job.client.slot()
+        slot = await self._job.client.slot(self._job.share)
         try:
             if self._checkpoint is not None:
                 return await self._resume(self._checkpoint, slot)
-            response, given = await open_from_zero(self._job, self._must_be)
+            response, given = await self._open_from_zero()
             self.pinned = response.meta
             if self._fits_in_memory(response.meta, given):
                 return await self._download_small(response, slot)
@@ -94,12 +91,14 @@ class Run:
         part_file = job.destination.part_file(pinned)
         was_there = await part_file.create(pinned.size)
         if not was_there:
-            logger.warning("%s: the part file is gone; starting from zero", job.name)
+            job.report.warning("%s: the part file is gone; starting from zero", job.name)
         transfer = self._start_transfer(pinned, part_file, checkpoint.spans if was_there else ())
         flight = transfer.claim()
         wanted = Range(flight.start, flight.stop) if flight is not None else FIRST_BYTE
-        response, _ = await open_first(job, wanted, pinned)
+        response, _ = await job.opener.open(wanted, pinned)
         transfer.note_latency(response.latency)
+        if job.source.ignores_ranges:
+            transfer.use_one_request()
         if flight is not None:
             return await self._fetch_and_commit(pinned, part_file, transfer, OpenFlight(flight, slot, response))
         try:  # nothing is missing; the request only checked that the object is still the same
@@ -108,6 +107,20 @@ class Run:
             response.close()
         slot.release()
         return await self._fetch_and_commit(pinned, part_file, transfer, None)
+
+    async def _open_from_zero(self) -> tuple[AcceptedResponse, Range]:
+        """The response to a request for the first bytes: all of a small object, the first part of a large one."""
+        options, must_be = self._job.options, self._must_be
+        first = max(options.part_size or MiB, options.multiget_threshold)
+        # An empty object is not pinned: for a pinned object, 416 would mean that it got shorter.
+        pinned = must_be if must_be is not None and must_be.size else None
+        response, given = await self._job.opener.open(Range(0, first), pinned)
+        try:
+            self._job.require_crc64(response.meta)
+        except BaseException:
+            response.close()
+            raise
+        return response, given
 
     async def _begin(self, response: AcceptedResponse, given: Range, slot: Slot) -> DownloadResult:
         """Begin a part file with the bytes that a response brings."""
@@ -120,6 +133,8 @@ class Run:
             response.close()
             raise
         transfer = self._start_transfer(pinned, part_file)
+        if job.source.ignores_ranges:
+            transfer.use_one_request()
         flight = transfer.claim(given.length)
         assert flight is not None
         return await self._fetch_and_commit(pinned, part_file, transfer, OpenFlight(flight, slot, response))
@@ -138,7 +153,9 @@ class Run:
         self, pinned: ObjectMeta, part_file: PartFile, transfer: Transfer, first: OpenFlight | None
     ) -> DownloadResult:
         job = self._job
-        context = SpanContext(job.client, job.source, pinned, part_file.open_at, job.options.retry, job.counts)
+        context = SpanContext(
+            job.client, job.source, pinned, part_file.open_at, job.options.retry, job.report, job.share
+        )
         prover = Prover(job, transfer, part_file)
         background = [prover.run] if transfer.unproven else []
         on_written = None
@@ -163,7 +180,7 @@ class Run:
         """An object that came with one response: kept in memory, then written and published in one call."""
         job, pinned = self._job, response.meta
         job.progress.set_total(pinned.size)
-        body = await fetch_small(response, job.source, job.options.retry, job.client, job.counts)
+        body = await fetch_small(response, job.source, job.options.retry, job.client, job.report)
         slot.release()
         verified = self._verify(crc64(body), pinned)
         job.progress.note_consumed(pinned.size)
@@ -196,4 +213,4 @@ class Run:
             else:
                 await destination.discard()
         except OSError as error:  # the error that ended the download counts, not this one
-            logger.warning("%s: the last checkpoint could not be flushed: %s", self._job.name, error)
+            self._job.report.warning("%s: the last checkpoint could not be flushed: %s", self._job.name, error)

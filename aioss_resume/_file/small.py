@@ -2,15 +2,16 @@
 
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.retry import Attempts
-from aioss_resume._io.fetch import RequestCounts, Source
+from aioss_resume._io.fetch import Source
 from aioss_resume._io.response import AcceptedResponse
 from aioss_resume._transfer.client import Client
+from aioss_resume._transfer.reporting import Reporter
 from aioss_resume._transfer.retrying import RETRYABLE, wait_or_raise
 from aioss_resume.options import RetryPolicy
 
 
 async def fetch_small(
-    first: AcceptedResponse, source: Source, policy: RetryPolicy, client: Client, counts: RequestCounts
+    first: AcceptedResponse, source: Source, policy: RetryPolicy, client: Client, report: Reporter
 ) -> bytearray:
     """All bytes of an object that came with one response.
 
@@ -43,7 +44,7 @@ async def fetch_small(
             response.close()
         progress = before - len(buffer)
         while True:
-            await wait_or_raise(problem, attempts, client.clock, counts, progress=progress)
+            await wait_or_raise(problem, attempts, client.clock, report, progress=progress)
             try:
                 response = await source.open_range(Range(pinned.size - len(buffer), pinned.size), pinned)
                 break

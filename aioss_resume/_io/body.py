@@ -54,6 +54,9 @@ class Body(Protocol):
             aiohttp.ClientError, OSError: The connection is lost.
         """
 
+    def trim(self, length: int) -> None:
+        """Let the running call of fill(), if there is one, receive `length` more bytes at most; 0 ends it."""
+
     def close(self) -> None:
         """Release the connection. It is kept for the next request if the body was read to its end."""
 
@@ -130,10 +133,18 @@ class _ReaderBody:
         self._response = response
         self._clock = clock
         self._stall = stall
+        self._buffer = _NOWHERE
 
     async def fill(self, buffer: memoryview, on_received: OnReceived) -> None:
+        self._buffer = buffer
+        try:
+            await self._fill(on_received)
+        finally:
+            self._buffer = _NOWHERE
+
+    async def _fill(self, on_received: OnReceived) -> None:
         write_at = float("inf")
-        while buffer:
+        while buffer := self._buffer:
             if self._stall is None:
                 chunk = await self._response.content.read(len(buffer))
             else:
@@ -143,10 +154,14 @@ class _ReaderBody:
                 raise EOFError
             now = self._clock.now()
             write_at = min(write_at, now + WRITE_SECONDS)
-            buffer[: len(chunk)] = chunk
-            buffer = buffer[len(chunk) :]
+            chunk = chunk[: len(self._buffer)]  # it may have been trimmed meanwhile
+            self._buffer[: len(chunk)] = chunk
+            self._buffer = self._buffer[len(chunk) :]
             if not on_received(len(chunk), now) or now >= write_at:
                 return
+
+    def trim(self, length: int) -> None:
+        self._buffer = self._buffer[:length]
 
     def close(self) -> None:
         self._response.close()
@@ -197,6 +212,11 @@ class _DirectBody(asyncio.BufferedProtocol):
             await self._fill()
         if self._problem is not None and not self._filled:
             raise self._problem
+
+    def trim(self, length: int) -> None:
+        self._buffer = self._buffer[: self._filled + length]
+        if self._filled == len(self._buffer):
+            self._end_fill()
 
     def close(self) -> None:
         if self._transport is not None:

@@ -11,17 +11,16 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC
 from functools import lru_cache
 from typing import Final
 
 import aiohttp
 from multidict import CIMultiDict
 
-from aioss_resume._core.answers import accept_range, accept_whole, refuse_redirect
+from aioss_resume._core.answers import Accepted, accept_of_any_server, accept_range, accept_whole, refuse_redirect
 from aioss_resume._core.objects import ObjectMeta, read_http_date, read_meta
-from aioss_resume._core.ranges import Range
-from aioss_resume._core.retry import SKEWED_CLOCK, STALE_KEYS, read_retry_after
+from aioss_resume._core.ranges import Range, Suffix
+from aioss_resume._core.retry import read_retry_after
 from aioss_resume._core.xml import MOST_ERROR_BYTES, read_error
 from aioss_resume._io.body import reads_sockets
 from aioss_resume._io.clock import Clock
@@ -61,19 +60,18 @@ class _MaskedResponse:
     def __init__(self, response: aiohttp.ClientResponse, signed: Signed) -> None:
         self.response = response
         self.status = response.status
-        self.keys = signed.keys
-        self._signed = signed
+        self.signed = signed
         self.headers: Mapping[str, str] = response.headers
         if signed.is_echoed_in("\0".join(response.headers.values())):
             self.headers = CIMultiDict((key, self.masked(value)) for key, value in response.headers.items())
 
     def masked(self, text: str) -> str:
-        for secret in self._signed.secrets:
+        for secret in self.signed.secrets:
             text = text.replace(secret, "***")
         return text
 
     def masked_bytes(self, body: bytes) -> bytes:
-        for secret in self._signed.secrets:
+        for secret in self.signed.secrets:
             body = body.replace(secret.encode(), b"***")
         return body
 
@@ -90,6 +88,9 @@ class Source:
         name: The object.
         version_id, headers, params, timeouts: As in DownloadOptions.
         counts: Counts the requests.
+
+    Attributes:
+        ignores_ranges: Whether the server has sent the whole object for a range of it: then one request is enough.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class Source:
         self._clock = clock
         self._counts = counts
         self._was_there = False
+        self.ignores_ranges = False
         self._uses_if_match = True
 
     def stop_using_if_match(self) -> bool:
@@ -123,7 +125,7 @@ class Source:
         was_used, self._uses_if_match = self._uses_if_match, False
         return was_used
 
-    async def open_range(self, asked: Range, pinned: ObjectMeta | None) -> AcceptedResponse:
+    async def open_range(self, asked: Range | Suffix, pinned: ObjectMeta | None) -> AcceptedResponse:
         """The answer to a GET of a range, of the pinned object if there is one. No byte of the body is read yet.
 
         Raises:
@@ -132,15 +134,17 @@ class Source:
             ObjectChangedError: The object is not the pinned one any more, or gone.
             CredentialsError: No usable keys.
         """
-        headers = {**self._headers, **_RANGES_AS_HTTP_HAS_THEM, "Range": asked.header()}
+        headers = {**self._headers, "Range": asked.header()}
+        if not self._origin.is_presigned:
+            headers |= _RANGES_AS_HTTP_HAS_THEM
         if pinned is not None and pinned.if_match and (self._uses_if_match or pinned.crc64 is None):
             headers["If-Match"] = pinned.if_match
         began = self._clock.now()
         reply = await self._send("GET", headers, pinned)
         try:
-            accepted = accept_range(self.name, asked, pinned, reply.status, reply.headers)
+            accepted = self._accept(asked, pinned, reply)
             self._was_there = True
-            response = self._answer(reply, accepted.meta, accepted.range, accepted.range.length)
+            response = self._answer(reply, accepted)
         except BaseException:
             reply.close()
             raise
@@ -156,17 +160,18 @@ class Source:
         reply = await self._send("GET", self._headers)
         try:
             meta, length = accept_whole(self.name, reply.status, reply.headers)
-            return self._answer(reply, meta, None, length)
+            return AcceptedResponse(reply.response, self.name, meta, None, length, self._timeouts, self._clock)
         except BaseException:
             reply.close()
             raise
 
     async def head(self) -> ObjectMeta:
-        """The metadata of the object, from a HEAD.
+        """The metadata of the object, from a HEAD: not for presigned addresses, which allow a GET only.
 
         Raises:
             As open_range().
         """
+        assert not self._origin.is_presigned
         reply = await self._send("HEAD", self._headers)
         try:
             size = reply.headers.get("Content-Length", "")
@@ -180,10 +185,23 @@ class Source:
         finally:
             reply.close()
 
-    def _answer(
-        self, reply: _MaskedResponse, meta: ObjectMeta, range_: Range | None, length: int | None
-    ) -> AcceptedResponse:
-        return AcceptedResponse(reply.response, self.name, meta, range_, length, self._timeouts, self._clock)
+    def _accept(self, asked: Range | Suffix, pinned: ObjectMeta | None, reply: _MaskedResponse) -> Accepted:
+        if self._origin.is_presigned:
+            return accept_of_any_server(self.name, asked, pinned, reply.status, reply.headers)
+        return accept_range(self.name, asked, pinned, reply.status, reply.headers)
+
+    def _answer(self, reply: _MaskedResponse, accepted: Accepted) -> AcceptedResponse:
+        self.ignores_ranges |= accepted.ignores_ranges
+        return AcceptedResponse(
+            reply.response,
+            self.name,
+            accepted.meta,
+            accepted.range,
+            accepted.range.length,
+            self._timeouts,
+            self._clock,
+            skip=accepted.skip,
+        )
 
     async def _send(self, method: str, headers: Mapping[str, str], pinned: ObjectMeta | None = None) -> _MaskedResponse:
         """Send a request until it is accepted. If keys or clock are refused, they are replaced, each once."""
@@ -288,17 +306,10 @@ class Source:
 
     async def _cure(self, error: AiossError, reply: _MaskedResponse) -> str | None:
         """What was replaced so that the same request may be accepted now; None if nothing can be."""
-        if not isinstance(error, ServiceError) or reply.keys is None:
+        if not isinstance(error, ServiceError):
             return None
-        if error.code == SKEWED_CLOCK:
-            server = read_http_date(reply.headers.get("Date"))
-            if server is None:
-                return None
-            self._signer.offset = server - self._clock.utc().astimezone(UTC)
-            return "clock"
-        if error.code in STALE_KEYS and await self._signer.replace_keys(reply.keys):
-            return "keys"
-        return None
+        server_time = read_http_date(reply.headers.get("Date"))
+        return await self._signer.cure(error, reply.signed, server_time, self._clock.utc())
 
 
 @lru_cache(maxsize=8)

@@ -8,7 +8,7 @@ from aioss_resume._io.body import OnReceived, body_of
 from aioss_resume._io.clock import Clock
 from aioss_resume._io.translate import request_error
 from aioss_resume.errors import AiossError, ObjectName, RequestError
-from aioss_resume.options import Timeouts
+from aioss_resume.options import READ_MOST, Timeouts
 
 
 class AcceptedResponse:
@@ -16,8 +16,8 @@ class AcceptedResponse:
 
     Attributes:
         meta: The object as this response describes it.
-        range: Which of its bytes the body is; None when the body is not the object's own bytes.
-        length: Bytes of the body; None when unknown.
+        range: Which of its bytes it brings; None when the body is not the object's own bytes.
+        length: Bytes that it brings; None when unknown.
         latency: Seconds from the request to this response.
     """
 
@@ -30,14 +30,17 @@ class AcceptedResponse:
         length: int | None,
         timeouts: Timeouts,
         clock: Clock,
+        *,
+        skip: int = 0,
     ) -> None:
         self.meta, self.range, self.length = meta, range_, length
         self.latency = 0.0
-        self._body = body_of(response, length, timeouts.stall, clock)
+        self._body = body_of(response, None if length is None else skip + length, timeouts.stall, clock)
         self._name = name
         self._timeouts = timeouts
         self._clock = clock
         self._came = 0
+        self._skip = skip  # bytes of the body that come before those that are brought
         self._on_received: OnReceived = _want_all
         self._window_came, self._window_waited = 0, 0.0
 
@@ -52,6 +55,11 @@ class AcceptedResponse:
         Raises:
             RequestError: The body was cut short, stalled, or came too slowly for too long.
         """
+        while self._skip:
+            await self._receive_some(memoryview(bytearray(min(self._skip, READ_MOST))), self._count_skipped)
+        return await self._receive_some(buffer, on_received)
+
+    async def _receive_some(self, buffer: memoryview, on_received: OnReceived) -> bool:
         before, came = self._clock.now(), self._came
         self._on_received = on_received
         try:
@@ -74,6 +82,10 @@ class AcceptedResponse:
             )
         raise problem
 
+    def trim(self, length: int) -> None:
+        """Let the running call of fill(), if there is one, receive `length` more bytes at most; 0 ends it."""
+        self._body.trim(length)
+
     async def discard(self) -> None:
         """Receive a body of a few bytes, so that its connection is kept."""
         await self.fill(memoryview(bytearray(self.length or 1)), _want_all)
@@ -81,6 +93,11 @@ class AcceptedResponse:
     def close(self) -> None:
         """Release the connection. It is kept for the next request if the body was read to its end."""
         self._body.close()
+
+    def _count_skipped(self, length: int, _now: float) -> bool:
+        self._skip -= length
+        self._came -= length
+        return True
 
     def _receive(self, length: int, now: float) -> bool:
         self._came += length

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import lru_cache
 from types import ModuleType, SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import quote, urlsplit
 
 import oss2
@@ -24,9 +24,10 @@ import oss2.auth
 from yarl import URL
 
 from aioss_resume._core.endpoints import endpoint_mistake
+from aioss_resume._core.retry import SKEWED_CLOCK, STALE_KEYS
 from aioss_resume._io.credentials import SECRET_LEAST, KeyRing, Keys, provider_of
 from aioss_resume._io.threads import Threads
-from aioss_resume.errors import ConfigError, CredentialsError, ObjectName
+from aioss_resume.errors import ConfigError, CredentialsError, ObjectName, ServiceError
 
 USER_AGENT: Final = f"aioss-resume ({platform.system()}/{platform.release()}; {platform.python_version()})"
 
@@ -94,6 +95,28 @@ def _copy_of_signers() -> ModuleType:
     return module
 
 
+class RequestSigner(Protocol):
+    """Makes requests for one origin."""
+
+    async def sign(
+        self, method: str, name: ObjectName, headers: Mapping[str, str], params: Mapping[str, str], now: datetime
+    ) -> "Signed":
+        """The request for an object; `now` is this machine's time of day.
+
+        Raises:
+            CredentialsError: There is nothing to sign with.
+        """
+
+    async def cure(
+        self, error: ServiceError, refused: "Signed", server_time: datetime | None, now: datetime
+    ) -> str | None:
+        """What was replaced so that the same request may be accepted now; None if nothing can be.
+
+        Args:
+            server_time: The server's time of day, as its response has it.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Signed:
     """A request that is ready to be sent. Its repr shows neither query nor headers: they carry the signature."""
@@ -102,6 +125,7 @@ class Signed:
     url: URL = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     keys: Keys | None = field(repr=False)
+    more_secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
     def is_echoed_in(self, text: str) -> bool:
         """Whether a text contains any of the secrets. It is called for every response, so it is kept cheap."""
@@ -117,7 +141,7 @@ class Signed:
     @property
     def secrets(self) -> tuple[str, ...]:
         """The strings that must not be shown, the longest first."""
-        found: set[str] = set()
+        found = set(self.more_secrets)
         for name, value in self.headers.items():
             if name.lower() == "x-oss-security-token":
                 found.add(value)
@@ -193,9 +217,24 @@ class Signer:
             self._auth, self._auth_for = _kinds()[version](keys), (keys, version)
         return self._auth
 
-    async def replace_keys(self, refused: Keys) -> bool:
-        """Fetch keys again because OSS refused these; False if there are no others."""
-        return await self._ring.replace(refused)
+    async def cure(
+        self, error: ServiceError, refused: Signed, server_time: datetime | None, now: datetime
+    ) -> str | None:
+        """Set the clock by OSS's, or fetch keys again, if that is what was refused.
+
+        Raises:
+            CredentialsError: The provider gives no keys now.
+        """
+        if refused.keys is None:
+            return None
+        if error.code == SKEWED_CLOCK:
+            if server_time is None:
+                return None
+            self.offset = server_time - now.astimezone(UTC)
+            return "clock"
+        if error.code in STALE_KEYS and await self._ring.replace(refused.keys):
+            return "keys"
+        return None
 
 
 def check_bucket(bucket: Any) -> None:

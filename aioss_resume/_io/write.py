@@ -139,6 +139,7 @@ class FileSink:
         self._name = name
         self._through: Any = AsyncFileIO(file, loop=asyncio.get_running_loop(), executor=executor)
         # Any: in the stubs of aiofiles its wrappers are only results of open().
+        self._buffer = memoryview(b"")
 
     @property
     def offset(self) -> int:
@@ -147,6 +148,15 @@ class FileSink:
     @property
     def crc64(self) -> int:
         return self._file.crc64
+
+    def room(self, most: int) -> memoryview:
+        """Where the next bytes are to be received: `most` bytes, the same ones each time."""
+        if len(self._buffer) < most:
+            self._buffer = memoryview(bytearray(most))
+        return self._buffer[:most]
+
+    def is_awaited(self, received: int, now: float) -> bool:  # noqa: ARG002  # a larger write costs less
+        return False
 
     async def write(self, chunks: Sequence[bytes | memoryview]) -> None:
         """Write the chunks at `offset`, in one thread call that also computes their CRC.

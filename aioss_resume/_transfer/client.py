@@ -3,22 +3,30 @@
 import asyncio
 import importlib
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import aiohttp
 import anyio
 
 from aioss_resume._core.pacing import Pacer
-from aioss_resume._core.slots import Slot, Slots
+from aioss_resume._core.slots import Share, Slot, Slots
+from aioss_resume._io.address import AddressSigner
 from aioss_resume._io.clock import Clock
 from aioss_resume._io.credentials import KeyRing
-from aioss_resume._io.origin import Origin
+from aioss_resume._io.deliver import Deliveries
+from aioss_resume._io.origin import AddressOrigin, BucketOrigin
 from aioss_resume._io.session import connection_limit, new_session
 from aioss_resume._io.sign import Signer
 from aioss_resume._io.storage import STORAGE, Storage
 from aioss_resume._io.threads import Threads
+from aioss_resume._transfer.reporting import Reporter
+from aioss_resume.errors import ObjectName
+from aioss_resume.events import EventHook
 from aioss_resume.options import WRITE_SIZE, KiB
+from aioss_resume.urls import SignedURL
 
 # anyio imports its backend when it is first used. That takes 20 ms, which must not block an event loop, and needs a
 # descriptor, of which there may be none left in the middle of a transfer.
@@ -27,6 +35,8 @@ with suppress(ImportError):  # the name is not public; then the first Client imp
 
 _PACED_LEAST = 16 * KiB
 _PACED_SECONDS = 0.05  # seconds of the whole rate that one span takes at once
+_RATE_LOOK_SECONDS = 0.25  # how soon a waiting span notices another rate
+_LOOK_SECONDS = 0.05  # between two looks whether transfers should give way, while some wait for slots
 _CLOSE_SECONDS = 5.0  # for connections to close; then they are left to the loop
 _MORE_TRANSFERS_THAN_SLOTS = 4  # so that slots are used while some transfers verify, sync or commit
 
@@ -40,6 +50,7 @@ class Client:
         concurrency: Most requests in flight.
         session: The caller's, never closed here; None: one of our own.
         storage: Where files are; tests of power cuts and of failing calls bring their own.
+        on_event: Gets the events of everything that runs here; None: nobody does.
     """
 
     def __init__(
@@ -49,21 +60,27 @@ class Client:
         max_bytes_per_second: float | None,
         session: aiohttp.ClientSession | None,
         storage: Storage = STORAGE,
+        on_event: EventHook | None = None,
     ) -> None:
         anyio.current_effective_deadline()  # imports anyio's backend, if it is not imported yet
         self.clock = Clock()
         self.threads = Threads()
         self.storage = storage
+        self._deliveries = Deliveries(on_event)
+        self._id = self.clock.token()
+        self._numbers = count()
         # Not more than the caller's pool allows: requests that wait in it would run into time limits.
         self.slots = Slots(min(concurrency, connection_limit(session) or concurrency))
-        self.pacer = Pacer(max_bytes_per_second, self.clock.now()) if max_bytes_per_second else None
+        self._pacer = Pacer(max_bytes_per_second, self.clock.now())
         self.write_size = _write_size(max_bytes_per_second)
         # Each open transfer has descriptors of its own, for the lock, the part file and the checkpoint.
         self._open_transfers = Slots(self.slots.limit + _MORE_TRANSFERS_THAN_SLOTS)
-        self._origins: weakref.WeakValueDictionary[int, Origin] = weakref.WeakValueDictionary()
+        self._origins: weakref.WeakValueDictionary[int, BucketOrigin] = weakref.WeakValueDictionary()
+        self._address_origins: weakref.WeakKeyDictionary[SignedURL, AddressOrigin] = weakref.WeakKeyDictionary()
         self._given_session = session
         self._own_session: aiohttp.ClientSession | None = None
         self._leases = 0
+        self._look_timer: asyncio.TimerHandle | None = None
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -73,12 +90,21 @@ class Client:
             self._own_session = new_session()
         return self._own_session
 
-    def origin(self, bucket: Any) -> Origin:  # Any: oss2 has no types
+    def address_origin(self, url: SignedURL) -> AddressOrigin:
+        """What requests for that address have in common, as long as the SignedURL lives."""
+        origin = self._address_origins.get(url)
+        if origin is None:
+            signer = AddressSigner(url.url, url.refresh, self.threads, self.clock)
+            origin = AddressOrigin(signer, url.url, is_own_session=self._given_session is None)
+            self._address_origins[url] = origin
+        return origin
+
+    def origin(self, bucket: Any) -> BucketOrigin:  # Any: oss2 has no types
         """What requests for that bucket have in common, shared by all that use it at the same time."""
         origin = self._origins.get(id(bucket))  # it refers to the bucket, so the id cannot belong to another object
         if origin is None:
             signer = Signer(bucket, KeyRing(lambda: bucket.auth, self.threads, self.clock), self.threads)
-            origin = Origin(bucket, signer, is_own_session=self._given_session is None)
+            origin = BucketOrigin(bucket, signer, is_own_session=self._given_session is None)
             self._origins[id(bucket)] = origin
         return origin
 
@@ -88,6 +114,10 @@ class Client:
         if most > self.slots.limit:
             self.slots.raise_limit(most)
             self._open_transfers.raise_limit(most + _MORE_TRANSFERS_THAN_SLOTS)
+
+    def reporter(self, name: ObjectName) -> Reporter:
+        """What reports on a new download, stream or read of that object."""
+        return Reporter(f"{self._id}{next(self._numbers):x}", name, self._deliveries)
 
     @property
     def is_leased(self) -> bool:
@@ -103,35 +133,66 @@ class Client:
         if self._leases:
             return
         session, self._own_session = self._own_session, None
+        if self._look_timer is not None:
+            self._look_timer.cancel()
         try:
             if session is not None:
                 with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
                     await session.close()
         finally:  # also if this task is cancelled
-            await self.threads.close()
+            try:
+                await self._deliveries.close()
+            finally:
+                await self.threads.close()
+
+    def limit_rate(self, rate: float | None) -> None:
+        """Limit what is received from now on to `rate` bytes a second; None: no limit."""
+        self._pacer.change(rate, self.clock.now())
+        self.write_size = _write_size(rate)
 
     async def keep_pace(self, length: int) -> None:
         """Wait, after `length` bytes were received, as long as max_bytes_per_second demands."""
-        if self.pacer is not None and (wait := self.pacer.draw(length, self.clock.now())):
+        waits = self._pacer.draw(length, self.clock.now())
+        while waits > 0:
+            wait = min(waits, _RATE_LOOK_SECONDS)
             await self.clock.sleep(wait)
+            waits = min(waits - wait, self._pacer.wait(self.clock.now()))  # the rate may have been changed
 
-    async def slot(self) -> Slot:
-        """Wait for a slot for one request, in turn. The caller must release it."""
-        return await _granted(self.slots)
+    def share(self) -> Share:
+        """What a new transfer has of the slots: nothing yet."""
+        return Share(self.clock.now())
+
+    def request_slot(self, wake: Callable[[], None], share: Share) -> Slot:
+        """A slot for one request, granted at once or later; then `wake` is called. The caller must release it."""
+        slot = self.slots.request(wake, share, self.clock.now())
+        if not slot.granted and self._look_timer is None:
+            self._look_timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look_at_slots)
+        return slot
+
+    async def slot(self, share: Share) -> Slot:
+        """Wait for a slot for one request. The caller must release it."""
+        return await _granted(lambda wake: self.request_slot(wake, share))
 
     async def transfer_slot(self) -> Slot:
         """Wait for a slot for one open transfer, in turn. The caller must release it."""
-        return await _granted(self._open_transfers)
+        return await _granted(self._open_transfers.request)
+
+    def _look_at_slots(self) -> None:
+        """While transfers wait for slots, see to it that others give way."""
+        self._look_timer = None
+        if self.slots.has_waiting:
+            self._look_timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look_at_slots)
+            self.slots.look(self.clock.now())
 
 
-async def _granted(slots: Slots) -> Slot:
+async def _granted(request: Callable[[Callable[[], None]], Slot]) -> Slot:
     granted: asyncio.Future[None] | None = None  # usually not needed
 
     def wake() -> None:
         if granted is not None and not granted.done():
             granted.set_result(None)
 
-    slot = slots.request(wake)
+    slot = request(wake)
     if slot.granted:
         return slot
     granted = asyncio.get_running_loop().create_future()

@@ -1,16 +1,13 @@
 """Retries according to a RetryPolicy."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from aioss_resume._core.retry import Attempts
 from aioss_resume._io.clock import Clock
-from aioss_resume._io.fetch import RequestCounts
+from aioss_resume._transfer.reporting import Reporter
 from aioss_resume.errors import AiossError, ProtocolError, RequestError, ServiceError
 from aioss_resume.options import RetryPolicy
-
-logger = logging.getLogger("aioss_resume")
 
 T = TypeVar("T")
 
@@ -18,18 +15,18 @@ RETRYABLE = (RequestError, ProtocolError, ServiceError)
 """What an attempt may end with and be followed by another; Attempts decides which of them are."""
 
 
-async def with_retries(call: Callable[[], Awaitable[T]], policy: RetryPolicy, clock: Clock, counts: RequestCounts) -> T:
+async def with_retries(call: Callable[[], Awaitable[T]], policy: RetryPolicy, clock: Clock, report: Reporter) -> T:
     """Call until it succeeds, as often as the policy allows; then raise the last error."""
     attempts = Attempts(policy)
     while True:
         try:
             return await call()
         except RETRYABLE as error:
-            await wait_or_raise(error, attempts, clock, counts)
+            await wait_or_raise(error, attempts, clock, report)
 
 
 async def wait_or_raise(
-    error: AiossError, attempts: Attempts, clock: Clock, counts: RequestCounts, *, progress: int = 0
+    error: AiossError, attempts: Attempts, clock: Clock, report: Reporter, *, progress: int = 0
 ) -> None:
     """Wait until the next attempt, or raise what ended the last one."""
     wait = attempts.wait_after(error, progress=progress, chance=clock.chance())
@@ -37,6 +34,5 @@ async def wait_or_raise(
         if attempts.total > 1:
             error.add_note(f"after {attempts.total} attempts, the last {attempts.failed} of them without progress")
         raise error
-    counts.failed += 1
-    logger.warning("%s; trying again in %.1f s", error, wait)
+    report.attempt_failed(error, attempts.total, wait)
     await clock.sleep(wait)

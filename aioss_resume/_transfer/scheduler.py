@@ -5,7 +5,6 @@ during the fetching, such as one that flushes checkpoints.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,8 +20,7 @@ from aioss_resume._core.window import Window
 from aioss_resume._io.response import AcceptedResponse
 from aioss_resume._transfer.span import SpanContext, SpanFetch
 from aioss_resume.errors import LocalFileError, RequestError, plain
-
-logger = logging.getLogger("aioss_resume")
+from aioss_resume.events import SpanFetched
 
 _LOOK_AGAIN_SECONDS = 0.1
 # How often speeds are measured and slow flights are looked for.
@@ -74,10 +72,12 @@ class SpanScheduler:
         Raises:
             AiossError: The error that ended it. The transfer knows what was written.
         """
-        if first is not None and not self._background and self._is_everything(first.flight):
+        if first is not None and not self._background and self._transfer.is_all_in(first.flight):
             await self._fly(first.flight, first.slot, first.response)  # needs no task
             return
         problem: BaseException | None = None
+        share = self._context.share
+        share.remaining, share.give_way = lambda: self._transfer.needed, self._give_way
         try:
             async with anyio.create_task_group() as group:
                 for task in self._background:
@@ -88,6 +88,8 @@ class SpanScheduler:
                 group.cancel_scope.cancel()  # the background tasks
         except BaseExceptionGroup as errors:
             problem = plain(errors)
+        finally:
+            share.give_way = None
         if problem is not None:  # raised here, so that the group is not its context
             raise problem
 
@@ -107,7 +109,7 @@ class SpanScheduler:
         if error.errno not in SCARCE or self._flying < 2:
             return False
         self._window.narrow(self._flying // 2)
-        logger.warning("%s; continuing with %d requests at once", error, self._window.limit)
+        self._context.report.warning("%s; continuing with %d requests at once", error, self._window.limit)
         return True
 
     async def on_written(self, length: int) -> None:
@@ -120,9 +122,6 @@ class SpanScheduler:
     def on_server_trouble(self) -> None:
         self._window.trouble(self._clock.now())
 
-    def _is_everything(self, flight: Flight) -> bool:
-        return flight.start == 0 and flight.stop == self._transfer.size
-
     async def _start_flights_until_complete(self, group: TaskGroup) -> None:
         """Start a flight whenever there is something to fetch and a slot for it. The slot comes before the task."""
         requested: Slot | None = None
@@ -131,7 +130,7 @@ class SpanScheduler:
                 self._changed.clear()
                 self._look_at_speeds()
                 if requested is None and self._flying < self._window.limit and self._has_work():
-                    requested = self._context.client.slots.request(self._changed.set)
+                    requested = self._context.client.request_slot(self._changed.set, self._context.share)
                 if requested is not None and requested.granted:
                     slot, requested = requested, None
                     flight = self._transfer.claim() or self._transfer.claim_share(self._clock.now())
@@ -140,12 +139,16 @@ class SpanScheduler:
                     else:
                         self._start(group, flight, slot)
                         continue
-                looks_again = self._flying < self._window.limit or self._needs_looks()
+                looks_again = self._flying and (self._flying < self._window.limit or self._needs_looks())
                 with anyio.move_on_after(_LOOK_AGAIN_SECONDS if looks_again else None):
                     await self._changed.wait()
         finally:
             if requested is not None:
                 requested.release()
+
+    def _give_way(self) -> bool:
+        """End a flight early, so that another transfer gets its slot."""
+        return self._transfer.give_way(self._clock.now())
 
     def _has_work(self) -> bool:
         return self._transfer.has_waiting or self._transfer.can_share(self._clock.now())
@@ -180,8 +183,12 @@ class SpanScheduler:
             self._changed.set()
 
     async def _fly(self, flight: Flight, slot: Slot, response: AcceptedResponse | None) -> None:
+        began, report = self._clock.now(), self._context.report
         try:
             await SpanFetch(self._context, flight, self).run(response)
         finally:
-            self._transfer.land(flight, self._clock.now())
+            now = self._clock.now()
+            self._transfer.land(flight, now)
             slot.release()
+            if report.has_hook and flight.offset > flight.start:
+                report.send(SpanFetched, start=flight.start, stop=flight.offset, elapsed=now - began)

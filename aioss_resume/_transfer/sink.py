@@ -20,6 +20,15 @@ class Sink(Protocol):
     @property
     def crc64(self) -> int: ...
 
+    def room(self, most: int) -> memoryview:
+        """Where the next bytes are to be received: writable, and 1 to `most` bytes long.
+
+        It is used until they are written, or until room() is called again.
+        """
+
+    def is_awaited(self, received: int, now: float) -> bool:
+        """Whether to write at once what was received into the room, `received` bytes, instead of filling it."""
+
     async def write(self, chunks: Sequence[bytes | memoryview]) -> None:
         """Take the chunks, which follow `offset`. They may change after this has returned or raised."""
 
@@ -32,35 +41,44 @@ OpenSink: TypeAlias = Callable[[int], Awaitable[Sink]]
 
 
 class MemorySink:
-    """A sink that copies into a buffer of the caller's.
+    """A sink that fills a buffer of the caller's. Bytes are received into it directly.
 
     Args:
         buffer: Writable bytes, of which the first is the object's byte `start`.
         start: An offset in the object, in bytes.
         offset: Where this sink begins to write, as an offset in the object.
+        sums: Whether to compute the CRC-64.
     """
 
-    def __init__(self, buffer: memoryview, start: int, offset: int) -> None:
+    def __init__(self, buffer: memoryview, start: int, offset: int, *, sums: bool = True) -> None:
         self._buffer = buffer
         self._start = start
+        self._sums = sums
         self.offset = offset
         self.crc64 = EMPTY
 
+    def room(self, most: int) -> memoryview:
+        at = self.offset - self._start
+        return self._buffer[at : at + most]
+
+    def is_awaited(self, received: int, now: float) -> bool:  # noqa: ARG002
+        return False
+
     async def write(self, chunks: Sequence[bytes | memoryview]) -> None:
+        """Count the chunks in, which are in their place already: they were received into room()."""
         for chunk in chunks:
-            at = self.offset - self._start
-            self._buffer[at : at + len(chunk)] = chunk
-            self.crc64 = crc64(chunk, self.crc64)
+            if self._sums:
+                self.crc64 = crc64(chunk, self.crc64)
             self.offset += len(chunk)
 
     async def close(self) -> None:
         pass
 
 
-def memory_sinks(buffer: memoryview, start: int = 0) -> OpenSink:
-    """Sinks that write into one buffer, whose first byte is the object's byte `start`."""
+def memory_sinks(buffer: memoryview, start: int = 0, *, sums: bool = True) -> OpenSink:
+    """Sinks that fill one buffer, whose first byte is the object's byte `start`."""
 
     async def open_sink(offset: int) -> MemorySink:
-        return MemorySink(buffer, start, offset)
+        return MemorySink(buffer, start, offset, sums=sums)
 
     return open_sink

@@ -9,9 +9,11 @@ from aioss_resume._core.flight import Flight
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.retry import Attempts
-from aioss_resume._io.fetch import RequestCounts, Source
+from aioss_resume._core.slots import Share
+from aioss_resume._io.fetch import Source
 from aioss_resume._io.response import AcceptedResponse
 from aioss_resume._transfer.client import Client
+from aioss_resume._transfer.reporting import Reporter
 from aioss_resume._transfer.retrying import RETRYABLE, wait_or_raise
 from aioss_resume._transfer.sink import OpenSink, Sink
 from aioss_resume.errors import ServerFaultError, ThrottledError
@@ -28,7 +30,8 @@ class SpanContext:
         pinned: The version of the object that they belong to.
         open_sink: Where their bytes go.
         policy: How often each span is tried.
-        counts: Counts the requests.
+        report: Where failed attempts and fetched spans are reported.
+        share: What the transfer has of the slots.
     """
 
     client: Client
@@ -36,7 +39,8 @@ class SpanContext:
     pinned: ObjectMeta
     open_sink: OpenSink
     policy: RetryPolicy
-    counts: RequestCounts
+    report: Reporter
+    share: Share
 
 
 class SpanObserver(Protocol):
@@ -60,8 +64,10 @@ class SpanFetch:
         self._flight = flight
         self._observer = observer
         self._sink: Sink | None = None
-        self._buffer = memoryview(bytearray(min(context.client.write_size, flight.remaining)))
-        self._buffer_start = flight.offset  # the offset of the buffer's first byte in the object
+        self._scope = CancelScope()
+        self._response: AcceptedResponse | None = None
+        self._room = memoryview(b"")
+        self._room_start = flight.offset  # the offset of the room's first byte in the object
 
     async def run(self, response: AcceptedResponse | None = None) -> None:
         """Fetch until the flight is complete.
@@ -75,13 +81,13 @@ class SpanFetch:
         flight = self._flight
         try:
             self._sink = await self._context.open_sink(flight.offset)
-            with CancelScope() as scope:
-                flight.interrupt = scope.cancel
+            with CancelScope() as self._scope:
+                flight.on_shortened = self._shorten
                 await self._fetch_with_retries(response)
             if flight.stop == flight.reach:  # interrupted: another flight fetches the rest
                 await self._write()
         finally:
-            flight.interrupt = None
+            flight.on_shortened = None
             if response is not None:
                 response.close()
             if self._sink is not None:
@@ -99,7 +105,7 @@ class SpanFetch:
                     self._observer.on_server_trouble()
                 await self._write()  # what was received before the failure
                 progress = flight.offset - before
-                await wait_or_raise(error, attempts, context.client.clock, context.counts, progress=progress)
+                await wait_or_raise(error, attempts, context.client.clock, context.report, progress=progress)
             response = None
 
     async def _attempt(self, response: AcceptedResponse | None) -> None:
@@ -108,16 +114,32 @@ class SpanFetch:
         if response is None:
             response = await context.source.open_range(Range(flight.offset, flight.stop), context.pinned)
             self._observer.on_latency(response.latency)
+        self._response = response
+        assert self._sink is not None
         try:
             while flight.remaining:
-                self._buffer_start = flight.offset
-                await response.fill(self._buffer[: flight.remaining], flight.receive)
+                self._room = self._sink.room(min(context.client.write_size, flight.remaining))
+                self._room_start = flight.offset
+                await response.fill(self._room, self._receive)
                 received = flight.reach - flight.offset
                 await self._write()
                 await context.client.keep_pace(received)
                 flight.wait(clock.now())
         finally:
+            self._response = None
             response.close()  # if it was not read to its end, its connection is closed, too
+
+    def _shorten(self) -> None:
+        """Receive nothing that was left to another flight, and end if that is all of the rest."""
+        if self._response is not None:
+            self._response.trim(self._flight.remaining)
+        if not self._flight.remaining:
+            self._scope.cancel()
+
+    def _receive(self, length: int, now: float) -> bool:
+        assert self._sink is not None
+        wants_more = self._flight.receive(length, now)
+        return wants_more and not self._sink.is_awaited(self._flight.reach - self._room_start, now)
 
     async def _write(self) -> None:
         """Write what was received. The flight learns what was written even when this is cancelled."""
@@ -127,7 +149,7 @@ class SpanFetch:
             return
         assert self._sink is not None
         try:
-            await self._sink.write([self._buffer[before - self._buffer_start : flight.reach - self._buffer_start]])
+            await self._sink.write([self._room[before - self._room_start : flight.reach - self._room_start]])
         finally:
             flight.write(self._sink.offset, self._sink.crc64)
         await self._observer.on_written(flight.offset - before)

@@ -40,8 +40,8 @@ class Request:
     send: Sender
     is_interrupted: bool = False
 
-    def interrupt(self) -> None:
-        self.is_interrupted = True
+    def on_shortened(self) -> None:
+        self.is_interrupted = not self.flight.remaining
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def fetch(
             for slot in range(slots):
                 if slot not in requests and (flight := transfer.claim() or transfer.claim_share(now)):
                     request = requests[slot] = Request(flight, now, sender(count, slot))
-                    flight.interrupt = request.interrupt
+                    flight.on_shortened = request.on_shortened
                     flight.begin(now)
                     count += 1
         now += STEP

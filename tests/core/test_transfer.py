@@ -47,7 +47,7 @@ class Histories(RuleBasedStateMachine):
 
     def took_off(self, flight):
         assert flight.start == flight.offset == flight.reach < flight.stop
-        flight.interrupt = lambda: self.interrupted.add(flight)
+        flight.on_shortened = lambda: flight.remaining or self.interrupted.add(flight)
         flight.begin(self.now)
         self.flights.append(flight)
 

@@ -322,7 +322,7 @@ def test_flight_without_a_byte_is_taken_over_only_once():
     transfer.land(first, 0.5)
     flight.begin(0.0)
     woken = []
-    flight.interrupt = lambda: woken.append(True)
+    flight.on_shortened = lambda: woken.append(True)
     heir = transfer.claim_share(100.0)
     assert heir is not None
     assert (flight.remaining, heir.remaining) == (0, 4 * MiB)

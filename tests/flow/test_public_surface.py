@@ -32,15 +32,36 @@ ERRORS = {
     "SignatureError",
     "ThrottledError",
 }
-NAMES = ERRORS | {
-    "CheckpointStore",
-    "DownloadResult",
-    "Downloader",
-    "ObjectMeta",
-    "RetryPolicy",
-    "Timeouts",
-    "download",
+EVENTS = {
+    "AttemptFailed",
+    "CheckpointFlushed",
+    "DownloadCommitted",
+    "DownloadFailed",
+    "DownloadFinished",
+    "DownloadStarted",
+    "DownloadVerified",
+    "ObjectChanged",
+    "SpanFetched",
+    "StreamFinished",
+    "StreamStarted",
 }
+NAMES = (
+    ERRORS
+    | EVENTS
+    | {
+        "CheckpointStore",
+        "DownloadResult",
+        "Downloader",
+        "Event",
+        "ObjectMeta",
+        "ObjectStream",
+        "RetryPolicy",
+        "SignedURL",
+        "Timeouts",
+        "download",
+        "download_url",
+    }
+)
 KEYWORDS = {
     "version_id": None,
     "part_size": None,
@@ -89,6 +110,7 @@ def test_downloader_shows_every_keyword_with_its_default() -> None:
         "concurrency": 32,
         "max_bytes_per_second": None,
         "session": None,
+        "on_event": None,
     }
 
 

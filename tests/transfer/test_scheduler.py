@@ -49,7 +49,7 @@ def source_of(client: Client, bucket: Any) -> Source:
 def scheduler_into(
     open_sink: OpenSink, client: Client, source: Source, pinned: ObjectMeta, transfer: Transfer, **more: Any
 ) -> SpanScheduler:
-    context = SpanContext(client, source, pinned, open_sink, QUICK, RequestCounts())
+    context = SpanContext(client, source, pinned, open_sink, QUICK, client.reporter(source.name), client.share())
     return SpanScheduler(context, transfer, Window(4, is_sought=False), **more)
 
 

@@ -2,16 +2,24 @@
 
 import asyncio
 from types import TracebackType
+from typing import Protocol
 
 from aioss_resume._io.cancellation import wait_uncancelled
 from aioss_resume.errors import ObjectName, RequestError
 
 
+class Running(Protocol):
+    """What runs through a Downloader."""
+
+    def end(self) -> None:
+        """End it, soon."""
+
+
 class Calls:
-    """The calls that are running."""
+    """The calls that are running, and the streams that are open."""
 
     def __init__(self) -> None:
-        self._running: set[_Call] = set()
+        self._running: set[Running] = set()
         self._all_ended = asyncio.Event()
 
     def call(self) -> "_Call":
@@ -21,10 +29,10 @@ class Calls:
         """
         return _Call(self)
 
-    def add(self, call: "_Call") -> None:
+    def add(self, call: Running) -> None:
         self._running.add(call)
 
-    def remove(self, call: "_Call") -> None:
+    def remove(self, call: Running) -> None:
         self._running.remove(call)
         if not self._running:
             self._all_ended.set()
@@ -32,7 +40,7 @@ class Calls:
     async def end_all(self) -> asyncio.CancelledError | None:
         """End all calls, and wait until they have ended. Returns a cancellation that arrived meanwhile."""
         self._all_ended.clear()
-        for call in self._running:
+        for call in tuple(self._running):
             call.end()
         return await wait_uncancelled(lambda: not self._running, self._all_ended.wait)
 

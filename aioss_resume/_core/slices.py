@@ -1,0 +1,57 @@
+"""Slices of an object as of Python's bytes: what to ask for while its size is unknown, and which bytes they are."""
+
+from typing import Final, NamedTuple
+
+from aioss_resume._core.ranges import Range, Suffix
+
+_MOST: Final = 1 << 62
+# No offset is sent that is larger, and no object is: servers take 64-bit numbers at most.
+
+
+class Slice(NamedTuple):
+    """The bytes `whole[start:stop][:most]` of an object `whole`.
+
+    Attributes:
+        most: Never negative; None: no limit.
+    """
+
+    start: int | None
+    stop: int | None
+    most: int | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is empty for an object of any size."""
+        if self.most == 0 or self.stop == 0:
+            return True
+        start = self.start or 0
+        return self.stop is not None and (start < 0) == (self.stop < 0) and start >= self.stop
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of an object of any size, unless `most` limits it."""
+        return not self.start and self.stop is None
+
+    def first(self, length: int) -> Range | Suffix:
+        """What to ask for first: bytes from the start of the slice on.
+
+        Args:
+            length: Most bytes of a range. A suffix cannot be limited.
+        """
+        assert not self.is_empty
+        start = self.start or 0
+        if start < 0:
+            return Suffix(min(-start, _MOST))
+        start = min(start, _MOST)
+        if self.stop is not None and self.stop > 0:
+            length = min(length, self.stop - start) if self.stop > start else 1
+        if self.most is not None:
+            length = min(length, self.most)
+        return Range(start, start + length)
+
+    def of(self, size: int) -> Range:
+        """Which bytes it is of an object of that size; an empty range where there are none."""
+        start, stop, _ = slice(self.start, self.stop).indices(size)
+        if self.most is not None:
+            stop = min(stop, start + self.most)
+        return Range(start, max(start, stop))

@@ -1,0 +1,132 @@
+"""A presigned address: sent as it is, and replaced by its owner's `refresh` when it has expired."""
+
+import asyncio
+import inspect
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from yarl import URL
+
+from aioss_resume._core.retry import STALE_KEYS
+from aioss_resume._io.clock import Clock
+from aioss_resume._io.credentials import SECRET_LEAST
+from aioss_resume._io.sign import USER_AGENT, Signed
+from aioss_resume._io.threads import Threads
+from aioss_resume.errors import AccessDeniedError, ConfigError, ObjectName, ServiceError
+from aioss_resume.urls import Refresh, checked_url, url_name
+
+_TRIES: Final = 3  # of a refresh that fails
+_WAIT: Final = 0.2  # seconds before the second one; twice as long before the third
+_REFRESH_SECONDS: Final = 60.0  # for one call of refresh
+
+
+class AddressSigner:
+    """Makes requests to one presigned address, which carries its signature itself.
+
+    The asyncio lock guards the refreshing: one call at a time, and who waited for it takes what it returned.
+    """
+
+    def __init__(self, url: str, refresh: Refresh | None, threads: Threads, clock: Clock) -> None:
+        self._url = url
+        self._refresh = refresh
+        self._threads = threads
+        self._clock = clock
+        self._refreshing = asyncio.Lock()
+
+    async def sign(
+        self,
+        method: str,
+        name: ObjectName,  # noqa: ARG002
+        headers: Mapping[str, str],
+        params: Mapping[str, str],
+        now: datetime,  # noqa: ARG002
+    ) -> Signed:
+        """The request: the address as it is now. It is not signed, and takes no more parameters."""
+        assert not params
+        sent = {"User-Agent": USER_AGENT, **headers}
+        # encoded=True: path and query are sent byte for byte, as they were signed.
+        return Signed(method, URL(self._url, encoded=True), sent, None, _secrets_of(self._url))
+
+    async def cure(
+        self,
+        error: ServiceError,
+        refused: Signed,
+        server_time: datetime | None,  # noqa: ARG002
+        now: datetime,  # noqa: ARG002
+    ) -> str | None:
+        """Replace the address if it has expired.
+
+        Raises:
+            AccessDeniedError: There is no new one; the server's answer, with a hint.
+            ConfigError: The new one is of another object.
+        """
+        if not _says_expired(error):
+            return None
+        if self._refresh is None:
+            error.hint = "the address has expired: pass SignedURL(url, refresh=...), or a new address"
+            return None
+        old = str(refused.url)
+        async with self._refreshing:
+            if self._url == old:
+                self._url = await self._refreshed(self._refresh, old, error)
+        return "address"
+
+    async def _refreshed(self, refresh: Refresh, old: str, error: ServiceError) -> str:
+        problem = ""
+        for tried in range(_TRIES):
+            if tried:
+                await self._clock.sleep(_WAIT * 2 ** (tried - 1))
+            new, problem = await self._call(refresh, old)
+            if new is None:
+                continue
+            if new == old:
+                problem = "returned the same address, which has expired"
+                break
+            if url_name(new) != url_name(old):
+                raise ConfigError(
+                    f"refresh returned the address of another object: {url_name(new)} instead of {url_name(old)}"
+                )
+            return new
+        error.hint = f"the address has expired, and refresh {problem}"
+        raise error
+
+    async def _call(self, refresh: Refresh, old: str) -> tuple[str | None, str]:
+        """The new address, or None and what refresh did instead. What it raised may contain secrets."""
+        try:
+            async with asyncio.timeout(_REFRESH_SECONDS):
+                if inspect.iscoroutinefunction(refresh):
+                    found = await refresh(old)
+                else:
+                    found = await self._threads.run(refresh, old)
+                    if inspect.isawaitable(found):
+                        found = await found
+        except TimeoutError:
+            return None, f"did not return within {_REFRESH_SECONDS:g} s"
+        except Exception as error:  # noqa: BLE001  # a stranger's code
+            return None, f"raised {type(error).__name__}"
+        try:
+            return checked_url(found), ""
+        except ConfigError as error:
+            return None, f"returned no address: {error}"
+
+
+def _says_expired(error: ServiceError) -> bool:
+    """Whether a refusal says that the address, or the token in it, has expired.
+
+    A server other than OSS may refuse without saying why.
+    """
+    if not isinstance(error, AccessDeniedError):
+        return False
+    return error.code in STALE_KEYS or "expired" in error.message.lower() or not error.code
+
+
+def _secrets_of(url: str) -> frozenset[str]:
+    """What of the query must not be shown, in each form that an answer may contain. Numbers are not secret."""
+    values = (
+        value
+        for name, value in parse_qsl(urlsplit(url).query)
+        if not name.startswith("response-") and not value.isdigit()
+    )
+    return frozenset(form for value in values for form in (value, quote(value, safe="")) if len(value) >= SECRET_LEAST)

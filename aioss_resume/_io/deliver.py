@@ -1,0 +1,66 @@
+"""Delivery of events to the caller's hook: in order, by one task, outside the data path."""
+
+import asyncio
+import inspect
+import logging
+from dataclasses import replace
+from typing import Final
+
+from aioss_resume._core.event_queue import EventQueue
+from aioss_resume.events import Event, EventHook
+
+logger = logging.getLogger("aioss_resume")
+
+_CLOSE_SECONDS: Final = 5.0  # for which close() lets a slow hook have the events that wait
+
+
+class Deliveries:
+    """The events that wait for one hook, and the task that calls it.
+
+    Args:
+        hook: The caller's; None: events are dropped at once.
+    """
+
+    def __init__(self, hook: EventHook | None) -> None:
+        self._hook = hook
+        self._queue = EventQueue()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def has_hook(self) -> bool:
+        return self._hook is not None
+
+    def send(self, event: Event) -> None:
+        """Queue an event. The hook is called later."""
+        if self._hook is None:
+            return
+        self._queue.add(event)
+        if self._task is None:
+            # Not in a task group: it begins with the first event and ends with the last, whoever sends them. close()
+            # waits for it.
+            self._task = asyncio.get_running_loop().create_task(self._deliver(), name="aioss_resume: events")
+
+    async def close(self) -> None:
+        """Wait until the events that were sent are delivered, for a few seconds at most."""
+        if self._task is None:
+            return
+        task = self._task
+        await asyncio.wait([task], timeout=_CLOSE_SECONDS)
+        if not task.done():
+            logger.warning("on_event is still busy: %d events are dropped", len(self._queue))
+            self._hook = None
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _deliver(self) -> None:
+        try:
+            while self._queue and self._hook is not None:
+                event, dropped = self._queue.take()
+                returned = self._hook(replace(event, dropped=dropped) if dropped else event)
+                if inspect.isawaitable(returned):
+                    await returned
+        except Exception:  # a stranger's code: the download must not end because of it
+            logger.exception("on_event raised an exception; it is not called again")
+            self._hook = None
+        finally:
+            self._task = None

@@ -1,0 +1,1 @@
+"""One object's bytes to the caller."""

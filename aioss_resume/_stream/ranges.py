@@ -1,0 +1,145 @@
+"""Many ranges of one object, fetched by few requests."""
+
+from collections.abc import Sequence
+
+from aioss_resume._core.coalesce import merged, overlapping
+from aioss_resume._core.crc64 import EMPTY
+from aioss_resume._core.ranges import Range
+from aioss_resume._core.slices import Slice
+from aioss_resume._core.slots import Slot
+from aioss_resume._core.transfer import Transfer, choose_part_size
+from aioss_resume._stream.read import FIRST, NewBytes
+from aioss_resume._stream.reading import Opened, Reading
+from aioss_resume._transfer.sink import OpenSink
+from aioss_resume.options import AUTO_PART_SLOTS, KiB, RangesOptions
+
+_SKIP_MOST = 256 * KiB  # bytes of a gap that are received at once, and dropped
+
+
+async def read_ranges(reading: Reading, slices: Sequence[Slice]) -> list[bytes]:
+    """The bytes of each slice, in the order of the slices.
+
+    Raises:
+        AiossError: As `Downloader.read_ranges()`.
+    """
+    wanted = [slice_ for slice_ in slices if not slice_.is_empty]
+    if not wanted:
+        return [b""] * len(slices)
+
+    async def work() -> list[bytes]:
+        found = await _read(reading, slices, wanted)
+        reading.finished(sum(map(len, found)), None)
+        return found
+
+    return await reading.run(work)
+
+
+async def _read(reading: Reading, slices: Sequence[Slice], wanted: Sequence[Slice]) -> list[bytes]:
+    slot = await reading.client.slot(reading.share)
+    try:
+        opened = await _open(reading, wanted)
+        if opened is None:  # all of them are beyond its end
+            return [b""] * len(slices)
+        try:
+            return await _fetch(reading, opened, slices, slot)
+        finally:
+            if opened.response is not None:
+                opened.response.close()
+    finally:
+        slot.release()
+
+
+async def _open(reading: Reading, wanted: Sequence[Slice]) -> Opened | None:
+    """The first response: to a request for the first of the ranges, as far as they can be ordered."""
+    options = reading.options
+    assert isinstance(options, RangesOptions)
+    from_start = [slice_ for slice_ in wanted if (slice_.start or 0) >= 0]
+    from_end = [slice_ for slice_ in wanted if (slice_.start or 0) < 0]
+    if from_start:
+        length = options.part_size or FIRST
+        asked = [slice_.first(length) for slice_ in from_start]
+        begin = merged([range_ for range_ in asked if isinstance(range_, Range)], options.max_gap)[0]
+        opened = await reading.open(Slice(begin.start, begin.stop), min(length, begin.length))
+        if opened is not None:
+            return opened
+    if from_end:
+        return await reading.open(Slice(min(slice_.start or 0 for slice_ in from_end), None), FIRST)
+    return None
+
+
+async def _fetch(reading: Reading, opened: Opened, slices: Sequence[Slice], slot: Slot) -> list[bytes]:
+    options, pinned = reading.options, opened.pinned
+    assert isinstance(options, RangesOptions)
+    ranges = [Range(0, 0) if slice_.is_empty else slice_.of(pinned.size) for slice_ in slices]
+    islands = merged(ranges, 0)
+    if not islands:
+        return [b""] * len(slices)
+    requests = merged(ranges, options.max_gap)
+    reading.started(Range(islands[0].start, islands[-1].stop))
+    made = [NewBytes(island.length) for island in islands]
+    longest = max(request.length for request in requests)
+    slots = AUTO_PART_SLOTS if options.concurrency == "auto" else options.concurrency
+    part_size = options.part_size or choose_part_size(longest, slots)
+    transfer = Transfer(pinned.size, part_size=part_size, wanted=requests)
+    scheduler = reading.scheduler(pinned, transfer, _scattered(islands, [each.buffer() for each in made]))
+    response, first = opened.response, None
+    if response is not None and response.range is not None and response.range.start == requests[0].start:
+        first = reading.first_flight(response, transfer, slot, part_size)
+    else:
+        slot.release()
+    await scheduler.run(first)
+    found = [each.finish() for each in made]
+    return [_part_of(islands, found, range_) for range_ in ranges]
+
+
+def _part_of(islands: Sequence[Range], found: Sequence[bytes], range_: Range) -> bytes:
+    """The bytes of a range, which lies within one of the islands."""
+    if not range_.length:
+        return b""
+    at = overlapping(islands, range_)[0]
+    start = islands[at].start
+    return found[at][range_.start - start : range_.stop - start]  # all of it: the same object, not a copy
+
+
+class _ScatteringSink:
+    """A sink that receives what lies in one of the islands there, and drops the bytes between them.
+
+    Args:
+        islands: In order and disjoint.
+        buffers: The memory of each.
+        offset: Where this sink begins to write, as an offset in the object.
+    """
+
+    crc64 = EMPTY  # there is nothing to compare it with
+
+    def __init__(self, islands: Sequence[Range], buffers: Sequence[memoryview], offset: int) -> None:
+        self._islands = islands
+        self._buffers = buffers
+        self.offset = offset
+
+    def room(self, most: int) -> memoryview:
+        offset = self.offset
+        found = overlapping(self._islands, Range(offset, offset + most))
+        if not found:
+            return memoryview(bytearray(min(most, _SKIP_MOST)))
+        island, buffer = self._islands[found[0]], self._buffers[found[0]]
+        if island.start > offset:
+            return memoryview(bytearray(min(island.start - offset, _SKIP_MOST)))
+        return buffer[offset - island.start : offset - island.start + most]
+
+    def is_awaited(self, received: int, now: float) -> bool:  # noqa: ARG002
+        return False
+
+    async def write(self, chunks: Sequence[bytes | memoryview]) -> None:
+        """Count the chunks in, which are in their place already: they were received into room()."""
+        self.offset += sum(map(len, chunks))
+
+    async def close(self) -> None:
+        pass
+
+
+def _scattered(islands: Sequence[Range], buffers: Sequence[memoryview]) -> OpenSink:
+    async def open_sink(offset: int) -> _ScatteringSink:
+        return _ScatteringSink(islands, buffers, offset)
+
+    return open_sink

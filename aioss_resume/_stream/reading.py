@@ -1,0 +1,193 @@
+"""Reading: what one read or stream was asked for, and what its steps work with."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import anyio
+
+from aioss_resume._core.objects import ObjectMeta
+from aioss_resume._core.ranges import Range
+from aioss_resume._core.slices import Slice
+from aioss_resume._core.slots import Slot
+from aioss_resume._core.transfer import Transfer
+from aioss_resume._core.window import Window
+from aioss_resume._io.fetch import Source
+from aioss_resume._io.origin import Origin
+from aioss_resume._io.response import AcceptedResponse
+from aioss_resume._transfer.client import Client
+from aioss_resume._transfer.opening import FIRST_BYTE, Opener
+from aioss_resume._transfer.scheduler import OpenFlight, SpanScheduler
+from aioss_resume._transfer.sink import OpenSink
+from aioss_resume._transfer.span import SpanContext
+from aioss_resume.errors import IntegrityError, ObjectName, RequestError, ServiceError
+from aioss_resume.events import StreamFinished, StreamStarted
+from aioss_resume.options import ReadOptions, Timeouts
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The first response about an object.
+
+    Attributes:
+        pinned: The object, as all further responses must be about it.
+        range: What was asked for.
+        response: It brings at least the first bytes of `range`; None: there are none.
+    """
+
+    pinned: ObjectMeta
+    range: Range
+    response: AcceptedResponse | None
+
+
+class Reading:
+    """One read, or one stream.
+
+    Args:
+        timeouts: Those that count: the options' own, or the bucket's.
+    """
+
+    def __init__(
+        self, client: Client, origin: Origin, name: ObjectName, options: ReadOptions, timeouts: Timeouts
+    ) -> None:
+        assert options.headers is not None
+        assert options.params is not None
+        self.client = client
+        self.name = name
+        self.options = options
+        self.report = client.reporter(name)
+        self.share = client.share()
+        self._can_verify = origin.can_verify
+        self._began = client.clock.now()
+        self._range: Range | None = None
+        self._source = Source(
+            client.session,
+            origin,
+            name,
+            version_id=options.version_id,
+            headers=options.headers,
+            params=options.params,
+            timeouts=timeouts,
+            clock=client.clock,
+            counts=self.report.counts,
+        )
+
+    async def run(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Await the work, within the policy's deadline, and report how it ended.
+
+        Raises:
+            RequestError: The deadline has passed.
+        """
+        try:
+            return await self._run_in_time(work)
+        except BaseException as error:
+            self.finished(0, error)
+            raise
+
+    async def _run_in_time(self, work: Callable[[], Awaitable[T]]) -> T:
+        deadline = self.options.retry.deadline
+        with anyio.move_on_after(deadline):
+            return await work()
+        raise RequestError(f"{self.name}: not there after the deadline of {deadline:g} s", name=self.name)
+
+    async def open(self, wanted: Slice, first: int, pinned: ObjectMeta | None = None) -> Opened | None:
+        """The first response; None if there are no such bytes in the object.
+
+        Args:
+            wanted: Not empty by itself.
+            first: Most bytes to ask for.
+            pinned: The version that it must be; None: any.
+
+        Raises:
+            IntegrityError: `integrity` is "require", and OSS sends no CRC-64.
+            AiossError: As Source.open_range().
+        """
+        try:
+            response, given = await self._opener.open(wanted.first(first), pinned if pinned and pinned.size else None)
+        except ServiceError as error:
+            if error.status != 416 or pinned is not None:
+                raise
+            return None
+        return self._opened(response, given, wanted)
+
+    async def open_empty(self, wanted: Slice) -> Opened:
+        """What the object is, when nothing of it is wanted, or what is wanted is beyond its end."""
+        response, given = await self._opener.open(FIRST_BYTE)
+        opened = self._opened(response, given, wanted)
+        if opened.response is not None:  # it has grown
+            opened.response.close()
+        return Opened(opened.pinned, Range(opened.range.start, opened.range.start), None)
+
+    def first_flight(self, response: AcceptedResponse, transfer: Transfer, slot: Slot, most: int) -> OpenFlight:
+        """The flight that the first response belongs to: of `most` bytes, or as many as it brings."""
+        assert response.range is not None
+        transfer.note_latency(response.latency)
+        if self.has_one_response:
+            transfer.use_one_request()
+            most = response.range.length
+        flight = transfer.claim(min(most, response.range.length))
+        assert flight is not None
+        assert flight.start == response.range.start
+        return OpenFlight(flight, slot, response)
+
+    def scheduler(self, pinned: ObjectMeta, transfer: Transfer, open_sink: OpenSink) -> SpanScheduler:
+        options, client = self.options, self.client
+        is_auto = options.concurrency == "auto"
+        most = client.slots.limit if options.concurrency == "auto" else options.concurrency
+        context = SpanContext(client, self._source, pinned, open_sink, options.retry, self.report, self.share)
+        return SpanScheduler(context, transfer, Window(most, is_sought=is_auto))
+
+    def started(self, range_: Range) -> None:
+        """Report which bytes are going to be read."""
+        if self._range is not None:
+            return
+        self._range = range_
+        self.report.info("reading %s of %s", range_, self.name)
+        self.report.send(StreamStarted, start=range_.start, size=range_.length)
+
+    def finished(self, received: int, error: BaseException | None) -> None:
+        """Report how it ended, if started() was reported or an error ended it."""
+        if self._range is None and error is None:
+            return
+        elapsed = self.client.clock.now() - self._began
+        how = f": {type(error).__name__}" if error is not None else ""
+        self.report.info("%s: read %d bytes in %.2f s%s", self.name, received, elapsed, how)
+        self.report.send(StreamFinished, received_bytes=received, elapsed=elapsed, error=error)
+
+    @property
+    def has_one_response(self) -> bool:
+        """Whether the server ignores ranges, so that its first response must bring everything."""
+        return self._source.ignores_ranges
+
+    def is_verifiable(self, opened: Opened) -> bool:
+        """Whether what was opened is a whole object whose CRC-64 is known."""
+        pinned = opened.pinned
+        return self._can_verify and pinned.crc64 is not None and opened.range == Range(0, pinned.size)
+
+    def mismatch_error(self, pinned: ObjectMeta, found: int) -> IntegrityError:
+        return IntegrityError(
+            f"{self.name}: its CRC-64 is {found}, not {pinned.crc64}",
+            name=self.name,
+            hint="the network changes bytes, or the object's CRC-64 is wrong",
+        )
+
+    @property
+    def _opener(self) -> Opener:
+        return Opener(self._source, self.options.retry, self.client.clock, self.report)
+
+    def _opened(self, response: AcceptedResponse, given: Range, wanted: Slice) -> Opened:
+        pinned = response.meta
+        range_ = wanted.of(pinned.size)
+        if self.options.integrity == "require" and pinned.crc64 is None:
+            response.close()
+            raise IntegrityError(
+                f"{self.name}: OSS sends no CRC-64 to compare with",
+                name=self.name,
+                hint='integrity="auto" fetches it all the same',
+            )
+        if range_.length and given.start == range_.start:
+            return Opened(pinned, range_, response)
+        response.close()
+        return Opened(pinned, range_, None)

@@ -1,0 +1,362 @@
+"""One object's bytes in order, fetched ahead of the reader within a window of memory."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from aioss_resume._core.crc64 import EMPTY, crc64
+from aioss_resume._core.objects import ObjectMeta
+from aioss_resume._core.readahead import FIRST_AHEAD, ReadAhead, choose_stream_part_size, is_worth_handing_out
+from aioss_resume._core.reorder import Reorder
+from aioss_resume._core.slices import Slice
+from aioss_resume._core.slots import Slot
+from aioss_resume._core.transfer import Transfer
+from aioss_resume._io.cancellation import wait_uncancelled
+from aioss_resume._io.response import AcceptedResponse
+from aioss_resume._stream.reading import Opened, Reading
+from aioss_resume._transfer.calls import Calls, closed_error
+from aioss_resume._transfer.scheduler import OpenFlight, SpanScheduler
+from aioss_resume.errors import ConfigError
+from aioss_resume.options import StreamOptions
+
+
+class ObjectStream:
+    """The bytes of a slice of an object, in order. Made by `Downloader.stream()`, and used with `async with`.
+
+    They are fetched ahead of the reader, in parallel requests, and at most `window` bytes are kept. Leaving the block
+    closes all connections. If the whole object is read, its last chunk is only handed out when its CRC-64 is right.
+
+    Attributes:
+        meta: The object.
+        start: The offset of the first byte.
+        size: Bytes that the stream brings.
+        verified: Whether the whole object was read, and its CRC-64 equals OSS's.
+    """
+
+    def __init__(self, reading: Reading, wanted: Slice, calls: Calls) -> None:
+        self.verified = False
+        self._reading = reading
+        self._wanted = wanted
+        self._calls = calls
+        self._opened: Opened | None = None
+        self._fetching: _Fetching | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._was_closed = False  # with its Downloader
+        self._rest = b""  # of a chunk of which read() has taken a part
+        self._taken = 0
+        self._is_reading = False
+        self._error: BaseException | None = None
+
+    @property
+    def meta(self) -> ObjectMeta:
+        return self._open().pinned
+
+    @property
+    def start(self) -> int:
+        return self._open().range.start
+
+    @property
+    def size(self) -> int:
+        return self._open().range.length
+
+    async def __aenter__(self) -> Self:
+        """Open the stream: the object is known then, and its bytes are on their way.
+
+        Raises:
+            AiossError: As `Downloader.stream()`.
+        """
+        if self._opened is not None:
+            raise ConfigError("this stream is in use already: make another one with Downloader.stream()")
+        reading = self._reading
+        with self._calls.call():
+            await reading.run(self._begin)
+            return self
+        raise closed_error(reading.name)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        cancelled = await self._end()
+        self._rest = b""
+        self._reading.finished(self._taken, self._error)
+        if cancelled is not None:
+            raise cancelled
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next chunk.
+
+        Raises:
+            IntegrityError: Instead of the last chunk: the CRC-64 of the whole object differs.
+            ObjectChangedError: The object was replaced or deleted meanwhile.
+            AiossError: It could not be fetched, after all attempts.
+        """
+        chunk = await self._next()
+        if not chunk:
+            raise StopAsyncIteration
+        return chunk
+
+    async def read(self, n: int = -1) -> bytes:
+        """Up to `n` bytes, as soon as there are any; all that are left if `n` is negative; b"" at the end.
+
+        Raises:
+            As iterating.
+        """
+        if n == 0:
+            return b""
+        if n < 0:
+            return b"".join([chunk async for chunk in self])
+        chunk = await self._next()
+        self._rest = chunk[n:]
+        return chunk[:n]
+
+    def end(self) -> None:
+        """End it because its Downloader is closed: readers get an error."""
+        self._was_closed = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _begin(self) -> None:
+        reading, options = self._reading, self._reading.options
+        assert isinstance(options, StreamOptions)
+        part_size = min(options.part_size or choose_stream_part_size(options.window), options.window)
+        first = min(max(options.part_size or 0, FIRST_AHEAD), options.window)
+        slot = await reading.client.slot(reading.share)
+        try:
+            opened = None
+            if not self._wanted.is_empty:
+                opened = await reading.open(self._wanted, first)
+            if opened is None:
+                opened = await reading.open_empty(self._wanted)
+            reading.started(opened.range)
+            self._opened = opened
+            response = opened.response
+            if response is None:
+                self.verified = reading.is_verifiable(opened) and opened.pinned.crc64 == EMPTY
+                return
+            ahead = ReadAhead(*opened.range, window=options.window, part_size=part_size, first=first)
+            self._fetching = fetching = _Fetching(reading, opened, ahead, part_size, options.window)
+            flight = fetching.first(response, slot, first)
+        except BaseException:
+            slot.release()
+            raise
+        # Not in a task group: the block may be left in another task than it was entered in, as async generators are
+        # that nobody has read to their end.
+        self._task = asyncio.create_task(self._run(fetching, flight), name=f"aioss_resume: {reading.name}")
+        self._calls.add(self)
+
+    async def _run(self, fetching: "_Fetching", first: OpenFlight) -> None:
+        try:
+            await fetching.run(first)
+        finally:
+            first.slot.release()
+            first.response.close()
+            self._calls.remove(self)
+
+    async def _end(self) -> asyncio.CancelledError | None:
+        """Stop fetching, and wait until that has ended. Returns a cancellation that arrived meanwhile."""
+        task, fetching = self._task, self._fetching
+        if task is None or fetching is None:
+            return None
+        task.cancel()  # has no effect once it has ended
+        cancelled = await wait_uncancelled(task.done, lambda: asyncio.wait([task]))
+        if not task.cancelled():
+            task.exception()  # retrieved, so that asyncio does not log it
+        fetching.clear()
+        return cancelled
+
+    async def _next(self) -> bytes:
+        """The next bytes; b"" at the end."""
+        self._open()
+        if self._is_reading:
+            raise ConfigError("this stream is being read by another task")
+        if self._rest:
+            chunk, self._rest = self._rest, b""
+            return chunk
+        self._is_reading = True
+        try:
+            return await self._next_chunk()
+        except BaseException as error:
+            self._error = error
+            raise
+        finally:
+            self._is_reading = False
+
+    async def _next_chunk(self) -> bytes:
+        fetching, task = self._fetching, self._task
+        if fetching is None or task is None or fetching.is_at_end:
+            return b""
+        if not self._was_closed:
+            await fetching.wait_for_next(task)
+        if self._was_closed:
+            raise closed_error(self._reading.name)
+        if not fetching.has_next:
+            await self._raise_error_of(task)
+        if fetching.next_is_last:
+            await self._finish(fetching, task)
+        chunk = fetching.take()
+        self._taken += len(chunk)
+        return chunk
+
+    async def _finish(self, fetching: "_Fetching", task: asyncio.Task[None]) -> None:
+        """Before the last chunk is handed out: wait for the end of all requests, and verify the whole object."""
+        await asyncio.wait([task])
+        if task.cancelled() or task.exception() is not None:
+            await self._raise_error_of(task)
+        opened = self._open()
+        if self._reading.is_verifiable(opened):
+            if fetching.crc64 != opened.pinned.crc64:
+                raise self._reading.mismatch_error(opened.pinned, fetching.crc64)
+            self.verified = True
+
+    async def _raise_error_of(self, task: asyncio.Task[None]) -> None:
+        if self._was_closed:
+            raise closed_error(self._reading.name)
+        await asyncio.shield(task)
+        raise AssertionError("the fetching ended without the last byte")
+
+    def _open(self) -> Opened:
+        if self._opened is None:
+            raise ConfigError("this stream is not open: use it within `async with`")
+        return self._opened
+
+
+class _Fetching:
+    """The fetching of a stream's bytes into memory, and what of them waits for the reader."""
+
+    def __init__(self, reading: Reading, opened: Opened, ahead: ReadAhead, part_size: int, window: int) -> None:
+        self._reading = reading
+        self._clock = reading.client.clock
+        self._stop = opened.range.stop
+        self._start = opened.range.start
+        self._sums = reading.is_verifiable(opened)
+        self._ahead = ahead
+        self._reorder = Reorder(opened.range.start)
+        self._transfer = Transfer(opened.pinned.size, part_size=part_size, wanted=[opened.range])
+        # If one response brings everything, its reading waits while the window is full; else the claims keep to it.
+        self._window = window if reading.has_one_response else None
+        self._transfer.horizon = None if reading.has_one_response else ahead.horizon
+        self._was_taken = asyncio.Event()
+        self._scheduler: SpanScheduler = reading.scheduler(opened.pinned, self._transfer, self._open_sink)
+        self._arrived: asyncio.Future[None] | None = None
+        self._waits_since = 0.0
+
+    def first(self, response: AcceptedResponse, slot: Slot, most: int) -> OpenFlight:
+        """The flight of the first response."""
+        return self._reading.first_flight(response, self._transfer, slot, most)
+
+    async def run(self, first: OpenFlight) -> None:
+        """Fetch all bytes, as the reader takes them.
+
+        Raises:
+            AiossError: What ended it.
+        """
+        await self._scheduler.run(first)
+
+    @property
+    def is_at_end(self) -> bool:
+        return self._reorder.offset == self._stop
+
+    @property
+    def has_next(self) -> bool:
+        return self._reorder.has_next
+
+    @property
+    def next_is_last(self) -> bool:
+        return self._reorder.next_stop() == self._stop
+
+    @property
+    def crc64(self) -> int:
+        """Of all bytes, once they were received."""
+        return self._transfer.crc64
+
+    def take(self) -> bytes:
+        """The next chunk. There must be one."""
+        chunk = self._reorder.take()
+        self._was_taken.set()
+        if self._window is None and self._ahead.advance(self._reorder.offset):
+            self._transfer.horizon = self._ahead.horizon
+            self._scheduler.notify()
+        return chunk
+
+    def clear(self) -> None:
+        self._reorder.clear()
+
+    async def wait_for_next(self, task: asyncio.Task[None]) -> None:
+        """Wait until there is a next chunk, or the task has ended."""
+        if self._reorder.has_next or task.done():
+            return
+        self._waits_since = self._clock.now()
+        self._arrived = arrived = asyncio.get_running_loop().create_future()
+
+        def wake(_: object) -> None:
+            if not arrived.done():
+                arrived.set_result(None)
+
+        task.add_done_callback(wake)
+        try:
+            await arrived
+        finally:
+            self._arrived = None
+            task.remove_done_callback(wake)
+
+    def add(self, offset: int, chunk: bytes) -> None:
+        self._reorder.add(offset, chunk)
+        if self._arrived is not None and not self._arrived.done() and self._reorder.has_next:
+            self._arrived.set_result(None)
+
+    async def wait_for_room(self) -> None:
+        """Wait while the window is full, if nothing else keeps to it."""
+        while self._window is not None and self._reorder.kept >= self._window:
+            self._was_taken.clear()
+            await self._was_taken.wait()
+
+    def is_awaited(self, offset: int, received: int, now: float) -> bool:
+        """Whether the reader waits for a chunk that begins at that offset, and should not have to wait longer."""
+        if self._arrived is None or offset != self._reorder.offset:
+            return False
+        return is_worth_handing_out(received, now - self._waits_since, is_first=offset == self._start)
+
+    async def _open_sink(self, offset: int) -> "_ChunkSink":
+        return _ChunkSink(self, offset, sums=self._sums)
+
+
+class _ChunkSink:
+    """A sink that makes a bytes object of each chunk. A full one is not copied: see NewBytes."""
+
+    def __init__(self, fetching: _Fetching, offset: int, *, sums: bool) -> None:
+        self.offset = offset
+        self.crc64 = EMPTY
+        self._fetching = fetching
+        self._sums = sums
+        self._file = io.BytesIO()
+        self._room_length = 0
+
+    def room(self, most: int) -> memoryview:
+        if not 0 < self._room_length <= most:
+            self._file = io.BytesIO(bytes(most))
+            self._room_length = most
+        return self._file.getbuffer()
+
+    def is_awaited(self, received: int, now: float) -> bool:
+        return self._fetching.is_awaited(self.offset, received, now)
+
+    async def write(self, chunks: Sequence[bytes | memoryview]) -> None:
+        for chunk in chunks:
+            if len(chunk) == self._room_length:
+                data = self._file.getvalue()
+                self._room_length = 0
+            else:
+                data = bytes(chunk)
+            if self._sums:
+                self.crc64 = crc64(data, self.crc64)
+            self.offset += len(data)
+            self._fetching.add(self.offset - len(data), data)
+        await self._fetching.wait_for_room()
+
+    async def close(self) -> None:
+        pass
