@@ -110,7 +110,13 @@ class ConfigError(AiossError, ValueError):
 
 
 class CredentialsError(AiossError):
-    """The bucket's auth gave no usable keys."""
+    """The bucket's auth gave no usable keys.
+
+    Attributes:
+        is_temporary: Whether its provider raised an exception, and may give keys later.
+    """
+
+    is_temporary = False
 
 
 class RequestError(AiossError):

@@ -159,18 +159,14 @@ class Slots:
         """Ask transfers to give way if others have waited for their due. To be called often while some wait."""
         self._now = max(self._now, now)
         self._grant_what_is_free()
-        asked = max(1, self.limit // _AT_ONCE)
         due = sum(now - slot.since >= _PATIENCE for slot in self._newcomers)
         due += sum(now - slot.since >= _PATIENCE and self._is_due(slot) for slot in self._others)
         due -= sum(share._yielding for share in self._shares)
-        if due > 0:
-            for _ in range(min(due, asked)):
-                if not self._take_back_for_one_due():
-                    return
-        elif self._is_crowded and self._others and not self._newcomers:
-            for _ in range(asked):
-                if not self._take_back_for_the_first():
-                    return
+        for _ in range(min(due, max(1, self.limit // _AT_ONCE))):
+            if not self._take_back_for_one_due():
+                break
+        if due <= 0 and self._is_crowded and self._others and not self._newcomers:
+            self._take_back_for_the_first()
 
     @property
     def _is_crowded(self) -> bool:
@@ -189,11 +185,14 @@ class Slots:
             return False
         return _ask_one_of(sorted(rich or may, key=lambda share: (share.kept, share.rank), reverse=True))
 
-    def _take_back_for_the_first(self) -> bool:
-        """Let the transfer that will end last give way to the first of those that wait."""
+    def _take_back_for_the_first(self) -> None:
+        """Let the transfer that will end last give way to the first of those that wait.
+
+        One at a look: each costs a connection, and slots come free by themselves, too.
+        """
         first = min(slot.share.rank for slot in self._others)
         may = [share for share in self._shares if share.may_be_asked(self._now) and share.rank > first + _MARGIN]
-        return _ask_one_of(sorted(may, key=attrgetter("rank"), reverse=True))
+        _ask_one_of(sorted(may, key=attrgetter("rank"), reverse=True))
 
     def _end(self, slot: Slot) -> None:
         share = slot.share

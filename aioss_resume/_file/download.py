@@ -17,6 +17,7 @@ from aioss_resume._io.origin import Origin
 from aioss_resume._io.resolve import LeadsElsewhere
 from aioss_resume._transfer.client import Client
 from aioss_resume.errors import (
+    AiossError,
     DownloadInProgressError,
     IntegrityError,
     LocalFileError,
@@ -24,7 +25,7 @@ from aioss_resume.errors import (
     ObjectName,
     local_file_error,
 )
-from aioss_resume.events import DownloadResult
+from aioss_resume.events import DownloadFailed, DownloadFinished, DownloadResult
 from aioss_resume.options import RESTARTS_MOST, DownloadOptions, Timeouts
 
 
@@ -102,18 +103,28 @@ class Download:
         Raises:
             AiossError: As `aioss_resume.download()`. What was written is kept for the next run.
         """
-        given = self._job.destination
-        self._job.report.info("downloading %s to %s", self._job.name, given.path)
+        report, given = self._job.report, self._job.destination
+        report.info("downloading %s to %s", self._job.name, given.path)
         try:
-            result = await self._reserve_and_download()
+            result = await self._run()
+        except BaseException as error:
+            report.info("%s: %s", self._job.name, error if isinstance(error, AiossError) else type(error).__name__)
+            report.send(DownloadFailed, error=error)
+            raise
+        report.info("%s", result)
+        report.send(DownloadFinished, result=result)
+        return result
+
+    async def _run(self) -> DownloadResult:
+        given = self._job.destination
+        try:
+            return await self._reserve_and_download()
         except LeadsElsewhere as link:  # nothing was locked or created yet
             if self._job.options.overwrite == "never":  # a dangling link exists, too, as it does for open(path, "x")
                 raise file_exists_error(self._job.name, str(given.path)) from None
             target = Destination(self._client, self._job.name, link.target, self._job.options)
             self._job = replace(self._job, destination=target)
-            result = replace(await self._reserve_and_download(), path=given.path)
-        self._job.report.info("%s", result)
-        return result
+            return replace(await self._reserve_and_download(), path=given.path)
 
     async def _reserve_and_download(self) -> DownloadResult:
         """Download while the destination is ours.
@@ -149,6 +160,7 @@ class Download:
             same = await self._same_as_destination()
             if same is not None:
                 await discard_leftovers(job, existing, same)
+                job.started(same.size, resumed=same.size)
                 return job.result(same, resumed=same.size, verified=True, skipped=True)
         if existing.has_file and overwrite == "never":
             raise file_exists_error(job.name, str(job.destination.path))
@@ -168,8 +180,9 @@ class Download:
     async def _run_until_published(self, checkpoint: Checkpoint | None) -> DownloadResult:
         """Repeat runs until one succeeds: from zero if the object changes, once more if its CRC-64 differs."""
         job, restarts, mismatched = self._job, 0, None
+        replaced: ObjectMeta | None = None
         while True:
-            run = Run(job, checkpoint, mismatched)
+            run = Run(job, checkpoint, mismatched, replaced)
             try:
                 return await run.run()
             except ObjectChangedError as error:
@@ -177,7 +190,7 @@ class Download:
                     checkpoint = run.checkpoint()
                     continue
                 await self._discard_changed(error, restarts)
-                restarts, mismatched = restarts + 1, None
+                restarts, mismatched, replaced = restarts + 1, None, run.pinned
             except LocalFileError as error:
                 same = await self._same_as_destination() if error.errno == errno.ENOENT else None
                 if same is not None:  # without working locks: another process has published the part file

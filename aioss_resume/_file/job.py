@@ -13,7 +13,7 @@ from aioss_resume._transfer.client import Client
 from aioss_resume._transfer.opening import Opener
 from aioss_resume._transfer.reporting import Reporter
 from aioss_resume.errors import IntegrityError, ObjectName
-from aioss_resume.events import DownloadResult
+from aioss_resume.events import DownloadCommitted, DownloadResult, DownloadStarted
 from aioss_resume.options import DownloadOptions
 
 
@@ -78,6 +78,16 @@ class Job:
     @property
     def opener(self) -> Opener:
         return Opener(self.source, self.options.retry, self.client.clock, self.report)
+
+    def started(self, size: int | None, *, resumed: int) -> None:
+        """Report that the fetching begins; of the bytes, `resumed` are to be proven."""
+        if self.report.has_hook:
+            self.report.send(DownloadStarted, path=self.destination.path, size=size, resumed_bytes=resumed)
+
+    def committed(self) -> None:
+        """Report that the file is at its destination."""
+        if self.report.has_hook:
+            self.report.send(DownloadCommitted, path=self.destination.path)
 
     def keeps_checkpoint(self, size: int) -> bool:
         return size >= self.options.multiget_threshold and size > 0

@@ -33,8 +33,10 @@ async def _attempt(job: Job) -> ObjectMeta:
     try:
         await part_file.create(None)
         job.progress.set_total(response.length)
+        job.started(response.length, resumed=0)
         size = await _write_body(job, response, part_file)
         await job.destination.commit(part_file, size)
+        job.committed()
     except BaseException:
         await part_file.remove()
         raise

@@ -18,7 +18,7 @@ from aioss_resume._io.write import PartFile
 from aioss_resume._transfer.opening import FIRST_BYTE
 from aioss_resume._transfer.scheduler import OpenFlight, SpanScheduler
 from aioss_resume._transfer.span import SpanContext
-from aioss_resume.events import DownloadResult
+from aioss_resume.events import CheckpointFlushed, DownloadResult, DownloadVerified, ObjectChanged
 from aioss_resume.options import AUTO_PART_SLOTS, WRITE_SIZE, MiB
 
 
@@ -41,18 +41,26 @@ class Run:
     Args:
         checkpoint: What to continue from; None: from zero.
         must_be: The version that must be fetched; None: whichever there is, or the checkpoint's.
+        replaced: The version that was being downloaded before, and was replaced; None: there was none.
 
     Attributes:
         pinned: The version of the object, when it is known.
         part_file: Where its bytes are written, when it is more than a small one.
     """
 
-    def __init__(self, job: Job, checkpoint: Checkpoint | None, must_be: ObjectMeta | None) -> None:
+    def __init__(
+        self,
+        job: Job,
+        checkpoint: Checkpoint | None,
+        must_be: ObjectMeta | None,
+        replaced: ObjectMeta | None = None,
+    ) -> None:
         self.pinned = checkpoint.meta if checkpoint is not None else must_be
         self.part_file: PartFile | None = None
         self._job = job
         self._checkpoint = checkpoint
         self._must_be = must_be
+        self._replaced = replaced
         self._transfer: Transfer | None = None
 
     async def run(self) -> DownloadResult:
@@ -115,6 +123,8 @@ class Run:
         # An empty object is not pinned: for a pinned object, 416 would mean that it got shorter.
         pinned = must_be if must_be is not None and must_be.size else None
         response, given = await self._job.opener.open(Range(0, first), pinned)
+        if self._replaced is not None:
+            self._job.report.send(ObjectChanged, old_etag=self._replaced.etag, new_etag=response.meta.etag)
         try:
             self._job.require_crc64(response.meta)
         except BaseException:
@@ -146,6 +156,7 @@ class Run:
         keeps_checkpoint = self._job.keeps_checkpoint(pinned.size)
         transfer = Transfer(pinned.size, part_size=part_size, kept=kept, tail_is_shared=keeps_checkpoint)
         self._transfer, self.part_file = transfer, part_file
+        self._job.started(pinned.size, resumed=sum(span.stop - span.start for span in kept))
         self._job.progress.follow(transfer)
         return transfer
 
@@ -169,6 +180,7 @@ class Run:
             await scheduler.run(first)
             verified = self._verify(transfer.crc64, pinned)
             await job.destination.commit(part_file, pinned.size)
+            job.committed()
         except MismatchError:
             raise
         except BaseException:
@@ -180,11 +192,13 @@ class Run:
         """An object that came with one response: kept in memory, then written and published in one call."""
         job, pinned = self._job, response.meta
         job.progress.set_total(pinned.size)
+        job.started(pinned.size, resumed=0)
         body = await fetch_small(response, job.source, job.options.retry, job.client, job.report)
         slot.release()
         verified = self._verify(crc64(body), pinned)
         job.progress.note_consumed(pinned.size)
         await job.destination.publish(body)
+        job.committed()
         return job.result(pinned, resumed=0, verified=verified)
 
     def _fits_in_memory(self, meta: ObjectMeta, given: Range) -> bool:
@@ -196,12 +210,15 @@ class Run:
             return False
         if found != pinned.crc64:
             raise MismatchError(pinned, found)
+        self._job.report.send(DownloadVerified, crc64=found)
         return True
 
     async def _flush(self) -> None:
         checkpoint = self.checkpoint()
         if checkpoint is not None:
             await self._job.destination.checkpoint_file.flush(checkpoint)
+            done = sum(span.stop - span.start for span in checkpoint.spans)
+            self._job.report.send(CheckpointFlushed, bytes_done=done)
 
     async def _save(self) -> None:
         """Keep what was written for the next run, or remove it if it cannot be resumed."""

@@ -1,10 +1,12 @@
-"""Access keys, fetched outside the event loop; tasks that need them at the same time share one fetch.
+"""Access keys, fetched without blocking the event loop; tasks that need them at the same time share one fetch.
 
 oss2 calls its provider synchronously for each request, and providers may use the network. Here one snapshot of the keys
-serves all requests for a few seconds, and the next one is fetched in a thread.
+serves all requests for a few seconds, and the next one is fetched in a thread. A provider whose get_credentials() is a
+coroutine function is awaited instead.
 """
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +15,6 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import oss2.auth
-from oss2.exceptions import OssError
 
 from aioss_resume._io.clock import Clock
 from aioss_resume._io.threads import Threads
@@ -25,7 +26,11 @@ SECRET_LEAST: Final = 8
 _FRESH_SECONDS: Final = 10.0
 # Providers cache their keys until shortly before they expire, so asking them is cheap. This saves the thread call.
 
-_WAIT_MOST: Final = 60.0  # seconds before a provider that failed is asked again
+_WAIT_MOST: Final = 60.0  # seconds before a provider that failed is asked again, while its last keys may still be good
+_ASYNC_SECONDS: Final = 60.0  # for which a coroutine may take to return keys
+_WAITS: Final = (0.2, 0.4, 0.8)  # seconds, at most, before a provider that raised is asked again, if there are no keys
+
+_NO_KEYS: Final = "it returned no access key id or secret"
 
 logger = logging.getLogger("aioss_resume")
 
@@ -100,7 +105,7 @@ class KeyRing:
         """The snapshot, or a new one when it is old or of an auth that was replaced.
 
         Raises:
-            CredentialsError: The provider has given no keys yet, and gives none now.
+            CredentialsError: The provider has given no keys yet, and gives none now, after several tries.
         """
         if self._is_due():
             async with self._fetching:
@@ -115,11 +120,11 @@ class KeyRing:
         One fetch serves all whose requests were refused with the same keys.
 
         Raises:
-            CredentialsError: The provider gives no keys now.
+            CredentialsError: The provider gives no keys now, after several tries.
         """
         async with self._fetching:
             if self._keys is None or self._keys.is_same_as(refused):
-                await self._fetch()
+                await self._fetch_with_retries()
         assert self._keys is not None
         return not self._keys.is_same_as(refused)
 
@@ -130,15 +135,30 @@ class KeyRing:
         return not self._has_keys() or self._clock.now() > self._next_fetch
 
     async def _refresh(self) -> None:
+        if not self._has_keys():
+            await self._fetch_with_retries()
+            return
         try:
             await self._fetch()
         except CredentialsError as error:
-            if not self._has_keys():
-                raise
             if not self._failures:
                 logger.warning("%s; continuing with the keys that it gave before", error)
             self._failures += 1
             self._next_fetch = self._clock.now() + min(_FRESH_SECONDS * 2**self._failures, _WAIT_MOST)
+
+    async def _fetch_with_retries(self) -> None:
+        """Fetch keys, without which nothing can go on. A provider that raises an exception is asked again."""
+        for wait in _WAITS:
+            try:
+                await self._fetch()
+            except CredentialsError as error:
+                if not error.is_temporary:
+                    raise
+                logger.warning("%s; trying again", error)
+            else:
+                return
+            await self._clock.sleep(self._clock.chance() * wait)
+        await self._fetch()
 
     async def _fetch(self) -> None:
         auth = self._current_auth()
@@ -146,36 +166,50 @@ class KeyRing:
         if provider is None:
             raise ConfigError("the bucket's auth was replaced by one of another kind while downloading")
         generation = self._keys.generation + 1 if self._keys else 0
-        self._keys = await self._threads.run(_ask, provider, generation)
+        if inspect.iscoroutinefunction(getattr(provider, "get_credentials", None)):
+            found = await _keys_of_async(provider, generation)
+        else:
+            found = await self._threads.run(_keys_of, provider, generation)
+        if not isinstance(found, Keys):
+            error = CredentialsError(
+                f"asked {type(provider).__name__} for credentials: {found}",
+                hint="check the provider, or the OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET of the environment",
+            )
+            error.is_temporary = found != _NO_KEYS
+            raise error
+        self._keys = found
         self._keys_auth = auth
         self._failures = 0
         self._next_fetch = self._clock.now() + _FRESH_SECONDS
 
 
-def _ask(provider: Any, generation: int) -> Keys:
-    """Ask a provider for keys. Any: the class of the provider is not known."""
-    found = _given(provider, generation)
-    if isinstance(found, Keys):
-        return found
-    raise CredentialsError(
-        f"asked {type(provider).__name__} for credentials: {found}",
-        hint="check the provider, or the OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET of the environment",
-    )
+# Nothing is raised below, because error trackers show local variables. What a provider raises may hold anything, so only
+# its type is told.
 
 
-def _given(provider: Any, generation: int) -> Keys | str:
-    """The provider's keys, or why there are none. Nothing is raised here, because error trackers show local variables.
-
-    What the provider raises may hold anything, so only its type is told.
-    """
+def _keys_of(provider: Any, generation: int) -> Keys | str:
+    """The provider's keys, or why there are none. Any: the class of the provider is not known."""
     try:
-        given = provider.get_credentials()
-        access_key_id, access_key_secret = given.get_access_key_id(), given.get_access_key_secret()
-        token = given.get_security_token()
-    except OssError as error:
-        return f"it raised {type(error).__name__}"
+        return _read(provider.get_credentials(), generation)
     except Exception as error:  # noqa: BLE001  # a stranger's code: whatever it raises, there are no keys
         return f"it raised {type(error).__name__}"
+
+
+async def _keys_of_async(provider: Any, generation: int) -> Keys | str:
+    """The same of a provider whose get_credentials() is a coroutine function."""
+    try:
+        async with asyncio.timeout(_ASYNC_SECONDS):
+            given = await provider.get_credentials()
+        return _read(given, generation)
+    except Exception as error:  # noqa: BLE001  # a stranger's code: whatever it raises, there are no keys
+        return f"it raised {type(error).__name__}"
+
+
+def _read(given: Any, generation: int) -> Keys | str:
+    if not hasattr(given, "get_access_key_id"):
+        return _NO_KEYS
+    access_key_id, access_key_secret = given.get_access_key_id(), given.get_access_key_secret()
+    token = given.get_security_token()
     if not (access_key_id and access_key_secret):
-        return "it returned no access key id or secret"
+        return _NO_KEYS
     return Keys(str(access_key_id), str(access_key_secret), str(token) if token else None, generation)

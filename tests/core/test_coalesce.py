@@ -1,5 +1,7 @@
 """Ranges merged into requests cover what was asked for, and nothing twice."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +15,7 @@ RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9)).map(lambda pa
 def test_merged_ranges_cover_each_byte_once_and_keep_their_distance(ranges: list[Range], max_gap: int) -> None:
     found = merged(ranges, max_gap)
     assert all(range_.length > 0 for range_ in found)
-    assert all(after.start - before.stop > max_gap for before, after in zip(found, found[1:], strict=False))
+    assert all(after.start - before.stop > max_gap for before, after in itertools.pairwise(found))
     asked = {offset for range_ in ranges for offset in range(*range_)}
     covered = {offset for range_ in found for offset in range(*range_)}
     assert asked <= covered
