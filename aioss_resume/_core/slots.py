@@ -29,6 +29,10 @@ _MARGIN: Final = 0.25  # seconds by which a transfer must be ahead of another on
 _AT_ONCE: Final = 8  # an eighth of the slots may be taken back at one look
 
 
+def _nothing() -> int:
+    return 0
+
+
 class Share:
     """What one transfer has of the slots, and what it needs.
 
@@ -44,13 +48,21 @@ class Share:
 
     def __init__(self, began: float = 0.0) -> None:
         self.began = began
-        self.remaining: Callable[[], int] = lambda: 0
+        self.remaining: Callable[[], int] = _nothing
         self.give_way: Callable[[], bool] | None = None
         self.held = 0
         self.waiting = 0
         self.was_served = False
         self._yielding = 0
         self._granted_at = began
+
+    def begin(self, remaining: Callable[[], int], give_way: Callable[[], bool]) -> None:
+        """It has begun to fetch its spans, so these can be asked."""
+        self.remaining, self.give_way = remaining, give_way
+
+    def end(self) -> None:
+        """It has ended. Nothing of it is kept."""
+        self.remaining, self.give_way = _nothing, None
 
     @property
     def rank(self) -> float:

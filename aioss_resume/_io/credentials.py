@@ -183,8 +183,8 @@ class KeyRing:
         self._next_fetch = self._clock.now() + _FRESH_SECONDS
 
 
-# Nothing is raised below, because error trackers show local variables. What a provider raises may hold anything, so only
-# its type is told.
+# Nothing is raised below, because error trackers show local variables. What a provider raises may hold anything, so its
+# type alone is told.
 
 
 def _keys_of(provider: Any, generation: int) -> Keys | str:

@@ -84,7 +84,7 @@ async def _fetch(reading: Reading, opened: Opened, slices: Sequence[Slice], slot
     scheduler = reading.scheduler(pinned, transfer, _scattered(islands, [each.buffer() for each in made]))
     response, first = opened.response, None
     if response is not None and response.range is not None and response.range.start == requests[0].start:
-        first = reading.first_flight(response, transfer, slot, part_size)
+        first = reading.first_flight(response, transfer, slot, options.part_size or FIRST)
     else:
         slot.release()
     await scheduler.run(first)

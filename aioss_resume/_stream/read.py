@@ -1,7 +1,6 @@
 """Bytes of one object in memory: a new bytes object, or a buffer of the caller's."""
 
 import io
-import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -60,12 +59,7 @@ async def read_into(reading: Reading, wanted: Slice, buffer: memoryview) -> int:
     Raises:
         AiossError: As `Downloader.read_into()`. Nothing writes to the buffer any more.
     """
-    try:
-        return await _read(reading, wanted, lambda length: buffer[:length])
-    except BaseException as error:
-        # Views of the buffer in the frames of the traceback would keep the caller from resizing it.
-        traceback.clear_frames(error.__traceback__)
-        raise
+    return await _read(reading, wanted, lambda _length: buffer)
 
 
 def writable_bytes(buffer: object) -> memoryview:

@@ -77,7 +77,7 @@ class SpanScheduler:
             return
         problem: BaseException | None = None
         share = self._context.share
-        share.remaining, share.give_way = lambda: self._transfer.needed, self._give_way
+        share.begin(lambda: self._transfer.needed, self._give_way)
         try:
             async with anyio.create_task_group() as group:
                 for task in self._background:
@@ -89,7 +89,7 @@ class SpanScheduler:
         except BaseExceptionGroup as errors:
             problem = plain(errors)
         finally:
-            share.give_way = None
+            share.end()
         if problem is not None:  # raised here, so that the group is not its context
             raise problem
 

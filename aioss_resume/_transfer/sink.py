@@ -43,6 +43,8 @@ OpenSink: TypeAlias = Callable[[int], Awaitable[Sink]]
 class MemorySink:
     """A sink that fills a buffer of the caller's. Bytes are received into it directly.
 
+    No view of the buffer outlives the sink, not even in the frames of a traceback: the caller may want to resize it.
+
     Args:
         buffer: Writable bytes, of which the first is the object's byte `start`.
         start: An offset in the object, in bytes.
@@ -54,12 +56,15 @@ class MemorySink:
         self._buffer = buffer
         self._start = start
         self._sums = sums
+        self._room = memoryview(b"")
         self.offset = offset
         self.crc64 = EMPTY
 
     def room(self, most: int) -> memoryview:
+        self._room.release()
         at = self.offset - self._start
-        return self._buffer[at : at + most]
+        self._room = self._buffer[at : at + most]
+        return self._room
 
     def is_awaited(self, received: int, now: float) -> bool:  # noqa: ARG002
         return False
@@ -72,7 +77,7 @@ class MemorySink:
             self.offset += len(chunk)
 
     async def close(self) -> None:
-        pass
+        self._room.release()
 
 
 def memory_sinks(buffer: memoryview, start: int = 0, *, sums: bool = True) -> OpenSink:
