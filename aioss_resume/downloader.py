@@ -100,7 +100,7 @@ class Downloader:
         self._concurrency = checked_concurrency(concurrency)
         self._rate = checked_rate(max_bytes_per_second)
         self._session = session
-        self._on_event = on_event
+        self._event_hooks = [on_event] if on_event is not None else []
         self._storage = STORAGE
         self._client: Client | None = None
         self._origin: Origin | None = None
@@ -119,7 +119,7 @@ class Downloader:
                 max_bytes_per_second=self._rate,
                 session=self._session,
                 storage=self._storage,
-                on_event=self._on_event,
+                event_hooks=self._event_hooks,
             )
         )
         if self._session is not None and self._session.trust_env and self._bucket is not None:
@@ -144,6 +144,16 @@ class Downloader:
         state = "open" if self._root._client is not None else "closed"
         what = f"oss://{self._bucket.bucket_name}" if self._bucket is not None else "addresses"
         return f"<Downloader of {what}, {state}>"
+
+    def add_event_hook(self, hook: EventHook) -> None:
+        """Call one more hook with each event, besides `on_event`. Each one has a queue of its own.
+
+        Raises:
+            ConfigError: The Downloader is open already.
+        """
+        if self._root._client is not None:
+            raise ConfigError("this Downloader is open already: add hooks before it is entered")
+        self._root._event_hooks.append(hook)
 
     @property
     def max_bytes_per_second(self) -> float | None:

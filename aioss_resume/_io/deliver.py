@@ -18,17 +18,13 @@ class Deliveries:
     """The events that wait for one hook, and the task that calls it.
 
     Args:
-        hook: The caller's; None: events are dropped at once.
+        hook: The caller's.
     """
 
-    def __init__(self, hook: EventHook | None) -> None:
-        self._hook = hook
+    def __init__(self, hook: EventHook) -> None:
+        self._hook: EventHook | None = hook  # None: it has raised, and is not called again
         self._queue = EventQueue()
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def has_hook(self) -> bool:
-        return self._hook is not None
 
     def send(self, event: Event) -> None:
         """Queue an event. The hook is called later."""

@@ -3,7 +3,7 @@
 import asyncio
 import importlib
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count
 from typing import Any
@@ -50,7 +50,7 @@ class Client:
         concurrency: Most requests in flight.
         session: The caller's, never closed here; None: one of our own.
         storage: Where files are; tests of power cuts and of failing calls bring their own.
-        on_event: Gets the events of everything that runs here; None: nobody does.
+        event_hooks: Get the events of everything that runs here.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Client:
         max_bytes_per_second: float | None,
         session: aiohttp.ClientSession | None,
         storage: Storage = STORAGE,
-        on_event: EventHook | None = None,
+        event_hooks: Iterable[EventHook] = (),
     ) -> None:
         anyio.current_effective_deadline()  # imports anyio's backend, if it is not imported yet
         self.clock = Clock()
         self.threads = Threads()
         self.storage = storage
-        self._deliveries = Deliveries(on_event)
+        self._deliveries = tuple(Deliveries(hook) for hook in event_hooks)
         self._id = self.clock.token()
         self._numbers = count()
         # Not more than the caller's pool allows: requests that wait in it would run into time limits.
@@ -141,7 +141,8 @@ class Client:
                     await session.close()
         finally:  # also if this task is cancelled
             try:
-                await self._deliveries.close()
+                for deliveries in self._deliveries:
+                    await deliveries.close()
             finally:
                 await self.threads.close()
 

@@ -1,7 +1,7 @@
 """Reporter: what happens in one download, told to the log and to the Downloader's event hook."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aioss_resume._io.deliver import Deliveries
 from aioss_resume._io.fetch import RequestCounts
@@ -20,7 +20,7 @@ class Reporter:
         counts: Its requests.
     """
 
-    def __init__(self, download_id: str, name: ObjectName, deliveries: Deliveries) -> None:
+    def __init__(self, download_id: str, name: ObjectName, deliveries: Sequence[Deliveries]) -> None:
         self.download_id = download_id
         self.counts = RequestCounts()
         self._name = name
@@ -28,13 +28,15 @@ class Reporter:
 
     @property
     def has_hook(self) -> bool:
-        return self._deliveries.has_hook
+        return bool(self._deliveries)
 
     def send(self, make: Callable[..., Event], **fields: object) -> None:
         """Send an event of that class to the hook, if there is one."""
-        if self._deliveries.has_hook:
+        if self._deliveries:
             bucket, key = self._name
-            self._deliveries.send(make(download_id=self.download_id, bucket=bucket, key=key, **fields))
+            event = make(download_id=self.download_id, bucket=bucket, key=key, **fields)
+            for deliveries in self._deliveries:
+                deliveries.send(event)
 
     def attempt_failed(self, error: AiossError, attempt: int, wait: float) -> None:
         """An attempt failed, and another one follows after `wait` seconds."""
