@@ -80,6 +80,10 @@ FILES = {
     "aria2c": "aria2",
     "curl": "curl",
     "rclone": "rclone",
+    "stream": "in_memory",
+    "first-byte": "in_memory",
+    "read": "in_memory",
+    "ranges": "in_memory",
 }
 """The part of a client's name before the slash, and the file that it lives in."""
 
@@ -93,7 +97,7 @@ def load(name: str) -> Client:
 
 
 def names() -> list[str]:
-    return [client.name for family in FILES for client in _in_file(family)]
+    return list(dict.fromkeys(client.name for family in FILES for client in _in_file(family)))
 
 
 def _in_file(family: str) -> list[Client]:

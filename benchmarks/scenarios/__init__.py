@@ -47,6 +47,9 @@ FILES = {
     "memory": "memory",
     "resume": "resume",
     "loop_lag": "loop_lag",
+    "stream": "stream",
+    "read": "read",
+    "ranges": "ranges",
     "core_rules": "core_rules",
     "import": "imports",
 }
