@@ -1,4 +1,4 @@
-"""Clients that bring bytes to the caller instead of a file: whole objects, ranges, and streams whose reader discards."""
+"""Clients that bring bytes to the caller instead of a file: whole objects, ranges, streams whose reader discards."""
 
 import random
 from typing import Any

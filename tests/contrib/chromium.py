@@ -37,8 +37,8 @@ class Page:
     async def wait_for(self, condition: str) -> None:
         """Wait until an expression is true: it is looked at again and again."""
         async with asyncio.timeout(30):
-            while not await self.run(f"Boolean({condition})"):
-                await asyncio.sleep(0.02)
+            while not await self.run(f"Boolean({condition})"):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)  # the page is another process, and has no event of ours
 
     async def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode((await self._call("Page.captureScreenshot"))["data"]))

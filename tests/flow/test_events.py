@@ -167,7 +167,8 @@ def test_script_without_logging_prints_nothing(oss: LocalOSS, tmp_path: Path) ->
 import asyncio, oss2, aioss_resume
 bucket = oss2.Bucket(oss2.AuthV4({oss.access_key_id!r}, {oss.access_key_secret!r}), {oss.endpoint!r}, "examplebucket",
                      region="cn-hangzhou")
-asyncio.run(aioss_resume.download(bucket, "key", {str(tmp_path / "file")!r}, part_size=102400, multiget_threshold=102400))
+parts = dict(part_size=102400, multiget_threshold=102400)
+asyncio.run(aioss_resume.download(bucket, "key", {str(tmp_path / "file")!r}, **parts))
 """
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
