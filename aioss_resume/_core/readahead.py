@@ -10,8 +10,10 @@ FIRST_AHEAD: Final = 4 * MiB
 
 _GROWTH: Final = 4  # bytes more ahead for each byte that the reader took
 
-_PARTS: Final = 16
-# Parts of a window. While one is read, others are fetched, and the reader should rarely wait for the end of one.
+_PARTS_MOST: Final = 16
+_PARTS_LEAST: Final = 8
+# Parts of a window. While one is read, others are fetched, and the reader should rarely wait for the end of one; but a
+# request costs as much time as a third of a MiB.
 _PART_LEAST: Final = 256 * KiB
 _PART_MOST: Final = 8 * MiB
 
@@ -19,9 +21,15 @@ _CHUNK_LEAST: Final = 256 * KiB  # bytes that are handed out at once to a reader
 _WAIT_MOST: Final = 0.01  # seconds for which a reader waits while there are fewer
 
 
-def choose_stream_part_size(window: int) -> int:
-    """Bytes of one range request of a stream that keeps at most `window` bytes, when the caller named none."""
-    return min(max(window // _PARTS, _PART_LEAST), _PART_MOST, window)
+def choose_stream_part_size(window: int, concurrency: int | None = None) -> int:
+    """Bytes of one range request of a stream, when the caller named none.
+
+    Args:
+        window: Most bytes that it keeps.
+        concurrency: Most requests in flight; None: as many as make it faster.
+    """
+    parts = _PARTS_MOST if concurrency is None else min(max(2 * concurrency, _PARTS_LEAST), _PARTS_MOST)
+    return min(max(window // parts, _PART_LEAST), _PART_MOST, window)
 
 
 class ReadAhead:

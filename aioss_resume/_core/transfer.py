@@ -26,13 +26,13 @@ _PART_MOST: Final = 64 * MiB
 _PARTS_PER_SLOT: Final = 4
 
 
-def choose_part_size(size: int, concurrency: int) -> int:
+def choose_part_size(size: int, concurrency: int, parts_per_slot: int = _PARTS_PER_SLOT) -> int:
     """Bytes of one range request when the caller named none: a few requests a slot, in whole MiB from 1 to 64.
 
     Parts need not be small for the end's sake, since the tail is shared out, nor for memory, since a flight keeps a
     few MiB whatever its length, nor for a cut connection's sake, since a span continues at its last written byte.
     """
-    parts = concurrency * _PARTS_PER_SLOT
+    parts = concurrency * parts_per_slot
     return min(max(_PART_LEAST, -(-size // parts // MiB) * MiB), _PART_MOST)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import aiohttp
 
 from aioss_resume._io.clock import Clock
-from aioss_resume.options import READ_MOST, WRITE_SECONDS
+from aioss_resume.options import FEW_CONNECTIONS, READ_MOST, WRITE_SECONDS
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -230,7 +230,8 @@ class _DirectBody(asyncio.BufferedProtocol):
         self._response.close()
 
     def get_buffer(self, _sizehint: int) -> memoryview:
-        return self._buffer[self._filled : self._filled + min(READ_MOST, self._left)]
+        most = READ_MOST if len(_being_read) > FEW_CONNECTIONS else 2 * READ_MOST
+        return self._buffer[self._filled : self._filled + min(most, self._left)]
 
     def buffer_updated(self, nbytes: int) -> None:
         now = self._clock.now()
@@ -261,9 +262,11 @@ class _DirectBody(asyncio.BufferedProtocol):
         self._set_alarm()
         assert self._transport is not None
         self._transport.resume_reading()
+        _being_read.add(self)
         try:
             await self._waiter
         finally:
+            _being_read.discard(self)
             self._end_fill()
             self._buffer, self._on_received = _NOWHERE, _want_none  # a cycle would keep the buffer
 
@@ -292,6 +295,9 @@ class _DirectBody(asyncio.BufferedProtocol):
             self._alarm.cancel()
         if self._transport is not None:
             self._transport.pause_reading()
+
+
+_being_read: Final[set[_DirectBody]] = set()  # in all threads of this process
 
 
 def _what_came(response: aiohttp.ClientResponse, transport: asyncio.Transport) -> memoryview:

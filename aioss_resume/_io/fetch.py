@@ -9,6 +9,7 @@ This module has more than 300 lines because a request and the explanation of its
 import asyncio
 import base64
 import binascii
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -44,6 +45,10 @@ _PLAIN: Final = {"Accept-Encoding": "identity"}
 # Without it aiohttp asks for gzip, and OSS then sends some objects compressed, without ETag and length.
 _RANGES_AS_HTTP_HAS_THEM: Final = {"x-oss-range-behavior": "standard"}
 # Without it OSS answers a range that is out of bounds with 200 and the whole object.
+
+
+_CURES_MOST: Final = {"clock": 1, "keys": 1, "expired keys": 8, "address": 8}
+# Replacements for one request. Keys that expire after few requests may have been used up by others once more.
 
 
 @dataclass(slots=True)
@@ -204,8 +209,8 @@ class Source:
         )
 
     async def _send(self, method: str, headers: Mapping[str, str], pinned: ObjectMeta | None = None) -> _MaskedResponse:
-        """Send a request until it is accepted. If keys or clock are refused, they are replaced, each once."""
-        cured: set[str] = set()
+        """Send a request until it is accepted. If keys, clock or address are refused, they are replaced first."""
+        cured = Counter[str]()
         while True:
             signed = await self._sign(method, headers)
             self._counts.sent += 1
@@ -218,9 +223,9 @@ class Source:
                 cure = await self._cure(error, reply)
             finally:
                 reply.close()
-            if cure is None or cure in cured:
+            if cure is None or cured[cure] >= _CURES_MOST[cure]:
                 raise self._explain(error, pinned)
-            cured.add(cure)
+            cured[cure] += 1
             self._counts.failed += 1
 
     async def _sign(self, method: str, headers: Mapping[str, str]) -> Signed:

@@ -233,7 +233,7 @@ class Signer:
             self.offset = server_time - now.astimezone(UTC)
             return "clock"
         if error.code in STALE_KEYS and await self._ring.replace(refused.keys):
-            return "keys"
+            return "expired keys" if error.code == "SecurityTokenExpired" else "keys"
         return None
 
 

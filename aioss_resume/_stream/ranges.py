@@ -81,7 +81,7 @@ async def _fetch(reading: Reading, opened: Opened, slices: Sequence[Slice], slot
     slots = AUTO_PART_SLOTS if options.concurrency == "auto" else options.concurrency
     part_size = options.part_size or choose_part_size(longest, slots)
     transfer = Transfer(pinned.size, part_size=part_size, wanted=requests)
-    scheduler = reading.scheduler(pinned, transfer, _scattered(islands, [each.buffer() for each in made]))
+    scheduler = reading.scheduler(pinned, transfer, _scattered(islands, [each.buffer for each in made]))
     response, first = opened.response, None
     if response is not None and response.range is not None and response.range.start == requests[0].start:
         first = reading.first_flight(response, transfer, slot, options.part_size or FIRST)
@@ -115,9 +115,15 @@ class _ScatteringSink:
     def __init__(self, islands: Sequence[Range], buffers: Sequence[memoryview], offset: int) -> None:
         self._islands = islands
         self._buffers = buffers
+        self._room = memoryview(b"")
         self.offset = offset
 
     def room(self, most: int) -> memoryview:
+        self._room.release()
+        self._room = self._next_room(most)
+        return self._room
+
+    def _next_room(self, most: int) -> memoryview:
         offset = self.offset
         found = overlapping(self._islands, Range(offset, offset + most))
         if not found:
@@ -135,7 +141,7 @@ class _ScatteringSink:
         self.offset += sum(map(len, chunks))
 
     async def close(self) -> None:
-        pass
+        self._room.release()
 
 
 def _scattered(islands: Sequence[Range], buffers: Sequence[memoryview]) -> OpenSink:

@@ -23,17 +23,19 @@ FIRST: Final = MULTIGET_THRESHOLD
 class NewBytes:
     """Memory for the bytes of a new bytes object, which is not copied when it is finished.
 
-    BytesIO keeps its content as a bytes object, and hands out that very object if nobody else refers to it.
+    BytesIO keeps its content as a bytes object, and hands out that very object if no view of it is left.
+
+    Attributes:
+        buffer: The memory.
     """
 
     def __init__(self, length: int) -> None:
         self._file = io.BytesIO(bytes(length))
-
-    def buffer(self) -> memoryview:
-        return self._file.getbuffer()
+        self.buffer = self._file.getbuffer()
 
     def finish(self) -> bytes:
-        """The bytes. Nothing may be written to the buffer any more."""
+        """The bytes. The buffer is released: nothing can be written to it any more."""
+        self.buffer.release()
         return self._file.getvalue()
 
 
@@ -47,7 +49,7 @@ async def read(reading: Reading, wanted: Slice) -> bytes:
 
     def allocate(length: int) -> memoryview:
         made[:] = [NewBytes(length)]
-        return made[0].buffer()
+        return made[0].buffer
 
     length = await _read(reading, wanted, allocate)
     return made[0].finish() if length else b""
@@ -127,7 +129,7 @@ async def _fetch(
         slots = AUTO_PART_SLOTS if options.concurrency == "auto" else options.concurrency
         transfer = Transfer(
             opened.pinned.size,
-            part_size=options.part_size or choose_part_size(range_.length, slots),
+            part_size=options.part_size or choose_part_size(range_.length, slots, parts_per_slot=1),
             wanted=[range_],
             tail_is_shared=range_.length > FIRST,
         )

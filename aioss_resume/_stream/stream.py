@@ -1,7 +1,6 @@
 """One object's bytes in order, fetched ahead of the reader within a window of memory."""
 
 import asyncio
-import io
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Self
@@ -15,6 +14,7 @@ from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Transfer
 from aioss_resume._io.cancellation import wait_uncancelled
 from aioss_resume._io.response import AcceptedResponse
+from aioss_resume._stream.read import NewBytes
 from aioss_resume._stream.reading import Opened, Reading
 from aioss_resume._transfer.calls import Calls, closed_error
 from aioss_resume._transfer.scheduler import OpenFlight, SpanScheduler
@@ -123,7 +123,9 @@ class ObjectStream:
     async def _begin(self) -> None:
         reading, options = self._reading, self._reading.options
         assert isinstance(options, StreamOptions)
-        part_size = min(options.part_size or choose_stream_part_size(options.window), options.window)
+        concurrency = None if options.concurrency == "auto" else options.concurrency
+        part_size = options.part_size or choose_stream_part_size(options.window, concurrency)
+        part_size = min(part_size, options.window)
         first = min(max(options.part_size or 0, FIRST_AHEAD), options.window)
         slot = await reading.client.slot(reading.share)
         try:
@@ -333,14 +335,14 @@ class _ChunkSink:
         self.crc64 = EMPTY
         self._fetching = fetching
         self._sums = sums
-        self._file = io.BytesIO()
+        self._made = NewBytes(0)
         self._room_length = 0
 
     def room(self, most: int) -> memoryview:
         if not 0 < self._room_length <= most:
-            self._file = io.BytesIO(bytes(most))
+            self._made = NewBytes(most)
             self._room_length = most
-        return self._file.getbuffer()
+        return self._made.buffer
 
     def is_awaited(self, received: int, now: float) -> bool:
         return self._fetching.is_awaited(self.offset, received, now)
@@ -348,7 +350,9 @@ class _ChunkSink:
     async def write(self, chunks: Sequence[bytes | memoryview]) -> None:
         for chunk in chunks:
             if len(chunk) == self._room_length:
-                data = self._file.getvalue()
+                if isinstance(chunk, memoryview):
+                    chunk.release()  # while a view is left, finish() would copy
+                data = self._made.finish()
                 self._room_length = 0
             else:
                 data = bytes(chunk)

@@ -149,7 +149,8 @@ class SpanFetch:
             return
         assert self._sink is not None
         try:
-            await self._sink.write([self._room[before - self._room_start : flight.reach - self._room_start]])
+            with self._room[before - self._room_start : flight.reach - self._room_start] as received:
+                await self._sink.write([received])
         finally:
             flight.write(self._sink.offset, self._sink.crc64)
         await self._observer.on_written(flight.offset - before)
