@@ -138,6 +138,7 @@ class ObjectStream:
             self._opened = opened
             response = opened.response
             if response is None:
+                slot.release()
                 self.verified = reading.is_verifiable(opened) and opened.pinned.crc64 == EMPTY
                 return
             ahead = ReadAhead(*opened.range, window=options.window, part_size=part_size, first=first)

@@ -80,6 +80,7 @@ FILES = {
     "aria2c": "aria2",
     "curl": "curl",
     "rclone": "rclone",
+    "fair": "in_memory",
     "stream": "in_memory",
     "first-byte": "in_memory",
     "read": "in_memory",

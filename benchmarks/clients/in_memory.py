@@ -1,6 +1,8 @@
 """Clients that bring bytes to the caller instead of a file: whole objects, ranges, streams whose reader discards."""
 
+import asyncio
 import random
+import time
 from typing import Any
 
 from benchmarks.clients import ONE, PythonClient, Transfer
@@ -11,6 +13,8 @@ from benchmarks.job import ACCESS_KEY, ACCESS_SECRET, BUCKET, REGION, Job, KiB, 
 
 RANGES, RANGE = 1000, 64 * KiB
 """How many random ranges of the object are read, and of which length."""
+READS = 20
+"""How many small reads are made beside a download."""
 
 
 def random_ranges(job: Job) -> list[tuple[int, int]]:
@@ -147,7 +151,50 @@ class OpenDALInMemory(OpenDAL):
         return transfer
 
 
+class Fair(Ours):
+    """Downloads that share one Downloader, and when each of them ends; or small reads beside one."""
+
+    def prepare(self, job: Job) -> Transfer:
+        import oss2
+
+        import aioss_resume
+
+        bucket = oss2.Bucket(oss2.AuthV4(ACCESS_KEY, ACCESS_SECRET), job.endpoint, BUCKET, region=REGION)
+
+        async def together() -> dict[str, float]:
+            ends: list[float] = []
+            began = time.monotonic()
+            async with aioss_resume.Downloader(bucket, concurrency=job.concurrency) as downloader:
+
+                async def one(key: str) -> None:
+                    await downloader.download(key, job.path(key), fsync=False)
+                    ends.append(time.monotonic() - began)
+
+                await asyncio.gather(*(one(key) for key in job.every_key()))
+            return {"mean_end": sum(ends) / len(ends) / max(ends)}
+
+        async def beside() -> dict[str, float]:
+            large, small = job.prefix.split()
+            async with aioss_resume.Downloader(bucket, concurrency=job.concurrency) as downloader:
+                download = asyncio.ensure_future(downloader.download(large, job.path(large), fsync=False))
+                waits: list[float] = []
+                if self.what == "beside":
+                    await asyncio.sleep(2)
+                    for _ in range(READS):
+                        began = time.monotonic()
+                        assert len(await downloader.read(small)) == 100 * KiB
+                        waits.append(time.monotonic() - began)
+                        await asyncio.sleep(1)
+                await download
+            return {"read_max": max(waits), "read_median": sorted(waits)[READS // 2]} if waits else {}
+
+        return together if self.what == "together" else beside
+
+
 CLIENTS = [
+    Fair("fair/alone", "alone"),
+    Fair("fair/beside", "beside"),
+    Fair("fair/together", "together"),
     Ours("stream/aioss-resume", "stream"),
     Ours("stream/aioss-resume-uvloop", "stream", loop="uvloop"),
     PlainAiohttp("stream/aiohttp"),

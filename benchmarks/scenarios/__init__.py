@@ -50,6 +50,7 @@ FILES = {
     "stream": "stream",
     "read": "read",
     "ranges": "ranges",
+    "fair": "fair",
     "core_rules": "core_rules",
     "import": "imports",
 }

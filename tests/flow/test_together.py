@@ -146,6 +146,19 @@ async def test_provider_that_goes_on_failing_is_an_error_and_not_an_expired_key_
             await downloader.read("key", stop=5)
 
 
+async def test_what_is_empty_keeps_no_slot(bucket: Any) -> None:
+    async with Downloader(bucket, concurrency=1) as downloader:
+        for start in (SIZE, SIZE + 5, -10):
+            for stop in (0, -20, None):
+                async with asyncio.timeout(20), downloader.stream("key", start, stop) as found:
+                    assert await found.read() == whole()[start:stop]
+                async with asyncio.timeout(20):
+                    assert await downloader.read("key", start, stop) == whole()[start:stop]
+                    assert await downloader.read_ranges("key", [(start, stop)]) == [whole()[start:stop]]
+        assert downloader._client is not None
+        assert downloader._client.slots.taken == 0
+
+
 # Cancellation, at every step of every new coroutine.
 
 

@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ class Soak:
     objects: list[tuple[str, int, int]]  # key, size, seed
     cancels: float
     dice: random.Random
+    sign: Callable[[str], str]  # a presigned address of a key
     outcomes: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     fetched: int = 0
@@ -80,7 +82,59 @@ class Soak:
         while time.monotonic() < until and not self.wrong:
             chance = self.dice.random() < self.cancels
             cancelled_after = self.dice.uniform(0, _MOST_SECONDS_TO_CANCEL) if chance else None
-            await self._download(downloader, *self.dice.choice(objects), cancelled_after)
+            what = self.dice.choices(["file", "read", "stream", "address"], [6, 1, 2, 1])[0]
+            if what == "file":
+                await self._download(downloader, *self.dice.choice(objects), cancelled_after)
+            else:
+                await self._read(downloader, what, *self.dice.choice(objects), cancelled_after)
+
+    async def _read(
+        self,
+        downloader: aioss_resume.Downloader,
+        what: str,
+        key: str,
+        size: int,
+        seed: int,
+        cancelled_after: float | None,
+    ) -> None:
+        """Bytes to this process: whole or a slice, by one call, or by a stream that may be left early."""
+        start = self.dice.choice([None, None, self.dice.randint(-size, size)])
+        source: Any = key
+        if what == "address":
+            source = aioss_resume.SignedURL(self.sign(key))
+        limits: Any = {"retry": _RETRY, "timeouts": _TIMEOUTS, "part_size": self.dice.choice([None, MiB])}
+        try:
+            async with asyncio.timeout(cancelled_after):
+                if what == "read":
+                    found, is_whole = await downloader.read(source, start, **limits), True
+                else:
+                    found, is_whole = await self._streamed(downloader, source, start, limits)
+        except TimeoutError:
+            self.outcomes["read cancelled"] += 1
+        except aioss_resume.AiossError as error:
+            self.outcomes[f"read {type(error).__name__}"] += 1
+        else:
+            self.outcomes[what] += 1
+            versions = [GeneratedContent(size, seed), GeneratedContent(size, -1 - seed)]
+            expected = [bytes(version.read(0, size))[start:] for version in versions]
+            is_right = found in expected if is_whole else any(each.startswith(found) for each in expected)
+            if not is_right:
+                self.wrong.append(f"{what} of {key} from {start} is not the object")
+
+    async def _streamed(
+        self, downloader: aioss_resume.Downloader, source: Any, start: int | None, limits: Any
+    ) -> tuple[bytes, bool]:
+        """What a stream brought, and whether it was read to its end."""
+        leaves_after = self.dice.choice([None, self.dice.randrange(8 * MiB)])
+        found = bytearray()
+        async with downloader.stream(source, start, window=self.dice.choice([MiB, 16 * MiB]), **limits) as stream:
+            async for chunk in stream:
+                found += chunk
+                if leaves_after is not None and len(found) > leaves_after:
+                    return bytes(found), False
+                if self.dice.random() < 0.1:
+                    await asyncio.sleep(0.01)  # a slow reader
+        return bytes(found), True
 
     async def _download(
         self, downloader: aioss_resume.Downloader, key: str, size: int, seed: int, cancelled_after: float | None
@@ -182,7 +236,13 @@ async def main(given: dict[str, Any]) -> None:
     auth = oss2.AuthV4(os.environ["OSS_ACCESS_KEY_ID"], os.environ["OSS_ACCESS_KEY_SECRET"])
     bucket = oss2.Bucket(auth, given["endpoint"], given["bucket"], region=given["region"])
     objects = [tuple(each) for each in given["objects"]]
-    soak = Soak(Path(given["directory"]), objects, given["cancels"], random.Random(given["seed"]))  # type: ignore[arg-type]
+    soak = Soak(
+        Path(given["directory"]),
+        objects,  # type: ignore[arg-type]
+        given["cancels"],
+        random.Random(given["seed"]),
+        lambda key: bucket.sign_url("GET", key, 3600),
+    )
     async with aioss_resume.Downloader(bucket, concurrency=CONCURRENCY) as downloader:
         await soak.rounds(downloader, given["seconds"])
         tell({"last": True})
