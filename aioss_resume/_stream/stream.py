@@ -43,6 +43,7 @@ class ObjectStream:
         self._opened: Opened | None = None
         self._fetching: _Fetching | None = None
         self._task: asyncio.Task[None] | None = None
+        self._first: OpenFlight | None = None  # until the fetching has ended
         self._was_closed = False  # with its Downloader
         self._rest = b""  # of a chunk of which read() has taken a part
         self._taken = 0
@@ -149,13 +150,15 @@ class ObjectStream:
             raise
         # Not in a task group: the block may be left in another task than it was entered in, as async generators are
         # that nobody has read to their end.
-        self._task = asyncio.create_task(self._run(fetching, flight), name=f"aioss_resume: {reading.name}")
+        self._first = flight
+        self._task = asyncio.create_task(fetching.run(flight), name=f"aioss_resume: {reading.name}")
+        self._task.add_done_callback(self._release)  # a task that is cancelled before it has begun runs no code
         self._calls.add(self)
 
-    async def _run(self, fetching: "_Fetching", first: OpenFlight) -> None:
-        try:
-            await fetching.run(first)
-        finally:
+    def _release(self, _task: asyncio.Task[None]) -> None:
+        """The fetching has ended: release what it was given, once."""
+        first, self._first = self._first, None
+        if first is not None:
             first.slot.release()
             first.response.close()
             self._calls.remove(self)
@@ -167,6 +170,7 @@ class ObjectStream:
             return None
         task.cancel()  # has no effect once it has ended
         cancelled = await wait_uncancelled(task.done, lambda: asyncio.wait([task]))
+        self._release(task)
         if not task.cancelled():
             task.exception()  # retrieved, so that asyncio does not log it
         fetching.clear()

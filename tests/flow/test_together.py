@@ -159,6 +159,19 @@ async def test_what_is_empty_keeps_no_slot(bucket: Any) -> None:
         assert downloader._client.slots.taken == 0
 
 
+async def test_stream_that_is_left_before_it_has_begun_keeps_nothing(oss: LocalOSS, bucket: Any) -> None:
+    async with Downloader(bucket, concurrency=1) as downloader:
+        for _ in range(3):
+            async with downloader.stream("key", part_size=PART):
+                pass
+            assert downloader._client is not None
+            assert downloader._client.slots.taken == 0
+    async with Downloader(bucket) as downloader:
+        stream = await downloader.stream("key", part_size=PART).__aenter__()
+    with pytest.raises(RequestError, match="was closed"):
+        await stream.read()
+
+
 # Cancellation, at every step of every new coroutine.
 
 
