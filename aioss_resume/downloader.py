@@ -481,7 +481,7 @@ async def download_url(
         As download(). AccessDeniedError: The address has expired, and there is no new one.
     """
     options = checked_options(DownloadOptions, "download_url", keywords)
-    key = SignedURL(url, refresh) if not isinstance(url, SignedURL) else url
+    key = url = SignedURL(url, refresh) if not isinstance(url, SignedURL) else url  # its repr shows no signature
     if session is None:
         return await _download_through_shared_client(Downloader(None), key, path, options)
     concurrency = options.concurrency if options.concurrency != "auto" else CONCURRENCY_OF_ALL

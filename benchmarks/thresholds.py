@@ -46,6 +46,7 @@ def verdicts(results: Results) -> Iterator[Verdict]:
             yield _most(f"slow_connection per {case}, slowest run of fair share", fair, 1.35, 1.15)
     if "at_once" in results:
         yield from _at_once(results["at_once"])
+    yield from _in_memory(results)
     if "latency" in results:
         yield _least("latency of link, auto", _best(results["latency"], "", "of_link", max, of=AUTO), 0.9)
     if "resume" in results:
@@ -75,6 +76,43 @@ def _large(rows: list[Row]) -> Iterator[Verdict]:
     ours = _best(rows, "HTTP", "cpu", min)
     theirs = _figure(rows, "HTTP", "obstore", "cpu")
     yield _most("large HTTP CPU x obstore", ours / theirs if ours and theirs else None, 1.3)
+
+
+def _in_memory(results: Results) -> Iterator[Verdict]:
+    """Streams, reads and ranges, and what runs beside them."""
+    bounds = (
+        ("stream", "loopback", "aioss-resume", 1.0, 1.2),
+        ("stream", "loopback", "stream/obstore", 0.75, 1.0),
+        ("stream", "loopback", "stream/opendal", 0.9, 1.2),
+        ("read", "", "read/obstore-ranges", 0.9, 1.1),
+        ("read", "", "read/opendal", 1.2, 1.5),
+        ("ranges", "", "ranges/obstore", 0.7, 1.0),
+    )
+    for name, case, rival, least, aim in bounds:
+        if name in results:
+            ours = (f"{name}/aioss-resume", f"{name}/aioss-resume-uvloop")
+            yield _least(f"{name} x {rival}", _ratio(results[name], case, rival, of=ours), least, aim)
+    if "stream" in results:
+        rows = results["stream"]
+        far = _figure(rows, "50 ms", "stream/aioss-resume", "of_link")
+        yield _least("stream over 50 ms, of link", far, 0.85, 0.95)
+        ours, theirs = (
+            _ms(rows, "first byte", "first_byte", of=f"first-byte/{who}") for who in ("aioss-resume", "aiohttp")
+        )
+        later = ours - theirs if ours is not None and theirs is not None else None
+        yield _most("first byte of a stream, ms after aiohttp's", later, 2, 1)
+    if "fair" in results:
+        rows = results["fair"]
+        yield _most(
+            "fair: slowest read beside a download, s", _figure(rows, "reads", "fair/beside", "read_max", 2), 0.35, 0.2
+        )
+        alone, beside = (_figure(rows, "reads", f"fair/{which}", "seconds") for which in ("alone", "beside"))
+        yield _most("fair: that download x alone", beside / alone if alone and beside else None, 1.1, 1.05)
+        yield _most("fair: mean end / last end", _figure(rows, "together", "fair/together", "mean_end"), 0.62, 0.55)
+    if "service" in results:
+        idle, busy = (_ms(results["service"], "", "p99", of=f"service/{which}") for which in ("idle", "busy"))
+        more = busy - idle if idle is not None and busy is not None else None
+        yield _most("service: p99 of an endpoint, ms more than at rest", more, 5, 2)
 
 
 def _at_once(rows: list[Row]) -> Iterator[Verdict]:
@@ -117,9 +155,9 @@ def _most(what: str, found: float | None, bound: float, aim: float | None = None
     return Verdict(text, found, found <= bound, found <= aim if aim else None)
 
 
-def _ratio(rows: list[Row], case: str, rival: str) -> float | None:
+def _ratio(rows: list[Row], case: str, rival: str, *, of: tuple[str, ...] = OURS) -> float | None:
     """The better of asyncio and uvloop, neither with fsync."""
-    found = [row.ratios[rival] for row in rows if case in row.case and row.client in OURS and rival in row.ratios]
+    found = [row.ratios[rival] for row in rows if case in row.case and row.client in of and rival in row.ratios]
     return max(found, default=None)
 
 
@@ -144,7 +182,7 @@ def _figure(rows: list[Row], case: str, client: str, figure: str, which: int = 1
     return found[0].figures[figure][which] if found and figure in found[0].figures else None
 
 
-def _ms(rows: list[Row], case: str, figure: str, which: int = 1) -> float | None:
+def _ms(rows: list[Row], case: str, figure: str, which: int = 1, *, of: str = "aioss-resume") -> float | None:
     """On asyncio's own loop: that is where most will run it."""
-    seconds = _figure(rows, case, "aioss-resume", figure, which)
+    seconds = _figure(rows, case, of, figure, which)
     return None if seconds is None else 1000 * seconds

@@ -67,14 +67,19 @@ class AddressSigner:
         if self._refresh is None:
             error.hint = "the address has expired: pass SignedURL(url, refresh=...), or a new address"
             return None
-        old = str(refused.url)
+        # No frame that an error passes through has an address in a local variable: error trackers show these.
         async with self._refreshing:
-            if self._url == old:
-                self._url = await self._refreshed(self._refresh, old, error)
+            problem = await self._replace(self._refresh) if str(refused.url) == self._url else None
+        if isinstance(problem, str):
+            error.hint = f"the address has expired, and refresh {problem}"
+            raise error
+        if problem is not None:
+            raise problem
         return "address"
 
-    async def _refreshed(self, refresh: Refresh, old: str, error: ServiceError) -> str:
-        problem = ""
+    async def _replace(self, refresh: Refresh) -> str | ConfigError | None:
+        """Replace the address by a new one; returns what refresh did instead, if that cannot be."""
+        old, problem = self._url, ""
         for tried in range(_TRIES):
             if tried:
                 await self._clock.sleep(_WAIT * 2 ** (tried - 1))
@@ -82,15 +87,14 @@ class AddressSigner:
             if new is None:
                 continue
             if new == old:
-                problem = "returned the same address, which has expired"
-                break
+                return "returned the same address, which has expired"
             if url_name(new) != url_name(old):
-                raise ConfigError(
+                return ConfigError(
                     f"refresh returned the address of another object: {url_name(new)} instead of {url_name(old)}"
                 )
-            return new
-        error.hint = f"the address has expired, and refresh {problem}"
-        raise error
+            self._url = new
+            return None
+        return problem
 
     async def _call(self, refresh: Refresh, old: str) -> tuple[str | None, str]:
         """The new address, or None and what refresh did instead. What it raised may contain secrets."""

@@ -81,6 +81,7 @@ FILES = {
     "curl": "curl",
     "rclone": "rclone",
     "fair": "in_memory",
+    "service": "service",
     "stream": "in_memory",
     "first-byte": "in_memory",
     "read": "in_memory",

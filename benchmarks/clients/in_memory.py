@@ -49,9 +49,12 @@ class Ours(PythonClient):
                 assert found.verified
             return received
 
-        async def first_byte(downloader: Any) -> int:
+        async def first_byte(downloader: Any) -> float:
+            """Seconds, when the connection and the signing key are there already."""
+            began = time.perf_counter()
             async with downloader.stream(job.prefix) as found:
-                return len(await found.read(1))
+                assert await found.read(1)
+                return time.perf_counter() - began
 
         async def read(downloader: Any) -> int:
             return len(await downloader.read(job.prefix, concurrency=job.concurrency))
@@ -63,7 +66,10 @@ class Ours(PythonClient):
 
         async def transfer() -> dict[str, float]:
             async with aioss_resume.Downloader(bucket) as downloader:
-                actions = {"stream": stream, "read": read, "ranges": ranges, "first_byte": first_byte}
+                if self.what == "first_byte":
+                    await downloader.read(job.prefix, stop=1)
+                    return {"first_byte": await first_byte(downloader)}
+                actions = {"stream": stream, "read": read, "ranges": ranges}
                 return {"received": await actions[self.what](downloader)}
 
         return transfer
@@ -83,13 +89,20 @@ class PlainAiohttp(PythonClient):
         import aiohttp
 
         async def transfer() -> dict[str, float]:
-            received = 0
-            async with aiohttp.ClientSession() as session, session.get(job.url(job.prefix)) as response:
-                async for chunk in response.content.iter_any():
-                    received += len(chunk)
-                    if self.is_first_byte:
+            async with aiohttp.ClientSession() as session:
+                if self.is_first_byte:
+                    async with session.get(job.url(job.prefix), headers={"Range": "bytes=0-0"}) as response:
+                        await response.read()
+                    began = time.perf_counter()
+                    async with session.get(job.url(job.prefix)) as response:
+                        assert await response.content.readany()
+                        seconds = time.perf_counter() - began
                         response.close()
-                        break
+                    return {"first_byte": seconds}
+                received = 0
+                async with session.get(job.url(job.prefix)) as response:
+                    async for chunk in response.content.iter_any():
+                        received += len(chunk)
             return {"received": received}
 
         return transfer

@@ -51,6 +51,7 @@ FILES = {
     "read": "read",
     "ranges": "ranges",
     "fair": "fair",
+    "service": "service",
     "core_rules": "core_rules",
     "import": "imports",
 }

@@ -2,7 +2,7 @@
 
 from benchmarks.clients import Client
 from benchmarks.job import GiB, Job, MiB
-from benchmarks.measure import Figures
+from benchmarks.measure import Figures, measure
 from benchmarks.proxy import Proxy, Settings
 from benchmarks.scenarios import CPU, REQUESTS, RSS, SECONDS, Benchmark, Column
 from benchmarks.scenarios.in_memory import received
@@ -43,19 +43,14 @@ def run(testbed: Testbed) -> list[Sample]:
         ]
         samples = testbed.run_all(cases, 3, run_once)
 
-        def first_byte(_case: Case, who: Client, job: Job, _run: int) -> Figures:
-            from benchmarks.measure import measure
-
-            return measure(who, job)
-
         first = [Case("first byte", small, ("first-byte/aioss-resume", "first-byte/aiohttp"))]
-        return samples + testbed.run_all(first, 9, first_byte)
+        return samples + testbed.run_all(first, 9, lambda _case, who, job, _run: measure(who, job))
 
 
 BENCHMARK = Benchmark(
     "stream",
     "in order, 4 ranges ahead, verified by us alone; over 50 ms a connection has 25 MB/s, the link 200",
-    (SECONDS, CPU, RSS, REQUESTS, Column("of_link", "of link")),
+    (SECONDS, CPU, RSS, REQUESTS, Column("of_link", "of link"), Column("first_byte", "first byte ms", 0.001)),
     ("aioss-resume", "stream/obstore", "stream/opendal", "stream/aiohttp", "first-byte/aiohttp"),
     run,
 )
