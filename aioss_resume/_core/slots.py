@@ -25,6 +25,8 @@ _FEW: Final = 4  # transfers, or a quarter of the slots, each of which is due a 
 _STARVED_SECONDS: Final = 10.0  # without a slot, after which any transfer is due one
 _PATIENCE: Final = 0.1  # seconds for which a transfer waits for its due before another one is asked to give way
 _TENURE: Final = 0.2  # seconds for which a transfer may keep its only slot: it should get something done
+_SOON: Final = 0.2  # seconds within which a flight ends by itself, so that nobody who is due a slot asks for it
+_LATE: Final = 1.0  # and within which nobody asks for it who will merely end first: each costs a connection
 _MARGIN: Final = 0.02  # seconds by which a transfer must be ahead of another one that gives way to it
 _AT_ONCE: Final = 8  # an eighth of the slots may be taken back at one look for those that are due one
 _RANKED_AT_ONCE: Final = 2  # and so many for those that will end first
@@ -42,7 +44,8 @@ class Share:
 
     Attributes:
         remaining: Tells how many bytes it still has to fetch.
-        give_way: Asks it to end one of its flights early; tells whether it does. None: it cannot.
+        give_way: Asks it to end early one of its flights that needs more than so many seconds; tells whether it does.
+            None: it cannot.
     """
 
     __slots__ = ("_granted_at", "_yielding", "began", "give_way", "held", "remaining", "waiting", "was_served")
@@ -50,14 +53,14 @@ class Share:
     def __init__(self, began: float = 0.0) -> None:
         self.began = began
         self.remaining: Callable[[], int] = _nothing
-        self.give_way: Callable[[], bool] | None = None
+        self.give_way: Callable[[float], bool] | None = None
         self.held = 0
         self.waiting = 0
         self.was_served = False
         self._yielding = 0
         self._granted_at = began
 
-    def begin(self, remaining: Callable[[], int], give_way: Callable[[], bool]) -> None:
+    def begin(self, remaining: Callable[[], int], give_way: Callable[[float], bool]) -> None:
         """It has begun to fetch its spans, so these can be asked."""
         self.remaining, self.give_way = remaining, give_way
 
@@ -86,10 +89,10 @@ class Share:
         self.held -= 1
         self._yielding = max(0, self._yielding - 1)
 
-    def ask(self) -> bool:
-        """Ask it to give way; tells whether it does."""
+    def ask(self, seconds: float) -> bool:
+        """Ask it to end a flight that needs more than so many seconds; tells whether it does."""
         assert self.give_way is not None
-        if not self.give_way():
+        if not self.give_way(seconds):
             return False
         self._yielding += 1
         return True
@@ -197,7 +200,7 @@ class Slots:
         rich = [share for share in may if share.kept > 1]
         if not rich and not self._is_crowded:
             return False
-        return _ask_one_of(sorted(rich or may, key=lambda share: (share.kept, share.rank), reverse=True))
+        return _ask_one_of(sorted(rich or may, key=lambda share: (share.kept, share.rank), reverse=True), _SOON)
 
     def _take_back_for_the_first(self) -> None:
         """Let the transfer that will end last give way to the first of those that wait.
@@ -206,7 +209,7 @@ class Slots:
         """
         first = min(slot.share.rank for slot in self._others)
         may = [share for share in self._shares if share.may_be_asked(self._now) and share.rank > first + _MARGIN]
-        _ask_one_of(sorted(may, key=attrgetter("rank"), reverse=True))
+        _ask_one_of(sorted(may, key=attrgetter("rank"), reverse=True), _LATE)
 
     def _end(self, slot: Slot) -> None:
         share = slot.share
@@ -246,6 +249,6 @@ class Slots:
         return slot
 
 
-def _ask_one_of(shares: Iterable[Share]) -> bool:
-    """Ask them in order, until one gives way."""
-    return any(share.ask() for share in shares)
+def _ask_one_of(shares: Iterable[Share], seconds: float) -> bool:
+    """Ask them in order, until one ends a flight that needs more than so many seconds."""
+    return any(share.ask(seconds) for share in shares)

@@ -19,8 +19,6 @@ _GRACE_LEAST: Final = 0.5
 # Seconds before a flight that has received almost nothing counts as slow. Without it, each new flight lost its span
 # while it waited for its first byte: with a latency of 0.25 s and one slow connection, 300 requests a second.
 
-_SOON: Final = 0.2  # seconds within which a flight will have ended anyway
-
 _PART_LEAST: Final = 1 * MiB
 _PART_MOST: Final = 64 * MiB
 _PARTS_PER_SLOT: Final = 4
@@ -152,14 +150,14 @@ class Transfer:
         """Bytes that may be fetched now and were not received: those to be claimed, and those of the flights."""
         return self._waiting.length_below(self.horizon) + sum(flight.remaining for flight in self._flying)
 
-    def give_way(self, now: float) -> bool:
+    def give_way(self, now: float, seconds: float) -> bool:
         """End one flight early, so that its slot comes free; what it has not received waits again.
 
-        Returns whether there was one that would not end soon by itself.
+        Returns whether there was one that needs more than so many seconds to end by itself.
         """
         if not self._tail_is_shared:
             return False
-        long = [flight for flight in self._flying if flight.is_under_way and flight.needs(now) > _SOON]
+        long = [flight for flight in self._flying if flight.is_under_way and flight.needs(now) > seconds]
         if not long:
             return False
         flight = max(long, key=lambda flight: flight.remaining)

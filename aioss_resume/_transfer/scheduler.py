@@ -146,9 +146,9 @@ class SpanScheduler:
             if requested is not None:
                 requested.release()
 
-    def _give_way(self) -> bool:
-        """End a flight early, so that another transfer gets its slot."""
-        return self._transfer.give_way(self._clock.now())
+    def _give_way(self, seconds: float) -> bool:
+        """End a flight early that needs more than so many seconds, so that another transfer gets its slot."""
+        return self._transfer.give_way(self._clock.now(), seconds)
 
     def _has_work(self) -> bool:
         return self._transfer.has_waiting or self._transfer.can_share(self._clock.now())

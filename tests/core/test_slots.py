@@ -87,20 +87,22 @@ class Transfer:
     first_at: float | None = None
     ended_at: float | None = None
     gave_way: int = 0
+    speed: float = 1e12  # bytes a second of a flight, of late
 
     def __post_init__(self) -> None:
         self.share = Share(self.began)
         self.share.begin(lambda: int(self.remaining), self.give_way)
 
-    def give_way(self) -> bool:
+    def give_way(self, seconds: float) -> bool:
         slot = max(self.flights, key=self.flights.__getitem__, default=None)
-        if slot is None:
+        if slot is None or self.flights[slot] <= seconds * self.speed:
             return False
         self.gave_way += 1
         self.flights[slot] = 0.0
         return True
 
     def step(self, now: float, speed: float) -> None:
+        self.speed = speed / STEP
         for slot in list(self.flights):
             got = min(self.flights[slot], speed)
             self.flights[slot] -= got
@@ -223,7 +225,7 @@ def test_share_that_holds_nothing_and_waits_for_nothing_is_not_counted(limit: in
 
 def test_ended_share_is_not_asked_to_give_way() -> None:
     slots, large = Slots(1), Share()
-    large.begin(lambda: 10**9, lambda: pytest.fail("it has ended"))
+    large.begin(lambda: 10**9, lambda _: pytest.fail("it has ended"))
     held = slots.request(nothing, large)
     large.end()
     slots.request(nothing, Share(), 0.0)

@@ -628,7 +628,7 @@ async def test_F11_concurrent_calls_share_one_session_its_threads_and_one_budget
     assert found["descriptors"] <= 200
     assert found["at_end"] == 1
     assert oss.peak_in_flight <= 32
-    assert len({record.connection for record in oss.requests}) <= 100  # those that give way close theirs
+    assert len({record.connection for record in oss.requests}) <= 150  # those that give way close theirs
 
 
 async def test_F11_what_calls_share_is_closed_when_the_last_of_them_ends(
