@@ -31,7 +31,7 @@ async def object_response(
 
     Raises:
         ConfigError: An argument that cannot be.
-        AiossError: The object could not be had to its end. The client's connection is cut then.
+        AiossError: The object could not be had to its end. aiohttp cuts the client's connection then.
     """
     asked = {name.lower(): value for name, value in request.headers.items()}
     options: dict[str, Any] = dict(keywords)  # Any: they are of many types
@@ -41,14 +41,8 @@ async def object_response(
         if length is not None:
             response.content_length = int(length)
         await response.prepare(request)
-        try:
-            if request.method != "HEAD":
-                async for chunk in answer.body:
-                    await response.write(chunk)
-        except BaseException:
-            # Otherwise aiohttp would keep the connection, and a client might take a part for the whole.
-            if request.transport is not None:
-                request.transport.abort()
-            raise
+        if request.method != "HEAD":
+            async for chunk in answer.body:
+                await response.write(chunk)
         await response.write_eof()
     return response

@@ -1,5 +1,6 @@
 """The scheduler without any file: spans of an object into memory."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from aioss_resume._io.fetch import RequestCounts, Source
 from aioss_resume._transfer.client import Client
 from aioss_resume._transfer.scheduler import SpanScheduler
 from aioss_resume._transfer.sink import OpenSink, memory_sinks
-from aioss_resume._transfer.span import SpanContext
+from aioss_resume._transfer.span import SpanContext, SpanFetch
 from aioss_resume.errors import NoSuchKeyError, ObjectChangedError, ObjectName
 from aioss_resume.options import DEFAULT_TIMEOUTS, RetryPolicy
 from aioss_resume.testing import GeneratedContent, KiB, LocalOSS
@@ -96,3 +97,38 @@ async def test_error_ends_the_transfer_and_says_what_was_written(oss: LocalOSS, 
     for span in spans:
         assert buffer[span.start : span.stop] == content.read(span.start, span.stop)
         assert span.crc64 == crc64(buffer[span.start : span.stop])
+
+
+class Silent:
+    """Hears what a span reports, and does nothing."""
+
+    async def on_written(self, length: int) -> None:
+        pass
+
+    def on_latency(self, seconds: float) -> None:
+        pass
+
+    def on_server_trouble(self) -> None:
+        pass
+
+
+async def test_shortened_flight_receives_nothing_beyond_its_new_end(oss: LocalOSS, bucket: Any, client: Client) -> None:
+    """The bytes beyond belong to another flight, which may have written them already."""
+    size = 8 * 1024 * KiB
+    content = oss.put("examplebucket", "key", size=size, seed=1).content
+    source = source_of(client, bucket)
+    pinned, transfer, buffer = await source.head(), Transfer(size, part_size=size), bytearray(size)
+    flight = transfer.claim()
+    assert flight is not None
+    oss.faults.slow(4 * 1024 * KiB)
+    context = SpanContext(
+        client, source, pinned, memory_sinks(memoryview(buffer)), QUICK, client.reporter(source.name), client.share()
+    )
+    task = asyncio.ensure_future(SpanFetch(context, flight, Silent()).run())
+    while flight.reach < 300 * KiB:  # noqa: ASYNC110  # in the middle of the first MiB, which is received in one call
+        await asyncio.sleep(0)
+    stop = flight.reach + 100
+    flight.shorten(stop)
+    await task
+    assert buffer[:stop] == content.read(0, stop)
+    assert buffer[stop:] == bytes(size - stop)
