@@ -42,10 +42,12 @@ faster than it can be read would otherwise be fetched forever; s3transfer gives 
 # What one span keeps in memory, and how far the checkpoint may lag behind.
 WRITE_SIZE: Final = 1 * MiB
 """Bytes gathered for one write. 1 GiB over loopback took 1.49 s with 256 KiB, 1.23 with 512, 1.06 with 1 or 2 MiB."""
-READ_MOST: Final = 128 * KiB
-"""Bytes of one read from a connection, so that the others, and the host program, have their turn. If
-FEW_CONNECTIONS or fewer are being read, they read twice as much: a stream takes a tenth less time so."""
-FEW_CONNECTIONS: Final = 4
+READ_MOST: Final = 256 * KiB
+"""Bytes of one read from a connection; asyncio's own transports read as much."""
+READ_LEAST: Final = 32 * KiB
+READ_TURN: Final = 1 * MiB
+"""Bytes of one turn of the event loop, over all connections that are being read: the host program has its turn soon. So
+a connection reads READ_MOST if there are four, and less if there are more, but at least READ_LEAST."""
 READ_BUFFER: Final = 128 * KiB
 """aiohttp's buffer for each connection; it stops reading the socket at twice that. Only what comes along with headers
 and bodies of unknown length pass through it."""

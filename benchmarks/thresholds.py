@@ -106,7 +106,7 @@ def _in_memory(results: Results) -> Iterator[Verdict]:
         yield _most(
             "fair: slowest read beside a download, s", _figure(rows, "reads", "fair/beside", "read_max", 2), 0.35, 0.2
         )
-        alone, beside = (_figure(rows, "reads", f"fair/{which}", "seconds") for which in ("alone", "beside"))
+        alone, beside = (_figure(rows, "reads", f"fair/{which}", "download") for which in ("alone", "beside"))
         yield _most("fair: that download x alone", beside / alone if alone and beside else None, 1.1, 1.05)
         yield _most("fair: mean end / last end", _figure(rows, "together", "fair/together", "mean_end"), 0.62, 0.55)
     if "service" in results:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import aiohttp
 
 from aioss_resume._io.clock import Clock
-from aioss_resume.options import FEW_CONNECTIONS, READ_MOST, WRITE_SECONDS
+from aioss_resume.options import READ_LEAST, READ_MOST, READ_TURN, WRITE_SECONDS
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -114,7 +114,7 @@ def body_of(response: aiohttp.ClientResponse, length: int | None, stall: float, 
         and response.headers.get("Content-Length") == str(length)
         and "Transfer-Encoding" not in response.headers
         and length is not None
-        and length > READ_MOST  # for a body that comes in one piece it is not worth it
+        and length > READ_MOST // 2  # for a body that comes in one piece it is not worth it
     ):
         return _DirectBody(response, transport, connection.protocol, length, stall, clock)
     connection.protocol.read_timeout = stall
@@ -230,7 +230,7 @@ class _DirectBody(asyncio.BufferedProtocol):
         self._response.close()
 
     def get_buffer(self, _sizehint: int) -> memoryview:
-        most = READ_MOST if len(_being_read) > FEW_CONNECTIONS else 2 * READ_MOST
+        most = max(READ_LEAST, min(READ_MOST, READ_TURN // max(1, len(_being_read))))
         return self._buffer[self._filled : self._filled + min(most, self._left)]
 
     def buffer_updated(self, nbytes: int) -> None:

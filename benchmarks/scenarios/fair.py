@@ -42,6 +42,7 @@ BENCHMARK = Benchmark(
     "4 slots, 10 MB/s a connection; and 32 slots, a link of 200 MB/s, mean end divided by last end",
     (
         SECONDS,
+        Column("download", "download s", digits=2),
         Column("read_max", "slowest read s", digits=3),
         Column("read_median", "median read s", digits=3),
         Column("mean_end", "mean end / last"),
