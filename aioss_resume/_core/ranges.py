@@ -1,8 +1,10 @@
 """Half-open ranges of bytes. Only this module knows that HTTP includes the last byte."""
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+_DIGITS_MOST: Final = 30  # of a number in a request's header; more are no offset
+_RANGE_SPEC = re.compile(r"(\d*)\s*-\s*(\d*)", re.ASCII)
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII | re.IGNORECASE)
 
 
@@ -53,6 +55,10 @@ class ContentRange(NamedTuple):
     range: Range
     size: int
 
+    def header(self) -> str:
+        """The value of a response's `Content-Range` header."""
+        return f"bytes {self.range.start}-{self.range.stop - 1}/{self.size}"
+
 
 def parse_content_range(header: str) -> ContentRange | None:
     """A 206's `Content-Range`, or None when it is not one that makes sense (`*` for the size included).
@@ -66,3 +72,29 @@ def parse_content_range(header: str) -> ContentRange | None:
     if not first <= last < size:
         return None
     return ContentRange(Range(first, last + 1), size)
+
+
+class MalformedRangeError(ValueError):
+    """A request's `Range` header is malformed."""
+
+
+def parse_range_spec(text: str) -> tuple[int, int | None]:
+    """One range of a request's `Range` header as the offsets of a Python slice.
+
+    The start is negative for a suffix, and the stop may be beyond the end.
+
+    Raises:
+        MalformedRangeError: It is no such range.
+
+    Source: RFC 9110, section 14.1.1.
+    """
+    found = _RANGE_SPEC.fullmatch(text)
+    if found is None or not (found[1] or found[2]) or max(len(found[1]), len(found[2])) > _DIGITS_MOST:
+        raise MalformedRangeError("Malformed Range header")
+    if not found[1]:
+        length = int(found[2])
+        return (-length, None) if length else (1 << 100, None)  # no object has so many bytes
+    start, stop = int(found[1]), int(found[2]) + 1 if found[2] else None
+    if stop is not None and stop <= start:
+        raise MalformedRangeError("Malformed Range header: a range ends before it begins")
+    return start, stop

@@ -5,13 +5,13 @@ Source: RFC 9110, sections 13 (conditional requests), 14 (range requests) and 15
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote
 
 from aioss_resume._core.coalesce import merged
 from aioss_resume._core.objects import ObjectMeta, http_date, read_http_date
-from aioss_resume._core.ranges import Range
+from aioss_resume._core.ranges import ContentRange, MalformedRangeError, Range, parse_range_spec
+from aioss_resume._core.slices import Slice
 from aioss_resume.errors import (
     AccessDeniedError,
     AiossError,
@@ -21,8 +21,6 @@ from aioss_resume.errors import (
 )
 
 _RANGES_MOST: Final = 100  # in one request; more are an attack, or a mistake, and get the whole object
-_DIGITS_MOST: Final = 30  # of a number; more are no offset
-_SPEC: Final = re.compile(r"(\d*)\s*-\s*(\d*)", re.ASCII)
 _ETAG: Final = re.compile(r'(?:W/)?"[^"]*"')
 
 Headers = list[tuple[str, str]]
@@ -30,28 +28,7 @@ Headers = list[tuple[str, str]]
 CONDITIONS: Final = ("if-match", "if-unmodified-since", "if-none-match", "if-modified-since", "if-range")
 
 
-class MalformedRangeError(ValueError):
-    """The Range header is none, and the request is refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """One range of a Range header, before the object's size is known.
-
-    Attributes:
-        start, stop: As of a Python slice; `start` is negative for a suffix, and `stop` may be beyond the end.
-    """
-
-    start: int
-    stop: int | None
-
-    def of(self, size: int) -> Range:
-        """The bytes that it is of an object; an empty range if it cannot be satisfied."""
-        start, stop, _ = slice(self.start, self.stop).indices(size)
-        return Range(start, max(start, stop))
-
-
-def read_ranges(header: str | None) -> list[Spec] | None:
+def read_ranges(header: str | None) -> list[Slice] | None:
     """The ranges that a Range header asks for; None if the whole object is to be sent.
 
     Raises:
@@ -60,35 +37,22 @@ def read_ranges(header: str | None) -> list[Spec] | None:
     if header is None:
         return None
     unit, equals, listed = header.partition("=")
-    if not equals or unit.strip().lower() != "bytes":
-        if unit.strip().lower() == "bytes":
-            raise MalformedRangeError("Malformed Range header")
+    if unit.strip().lower() != "bytes":
         return None  # a unit that is not understood must be ignored
+    if not equals:
+        raise MalformedRangeError("Malformed Range header")
     texts = [text.strip() for text in listed.split(",")]
     if len(texts) > _RANGES_MOST:
         return None
-    specs = [_spec(text) for text in texts if text]
-    if not specs:
+    slices = [Slice(*parse_range_spec(text)) for text in texts if text]
+    if not slices:
         raise MalformedRangeError("Malformed Range header: it has no range")
-    return specs
+    return slices
 
 
-def _spec(text: str) -> Spec:
-    found = _SPEC.fullmatch(text)
-    if found is None or not (found[1] or found[2]) or max(len(found[1]), len(found[2])) > _DIGITS_MOST:
-        raise MalformedRangeError("Malformed Range header")
-    if not found[1]:
-        length = int(found[2])
-        return Spec(-length, None) if length else Spec(1 << 100, None)  # no object has so many bytes
-    start, stop = int(found[1]), int(found[2]) + 1 if found[2] else None
-    if stop is not None and stop <= start:
-        raise MalformedRangeError("Malformed Range header: a range ends before it begins")
-    return Spec(start, stop)
-
-
-def satisfiable(specs: Sequence[Spec], size: int) -> list[Range]:
+def satisfiable(slices: Sequence[Slice], size: int) -> list[Range]:
     """The ranges of an object of that size, in order, overlapping ones merged; none if none can be satisfied."""
-    return merged((spec.of(size) for spec in specs), -1 if len(specs) == 1 else 0)
+    return merged((slice_.of(size) for slice_ in slices), 0)
 
 
 def precondition_status(headers: Mapping[str, str], meta: ObjectMeta) -> int | None:
@@ -159,19 +123,14 @@ def content_disposition(filename: str) -> str:
     return f"attachment; filename*=utf-8''{quoted}"
 
 
-def content_range(range_: Range, size: int) -> str:
-    """The value of Content-Range."""
-    return f"bytes {range_.start}-{range_.stop - 1}/{size}"
-
-
 def multipart_heads(ranges: Sequence[Range], size: int, content_type: str, boundary: str) -> tuple[list[bytes], bytes]:
     """What stands before each range of a multipart/byteranges body, and at its end."""
     heads = [
-        f"{'' if at == 0 else chr(13) + chr(10)}--{boundary}\r\nContent-Type: {content_type}\r\n"
-        f"Content-Range: {content_range(range_, size)}\r\n\r\n".encode("latin-1")
-        for at, range_ in enumerate(ranges)
+        f"--{boundary}\r\nContent-Type: {content_type}\r\n"
+        f"Content-Range: {ContentRange(range_, size).header()}\r\n\r\n".encode("latin-1")
+        for range_ in ranges
     ]
-    return heads, f"\r\n--{boundary}--".encode("latin-1")
+    return [heads[0], *(b"\r\n" + head for head in heads[1:])], f"\r\n--{boundary}--".encode("latin-1")
 
 
 def error_status(error: AiossError) -> tuple[int, Headers]:

@@ -27,11 +27,6 @@ class Slice(NamedTuple):
         start = self.start or 0
         return self.stop is not None and (start < 0) == (self.stop < 0) and start >= self.stop
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether it is all of an object of any size, unless `most` limits it."""
-        return not self.start and self.stop is None
-
     def first(self, length: int) -> Range | Suffix:
         """What to ask for first: bytes from the start of the slice on.
 

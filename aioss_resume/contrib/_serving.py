@@ -7,13 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume._core.ranges import Range
+from aioss_resume._core.ranges import ContentRange, MalformedRangeError, Range
 from aioss_resume._core.serving import (
     CONDITIONS,
     Headers,
-    MalformedRangeError,
-    Spec,
-    content_range,
     error_status,
     multipart_heads,
     object_headers,
@@ -22,6 +19,7 @@ from aioss_resume._core.serving import (
     read_ranges,
     satisfiable,
 )
+from aioss_resume._core.slices import Slice
 from aioss_resume._stream.stream import ObjectStream
 from aioss_resume.downloader import Downloader
 from aioss_resume.errors import AiossError, ConfigError, ObjectChangedError
@@ -77,12 +75,12 @@ async def serve(
         yield _text(405, [("allow", "GET, HEAD, OPTIONS")])
         return
     try:
-        specs = read_ranges(headers.get("range")) if method == "GET" else None
+        slices = read_ranges(headers.get("range")) if method == "GET" else None
     except MalformedRangeError as error:
         yield _text(400, [], str(error))
         return
     try:
-        opened = await _open(downloader, key, method, headers, specs, keywords)
+        opened = await _open(downloader, key, method, headers, slices, keywords)
     except ConfigError:
         raise
     except AiossError as error:
@@ -109,15 +107,17 @@ class _Opened:
 
     def response(self, filename: str | None) -> Response:
         meta, headers = self.meta, object_headers(self.meta, filename)
-        if self.status in (304, 412):
-            return _bodiless(304, headers) if self.status == 304 else _text(412, [])
+        if self.status == 304:
+            return _bodiless(304, headers)
+        if self.status == 412:
+            return _text(412, [])
         if self.status == 416:
             return _text(416, [("content-range", f"bytes */{meta.size}")], "")
         if len(self.ranges) > 1:
             return self._multipart(headers)
         (range_,) = self.ranges
         if self.status == 206:
-            headers.append(("content-range", content_range(range_, meta.size)))
+            headers.append(("content-range", ContentRange(range_, meta.size).header()))
         headers.append(("content-length", str(range_.length)))
         return Response(self.status, headers, _chunks(self.stream))
 
@@ -152,31 +152,31 @@ async def _open(
     key: str | SignedURL,
     method: str,
     headers: Mapping[str, str],
-    specs: list[Spec] | None,
+    slices: list[Slice] | None,
     keywords: Mapping[str, Any],
 ) -> _Opened:
     """Find out what is to be sent, with as few requests as that takes."""
     asked = {name: keywords[name] for name in ("version_id", "headers", "params") if keywords.get(name)}
-    if method == "HEAD" or any(name in headers for name in CONDITIONS) or (specs and len(specs) > 1):
+    if method == "HEAD" or any(name in headers for name in CONDITIONS) or (slices and len(slices) > 1):
         meta = await downloader.head(key, **asked)
         opened = _Opened(downloader, key, keywords, meta, 200, [Range(0, meta.size)])
         if (status := precondition_status(headers, meta)) is not None:
             return replace(opened, status=status)
-        if specs and not range_holds(headers, meta):
-            specs = None
-        if specs and len(specs) > 1:
-            ranges = satisfiable(specs, meta.size)
+        if slices and not range_holds(headers, meta):
+            slices = None
+        if slices and len(slices) > 1:
+            ranges = satisfiable(slices, meta.size)
             if len(ranges) != 1:
                 return replace(opened, status=206 if ranges else 416, ranges=ranges)
-            specs = [Spec(*ranges[0])]
+            slices = [Slice(*ranges[0])]
         if method == "HEAD":
             return opened
-    start, stop = (specs[0].start, specs[0].stop) if specs else (None, None)
+    start, stop = (slices[0].start, slices[0].stop) if slices else (None, None)
     stream = await downloader.stream(key, start, stop, **keywords).__aenter__()
     opened = _Opened(downloader, key, keywords, stream.meta, 200, [Range(0, stream.meta.size)], stream)
-    if not specs:
+    if not slices:
         return opened
-    ranges = satisfiable(specs, stream.meta.size)
+    ranges = satisfiable(slices, stream.meta.size)
     return replace(opened, status=206 if ranges else 416, ranges=ranges)
 
 

@@ -10,10 +10,8 @@ from hypothesis import strategies as st
 
 from aioss_resume import IntegrityError, RequestError
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume._core.ranges import Range
+from aioss_resume._core.ranges import MalformedRangeError, Range
 from aioss_resume._core.serving import (
-    MalformedRangeError,
-    Spec,
     content_disposition,
     error_status,
     object_headers,
@@ -22,6 +20,7 @@ from aioss_resume._core.serving import (
     read_ranges,
     satisfiable,
 )
+from aioss_resume._core.slices import Slice
 from aioss_resume.errors import ObjectName, service_error
 
 META = ObjectMeta("key", 100, etag="A1", last_modified=datetime(1994, 11, 6, 8, 49, 37, tzinfo=UTC))
@@ -87,7 +86,7 @@ def test_W01_any_header_gives_ranges_within_the_object_or_is_refused(text: str, 
 
 
 def test_W01_range_of_an_empty_object_cannot_be_satisfied() -> None:
-    assert satisfiable([Spec(0, None)], 0) == []
+    assert satisfiable([Slice(0, None)], 0) == []
 
 
 DATES = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]

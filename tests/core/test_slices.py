@@ -51,10 +51,3 @@ def test_suffix_needs_no_size() -> None:
     assert Slice(-8, None).first(100) == Suffix(8)
     assert Suffix(8).header() == "bytes=-8"
     assert Suffix(8).within(5) == Range(0, 5)
-
-
-def test_whole_slices_are_known() -> None:
-    assert Slice(None, None).is_whole
-    assert Slice(0, None).is_whole
-    assert not Slice(1, None).is_whole
-    assert not Slice(0, 5).is_whole
