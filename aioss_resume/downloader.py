@@ -24,7 +24,6 @@ from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._file.download import Download
 from aioss_resume._file.sharing import DownloadRequest, share
 from aioss_resume._file.sync import sync
-from aioss_resume._io.fetch import Source
 from aioss_resume._io.origin import Origin
 from aioss_resume._io.session import check_netrc, check_session
 from aioss_resume._io.sign import check_bucket
@@ -53,8 +52,6 @@ from aioss_resume.options import (
     StreamOptions,
     Timeouts,
     checked_concurrency,
-    checked_headers,
-    checked_params,
     checked_rate,
 )
 from aioss_resume.urls import Refresh, SignedURL
@@ -256,17 +253,8 @@ class Downloader:
         options = ReadOptions(version_id=version_id, headers=headers, params=params)
         refuse_signed_keywords(key, options)
         report = client.reporter(name)
-        source = Source(
-            client.session,
-            self._origin_of(client, key),
-            name,
-            version_id=options.version_id,
-            headers=checked_headers(options.headers),
-            params=checked_params(options.params),
-            timeouts=self._timeouts(DEFAULT_TIMEOUTS),
-            clock=client.clock,
-            counts=report.counts,
-        )
+        origin, timeouts = self._origin_of(client, key), self._timeouts(DEFAULT_TIMEOUTS)
+        source = client.source(origin, name, options, timeouts, report.counts)
         with self._calls.call(), await client.slot(client.share()):
             if isinstance(key, SignedURL):
                 return await Opener(source, DEFAULT_RETRY, client.clock, report).fetch_meta()
@@ -343,10 +331,10 @@ class Downloader:
             ConfigError: An argument that cannot be; before any request.
             AiossError: As read().
         """
-        wanted = checked_ranges(ranges)
-        reading = self._reading(key, checked_options(RangesOptions, "read_ranges", keywords))
+        wanted, options = checked_ranges(ranges), checked_options(RangesOptions, "read_ranges", keywords)
+        reading = self._reading(key, options)
         with self._calls.call():
-            return await read_ranges(reading, wanted)
+            return await read_ranges(reading, wanted, options.max_gap)
         raise closed_error(reading.name)
 
     @with_keywords_of(StreamOptions)
@@ -367,9 +355,8 @@ class Downloader:
         Raises:
             ConfigError: An argument that cannot be.
         """
-        wanted = checked_slice(start, stop)
-        reading = self._reading(key, checked_options(StreamOptions, "stream", keywords))
-        return ObjectStream(reading, wanted, self._calls)
+        wanted, options = checked_slice(start, stop), checked_options(StreamOptions, "stream", keywords)
+        return ObjectStream(self._reading(key, options), wanted, self._calls, options.window)
 
     def _reading(self, key: str | SignedURL, options: ReadOptions) -> Reading:
         client, name = self._open_client(), self._name(key)

@@ -260,6 +260,11 @@ class ReadOptions:
             object.__setattr__(self, "version_id", version_id)
         object.__setattr__(self, "params", params)
 
+    @property
+    def part_slots(self) -> int:
+        """For how many slots an object is cut into parts, if the caller named no size of them."""
+        return AUTO_PART_SLOTS if self.concurrency == "auto" else self.concurrency
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangesOptions(ReadOptions):

@@ -23,8 +23,8 @@ _SPEED: Final = 32.0 * MiB
 
 _FEW: Final = 4  # transfers, or a quarter of the slots, each of which is due a slot at any time
 _STARVED_SECONDS: Final = 10.0  # without a slot, after which any transfer is due one
-_PATIENCE: Final = 0.1  # seconds for which a transfer waits for its due before another one is asked to give way
-_TENURE: Final = 0.2  # seconds for which a transfer may keep its only slot: it should get something done
+_DUE_SECONDS: Final = 0.1  # seconds for which a transfer waits for its due before another one is asked to give way
+_KEEP_SECONDS: Final = 0.2  # seconds for which a transfer may keep its only slot: it should get something done
 _SOON: Final = 0.2  # seconds within which a flight ends by itself, so that nobody who is due a slot asks for it
 _LATE: Final = 1.0  # and within which nobody asks for it who will merely end first: each costs a connection
 _MARGIN: Final = 0.02  # seconds by which a transfer must be ahead of another one that gives way to it
@@ -99,7 +99,9 @@ class Share:
 
     def may_be_asked(self, now: float) -> bool:
         """Whether it can give way, and had its slots for a while."""
-        return self.give_way is not None and self.kept > 0 and (self.kept > 1 or now - self._granted_at >= _TENURE)
+        return (
+            self.give_way is not None and self.kept > 0 and (self.kept > 1 or now - self._granted_at >= _KEEP_SECONDS)
+        )
 
 
 class Slot:
@@ -175,8 +177,8 @@ class Slots:
         """Ask transfers to give way if others have waited for their due. To be called often while some wait."""
         self._now = max(self._now, now)
         self._grant_what_is_free()
-        due = sum(now - slot.since >= _PATIENCE for slot in self._newcomers)
-        due += sum(now - slot.since >= _PATIENCE and self._is_due(slot) for slot in self._others)
+        due = sum(now - slot.since >= _DUE_SECONDS for slot in self._newcomers)
+        due += sum(now - slot.since >= _DUE_SECONDS and self._is_due(slot) for slot in self._others)
         due -= sum(share._yielding for share in self._shares)
         for _ in range(min(due, max(1, self.limit // _AT_ONCE))):
             if not self._take_back_for_one_due():
@@ -196,11 +198,13 @@ class Slots:
 
     def _take_back_for_one_due(self) -> bool:
         """Let the transfer with the most slots give way, or, if none has more than one, the one that will end last."""
-        may = [share for share in self._shares if share.may_be_asked(self._now)]
-        rich = [share for share in may if share.kept > 1]
-        if not rich and not self._is_crowded:
+        candidates = [share for share in self._shares if share.may_be_asked(self._now)]
+        with_several = [share for share in candidates if share.kept > 1]
+        if not with_several and not self._is_crowded:
             return False
-        return _ask_one_of(sorted(rich or may, key=lambda share: (share.kept, share.rank), reverse=True), _SOON)
+        return _ask_one_of(
+            sorted(with_several or candidates, key=lambda share: (share.kept, share.rank), reverse=True), _SOON
+        )
 
     def _take_back_for_the_first(self) -> None:
         """Let the transfer that will end last give way to the first of those that wait.
@@ -208,8 +212,9 @@ class Slots:
         Few at a look: each costs a connection, and slots come free by themselves, too.
         """
         first = min(slot.share.rank for slot in self._others)
-        may = [share for share in self._shares if share.may_be_asked(self._now) and share.rank > first + _MARGIN]
-        _ask_one_of(sorted(may, key=attrgetter("rank"), reverse=True), _LATE)
+        bound = first + _MARGIN
+        candidates = [share for share in self._shares if share.may_be_asked(self._now) and share.rank > bound]
+        _ask_one_of(sorted(candidates, key=attrgetter("rank"), reverse=True), _LATE)
 
     def _end(self, slot: Slot) -> None:
         share = slot.share
@@ -217,12 +222,11 @@ class Slots:
             self._taken.remove(slot)
             share.give_back()
             self._grant_what_is_free()
-        elif not slot.granted and share.waiting:
-            waiting = self._newcomers if slot in self._newcomers else self._others
-            if slot not in waiting:
-                return
-            waiting.remove(slot)
-            share.waiting -= 1
+        elif not slot.granted:
+            for requests in (self._newcomers, self._others):
+                if slot in requests:
+                    requests.remove(slot)
+                    share.waiting -= 1
         if not share.held and not share.waiting:
             self._shares.discard(share)
 

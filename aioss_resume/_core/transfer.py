@@ -161,9 +161,7 @@ class Transfer:
         if not long:
             return False
         flight = max(long, key=lambda flight: flight.remaining)
-        rest = Waiting(flight.reach, flight.stop, flight.given_up)
-        flight.shorten(flight.reach)
-        self._waiting.add(rest)
+        self._cut_off(flight, flight.given_up)
         return True
 
     @property
@@ -181,9 +179,7 @@ class Transfer:
         flight = self._stragglers.find(self._flying, self.latency, now)
         if flight is None:
             return False
-        rest = Waiting(flight.reach, flight.stop, flight.given_up + 1)
-        flight.shorten(flight.reach)
-        self._waiting.add(rest)
+        self._cut_off(flight, flight.given_up + 1)
         return True
 
     def can_share(self, now: float) -> bool:
@@ -212,6 +208,12 @@ class Transfer:
             self._done.add(span)
         else:
             self._waiting.add(Waiting(span.start, span.stop))
+
+    def _cut_off(self, flight: Flight, given_up: int) -> None:
+        """Shorten a flight to what it has received; the rest waits again."""
+        rest = Waiting(flight.reach, flight.stop, given_up)
+        flight.shorten(flight.reach)
+        self._waiting.add(rest)
 
     def _take_off(self, taken: Range, given_up: int) -> Flight:
         grace = max(_GRACE_LEAST, 4 * self.latency)

@@ -5,14 +5,12 @@ from dataclasses import replace
 
 from aioss_resume._core.checkpoint import Checkpoint
 from aioss_resume._core.objects import ObjectMeta, is_same_content
-from aioss_resume._core.window import Window
 from aioss_resume._file.destination import Destination
 from aioss_resume._file.job import Job, Progress
 from aioss_resume._file.locking import Existing, TakenByAnotherProcess
 from aioss_resume._file.processed import download_processed
 from aioss_resume._file.resuming import discard_leftovers, usable_checkpoint
 from aioss_resume._file.run import MismatchError, Run
-from aioss_resume._io.fetch import Source
 from aioss_resume._io.origin import Origin
 from aioss_resume._io.resolve import LeadsElsewhere
 from aioss_resume._transfer.client import Client
@@ -50,32 +48,18 @@ class Download:
         timeouts: Timeouts,
     ) -> None:
         assert options.params is not None
-        assert options.headers is not None
         self.progress = Progress()
         self.found_file: bool | None = None
         self._client = client
         self._is_processed = "x-oss-process" in options.params
         report = client.reporter(name)
-        source = Source(
-            client.session,
-            origin,
-            name,
-            version_id=options.version_id,
-            headers=options.headers,
-            params=options.params,
-            timeouts=timeouts,
-            clock=client.clock,
-            counts=report.counts,
-        )
-        is_auto = options.concurrency == "auto"
-        most = client.slots.limit if options.concurrency == "auto" else options.concurrency
         self._job = Job(
             client=client,
-            source=source,
+            source=client.source(origin, name, options, timeouts, report.counts),
             name=name,
             options=options,
             destination=Destination(client, name, path, options),
-            window=Window(most, is_sought=is_auto),
+            window=client.window(options),
             can_verify=origin.can_verify,
             began=client.clock.now(),
             report=report,

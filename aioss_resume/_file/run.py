@@ -19,7 +19,7 @@ from aioss_resume._transfer.opening import FIRST_BYTE
 from aioss_resume._transfer.scheduler import OpenFlight, SpanScheduler
 from aioss_resume._transfer.span import SpanContext
 from aioss_resume.events import CheckpointFlushed, DownloadResult, DownloadVerified, ObjectChanged
-from aioss_resume.options import AUTO_PART_SLOTS, WRITE_SIZE, MiB
+from aioss_resume.options import WRITE_SIZE, MiB
 
 
 class MismatchError(Exception):
@@ -151,8 +151,7 @@ class Run:
 
     def _start_transfer(self, pinned: ObjectMeta, part_file: PartFile, kept: Sequence[Done] = ()) -> Transfer:
         options = self._job.options
-        slots = AUTO_PART_SLOTS if options.concurrency == "auto" else options.concurrency
-        part_size = options.part_size or choose_part_size(pinned.size, slots)
+        part_size = options.part_size or choose_part_size(pinned.size, options.part_slots)
         keeps_checkpoint = self._job.keeps_checkpoint(pinned.size)
         transfer = Transfer(pinned.size, part_size=part_size, kept=kept, tail_is_shared=keeps_checkpoint)
         self._transfer, self.part_file = transfer, part_file

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import aiohttp
 
 from aioss_resume._io.clock import Clock
-from aioss_resume.options import READ_LEAST, READ_MOST, READ_TURN, WRITE_SECONDS
+from aioss_resume.options import READ_LEAST, READ_MOST, READ_TURN, WRITE_SECONDS, KiB
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("aioss_resume")
 
 _NOWHERE: Final = memoryview(b"")
+
+_DIRECT_LEAST: Final = 128 * KiB  # bytes of a body that is read from the socket; a smaller one comes in one piece
 
 _RELIED_ON: Final = {
     "aiohttp.connector:Connection": ("protocol", "transport"),
@@ -114,7 +116,7 @@ def body_of(response: aiohttp.ClientResponse, length: int | None, stall: float, 
         and response.headers.get("Content-Length") == str(length)
         and "Transfer-Encoding" not in response.headers
         and length is not None
-        and length > READ_MOST // 2  # for a body that comes in one piece it is not worth it
+        and length > _DIRECT_LEAST
     ):
         return _DirectBody(response, transport, connection.protocol, length, stall, clock)
     connection.protocol.read_timeout = stall

@@ -11,12 +11,12 @@ from aioss_resume._core.transfer import Transfer, choose_part_size
 from aioss_resume._stream.read import FIRST, NewBytes
 from aioss_resume._stream.reading import Opened, Reading
 from aioss_resume._transfer.sink import OpenSink
-from aioss_resume.options import AUTO_PART_SLOTS, KiB, RangesOptions
+from aioss_resume.options import KiB
 
 _SKIP_MOST = 256 * KiB  # bytes of a gap that are received at once, and dropped
 
 
-async def read_ranges(reading: Reading, slices: Sequence[Slice]) -> list[bytes]:
+async def read_ranges(reading: Reading, slices: Sequence[Slice], max_gap: int) -> list[bytes]:
     """The bytes of each slice, in the order of the slices.
 
     Raises:
@@ -25,23 +25,19 @@ async def read_ranges(reading: Reading, slices: Sequence[Slice]) -> list[bytes]:
     wanted = [slice_ for slice_ in slices if not slice_.is_empty]
     if not wanted:
         return [b""] * len(slices)
-
-    async def work() -> list[bytes]:
-        found = await _read(reading, slices, wanted)
-        reading.finished(sum(map(len, found)), None)
-        return found
-
-    return await reading.run(work)
+    return await reading.run(
+        lambda: _read(reading, slices, wanted, max_gap), received=lambda found: sum(map(len, found))
+    )
 
 
-async def _read(reading: Reading, slices: Sequence[Slice], wanted: Sequence[Slice]) -> list[bytes]:
+async def _read(reading: Reading, slices: Sequence[Slice], wanted: Sequence[Slice], max_gap: int) -> list[bytes]:
     slot = await reading.client.slot(reading.share)
     try:
-        opened = await _open(reading, wanted)
+        opened = await _open(reading, wanted, max_gap)
         if opened is None:  # all of them are beyond its end
             return [b""] * len(slices)
         try:
-            return await _fetch(reading, opened, slices, slot)
+            return await _fetch(reading, opened, slices, slot, max_gap)
         finally:
             if opened.response is not None:
                 opened.response.close()
@@ -49,16 +45,14 @@ async def _read(reading: Reading, slices: Sequence[Slice], wanted: Sequence[Slic
         slot.release()
 
 
-async def _open(reading: Reading, wanted: Sequence[Slice]) -> Opened | None:
+async def _open(reading: Reading, wanted: Sequence[Slice], max_gap: int) -> Opened | None:
     """The first response: to a request for the first of the ranges, as far as they can be ordered."""
-    options = reading.options
-    assert isinstance(options, RangesOptions)
     from_start = [slice_ for slice_ in wanted if (slice_.start or 0) >= 0]
     from_end = [slice_ for slice_ in wanted if (slice_.start or 0) < 0]
     if from_start:
-        length = options.part_size or FIRST
+        length = reading.options.part_size or FIRST
         asked = [slice_.first(length) for slice_ in from_start]
-        begin = merged([range_ for range_ in asked if isinstance(range_, Range)], options.max_gap)[0]
+        begin = merged([range_ for range_ in asked if isinstance(range_, Range)], max_gap)[0]
         opened = await reading.open(Slice(begin.start, begin.stop), min(length, begin.length))
         if opened is not None:
             return opened
@@ -67,19 +61,17 @@ async def _open(reading: Reading, wanted: Sequence[Slice]) -> Opened | None:
     return None
 
 
-async def _fetch(reading: Reading, opened: Opened, slices: Sequence[Slice], slot: Slot) -> list[bytes]:
+async def _fetch(reading: Reading, opened: Opened, slices: Sequence[Slice], slot: Slot, max_gap: int) -> list[bytes]:
     options, pinned = reading.options, opened.pinned
-    assert isinstance(options, RangesOptions)
     ranges = [Range(0, 0) if slice_.is_empty else slice_.of(pinned.size) for slice_ in slices]
-    islands = merged(ranges, 0)
+    islands = merged(ranges, 0)  # the bytes that are wanted, each once
     if not islands:
         return [b""] * len(slices)
-    requests = merged(ranges, options.max_gap)
+    requests = merged(ranges, max_gap)
     reading.started(Range(islands[0].start, islands[-1].stop))
     made = [NewBytes(island.length) for island in islands]
     longest = max(request.length for request in requests)
-    slots = AUTO_PART_SLOTS if options.concurrency == "auto" else options.concurrency
-    part_size = options.part_size or choose_part_size(longest, slots)
+    part_size = options.part_size or choose_part_size(longest, options.part_slots)
     transfer = Transfer(pinned.size, part_size=part_size, wanted=requests)
     scheduler = reading.scheduler(pinned, transfer, _scattered(islands, [each.buffer for each in made]))
     response, first = opened.response, None

@@ -11,7 +11,7 @@ from aioss_resume._io.response import AcceptedResponse
 from aioss_resume._stream.reading import Opened, Reading
 from aioss_resume._transfer.sink import memory_sinks
 from aioss_resume.errors import ConfigError
-from aioss_resume.options import AUTO_PART_SLOTS, MULTIGET_THRESHOLD
+from aioss_resume.options import MULTIGET_THRESHOLD
 
 if TYPE_CHECKING:
     from aioss_resume._core.objects import ObjectMeta
@@ -86,13 +86,7 @@ async def _read(reading: Reading, wanted: Slice, allocate: Callable[[int], memor
     """Read the bytes of a slice into memory that is allocated when their number is known; returns that number."""
     if wanted.is_empty:
         return 0
-
-    async def work() -> int:
-        length = await _read_until_verified(reading, wanted, allocate)
-        reading.finished(length, None)
-        return length
-
-    return await reading.run(work)
+    return await reading.run(lambda: _read_until_verified(reading, wanted, allocate), received=int)
 
 
 async def _read_until_verified(reading: Reading, wanted: Slice, allocate: Callable[[int], memoryview]) -> int:
@@ -126,10 +120,9 @@ async def _fetch(
     try:
         options, range_ = reading.options, opened.range
         reading.started(range_)
-        slots = AUTO_PART_SLOTS if options.concurrency == "auto" else options.concurrency
         transfer = Transfer(
             opened.pinned.size,
-            part_size=options.part_size or choose_part_size(range_.length, slots, parts_per_slot=1),
+            part_size=options.part_size or choose_part_size(range_.length, options.part_slots, parts_per_slot=1),
             wanted=[range_],
             tail_is_shared=range_.length > FIRST,
         )

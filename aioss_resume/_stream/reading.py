@@ -11,8 +11,6 @@ from aioss_resume._core.ranges import Range
 from aioss_resume._core.slices import Slice
 from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Transfer
-from aioss_resume._core.window import Window
-from aioss_resume._io.fetch import Source
 from aioss_resume._io.origin import Origin
 from aioss_resume._io.response import AcceptedResponse
 from aioss_resume._transfer.client import Client
@@ -52,8 +50,6 @@ class Reading:
     def __init__(
         self, client: Client, origin: Origin, name: ObjectName, options: ReadOptions, timeouts: Timeouts
     ) -> None:
-        assert options.headers is not None
-        assert options.params is not None
         self.client = client
         self.name = name
         self.options = options
@@ -62,29 +58,25 @@ class Reading:
         self._can_verify = origin.can_verify
         self._began = client.clock.now()
         self._range: Range | None = None
-        self._source = Source(
-            client.session,
-            origin,
-            name,
-            version_id=options.version_id,
-            headers=options.headers,
-            params=options.params,
-            timeouts=timeouts,
-            clock=client.clock,
-            counts=self.report.counts,
-        )
+        self._source = client.source(origin, name, options, timeouts, self.report.counts)
 
-    async def run(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Await the work, within the policy's deadline, and report how it ended.
+    async def run(self, work: Callable[[], Awaitable[T]], received: Callable[[T], int] | None = None) -> T:
+        """Await the work within the policy's deadline, and report how it ended.
+
+        Args:
+            received: Tells from what the work returned how many bytes it received; None: its success is not the end.
 
         Raises:
             RequestError: The deadline has passed.
         """
         try:
-            return await self._run_in_time(work)
+            found = await self._run_in_time(work)
         except BaseException as error:
             self.finished(0, error)
             raise
+        if received is not None:
+            self.finished(received(found), None)
+        return found
 
     async def _run_in_time(self, work: Callable[[], Awaitable[T]]) -> T:
         deadline = self.options.retry.deadline
@@ -133,11 +125,9 @@ class Reading:
         return OpenFlight(flight, slot, response)
 
     def scheduler(self, pinned: ObjectMeta, transfer: Transfer, open_sink: OpenSink) -> SpanScheduler:
-        options, client = self.options, self.client
-        is_auto = options.concurrency == "auto"
-        most = client.slots.limit if options.concurrency == "auto" else options.concurrency
-        context = SpanContext(client, self._source, pinned, open_sink, options.retry, self.report, self.share)
-        return SpanScheduler(context, transfer, Window(most, is_sought=is_auto))
+        retry, client = self.options.retry, self.client
+        context = SpanContext(client, self._source, pinned, open_sink, retry, self.report, self.share)
+        return SpanScheduler(context, transfer, client.window(self.options))
 
     def started(self, range_: Range) -> None:
         """Report which bytes are going to be read."""

@@ -19,7 +19,6 @@ from aioss_resume._stream.reading import Opened, Reading
 from aioss_resume._transfer.calls import Calls, closed_error
 from aioss_resume._transfer.scheduler import OpenFlight, SpanScheduler
 from aioss_resume.errors import ConfigError
-from aioss_resume.options import StreamOptions
 
 
 class ObjectStream:
@@ -35,16 +34,17 @@ class ObjectStream:
         verified: Whether the whole object was read, and its CRC-64 equals OSS's.
     """
 
-    def __init__(self, reading: Reading, wanted: Slice, calls: Calls) -> None:
+    def __init__(self, reading: Reading, wanted: Slice, calls: Calls, window: int) -> None:
         self.verified = False
         self._reading = reading
         self._wanted = wanted
         self._calls = calls
+        self._window = window
         self._opened: Opened | None = None
         self._fetching: _Fetching | None = None
         self._task: asyncio.Task[None] | None = None
         self._first: OpenFlight | None = None  # until the fetching has ended
-        self._was_closed = False  # with its Downloader
+        self._was_closed = False  # because its Downloader was closed
         self._rest = b""  # of a chunk of which read() has taken a part
         self._taken = 0
         self._is_reading = False
@@ -123,11 +123,10 @@ class ObjectStream:
 
     async def _begin(self) -> None:
         reading, options = self._reading, self._reading.options
-        assert isinstance(options, StreamOptions)
         concurrency = None if options.concurrency == "auto" else options.concurrency
-        part_size = options.part_size or choose_stream_part_size(options.window, concurrency)
-        part_size = min(part_size, options.window)
-        first = min(max(options.part_size or 0, FIRST_AHEAD), options.window)
+        part_size = options.part_size or choose_stream_part_size(self._window, concurrency)
+        part_size = min(part_size, self._window)
+        first = min(max(options.part_size or 0, FIRST_AHEAD), self._window)
         slot = await reading.client.slot(reading.share)
         try:
             opened = None
@@ -142,8 +141,8 @@ class ObjectStream:
                 slot.release()
                 self.verified = reading.is_verifiable(opened) and opened.pinned.crc64 == EMPTY
                 return
-            ahead = ReadAhead(*opened.range, window=options.window, part_size=part_size, first=first)
-            self._fetching = fetching = _Fetching(reading, opened, ahead, part_size, options.window)
+            ahead = ReadAhead(*opened.range, window=self._window, part_size=part_size, first=first)
+            self._fetching = fetching = _Fetching(reading, opened, ahead, part_size, self._window)
             flight = fetching.first(response, slot, first)
         except BaseException:
             slot.release()

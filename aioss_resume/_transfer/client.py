@@ -13,11 +13,13 @@ import anyio
 
 from aioss_resume._core.pacing import Pacer
 from aioss_resume._core.slots import Share, Slot, Slots
+from aioss_resume._core.window import Window
 from aioss_resume._io.address import AddressSigner
 from aioss_resume._io.clock import Clock
 from aioss_resume._io.credentials import KeyRing
 from aioss_resume._io.deliver import Deliveries
-from aioss_resume._io.origin import AddressOrigin, BucketOrigin
+from aioss_resume._io.fetch import RequestCounts, Source
+from aioss_resume._io.origin import AddressOrigin, BucketOrigin, Origin
 from aioss_resume._io.session import connection_limit, new_session
 from aioss_resume._io.sign import Signer
 from aioss_resume._io.storage import STORAGE, Storage
@@ -25,7 +27,7 @@ from aioss_resume._io.threads import Threads
 from aioss_resume._transfer.reporting import Reporter
 from aioss_resume.errors import ObjectName
 from aioss_resume.events import EventHook
-from aioss_resume.options import WRITE_SIZE, KiB
+from aioss_resume.options import WRITE_SIZE, KiB, ReadOptions, Timeouts
 from aioss_resume.urls import SignedURL
 
 # anyio imports its backend when it is first used. That takes 20 ms, which must not block an event loop, and needs a
@@ -114,6 +116,34 @@ class Client:
         if most > self.slots.limit:
             self.slots.raise_limit(most)
             self._open_transfers.raise_limit(most + _MORE_TRANSFERS_THAN_SLOTS)
+
+    def source(
+        self, origin: Origin, name: ObjectName, options: ReadOptions, timeouts: Timeouts, counts: RequestCounts
+    ) -> Source:
+        """An object's bytes, as requests over this session bring them.
+
+        Args:
+            timeouts: Those that count: the options' own, or the bucket's.
+        """
+        assert options.headers is not None
+        assert options.params is not None
+        return Source(
+            self.session,
+            origin,
+            name,
+            version_id=options.version_id,
+            headers=options.headers,
+            params=options.params,
+            timeouts=timeouts,
+            clock=self.clock,
+            counts=counts,
+        )
+
+    def window(self, options: ReadOptions) -> Window:
+        """How many requests one transfer may have in flight."""
+        if options.concurrency == "auto":
+            return Window(self.slots.limit, is_sought=True)
+        return Window(options.concurrency, is_sought=False)
 
     def reporter(self, name: ObjectName) -> Reporter:
         """What reports on a new download, stream or read of that object."""

@@ -183,12 +183,12 @@ class SpanScheduler:
             self._changed.set()
 
     async def _fly(self, flight: Flight, slot: Slot, response: AcceptedResponse | None) -> None:
-        began, report = self._clock.now(), self._context.report
         try:
             await SpanFetch(self._context, flight, self).run(response)
         finally:
             now = self._clock.now()
             self._transfer.land(flight, now)
             slot.release()
-            if report.has_hook and flight.offset > flight.start:
-                report.send(SpanFetched, start=flight.start, stop=flight.offset, elapsed=now - began)
+            if flight.offset > flight.start and flight.began is not None:
+                elapsed = now - flight.began
+                self._context.report.send(SpanFetched, start=flight.start, stop=flight.offset, elapsed=elapsed)
