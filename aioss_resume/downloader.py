@@ -438,7 +438,7 @@ async def download(
         BaseException: Whatever `progress_callback` raised, as it is.
     """
     options = checked_options(DownloadOptions, "download", keywords)  # checked before anything else
-    if bucket is None:
+    if bucket is None:  # valid for a Downloader, which serves addresses then, and not here
         check_bucket(bucket)
     return await _download_through_shared_client(Downloader(bucket), key, path, options)
 
@@ -457,8 +457,8 @@ async def download_url(
     A newly signed address of the same object continues an older download.
 
     Args:
-        url: http or https, presigned (V1 or V4) or public, of OSS or of any server that heeds ranges. What it sends no
-            CRC-64 for is not verified.
+        url: http or https, presigned (V1 or V4) or public, of OSS or of any server that supports ranges. An object
+            for which it sends no CRC-64 is not verified.
         path: Where the file goes.
         refresh: See SignedURL.
         session: An aiohttp.ClientSession of the caller's, used and never closed; None: one is shared.

@@ -85,7 +85,7 @@ def accept_of_any_server(
     of it as follows the start of the range. The bytes before are skipped, so that none is written at a wrong offset.
 
     Raises:
-        ServiceError: Status 416, as for a server that heeds ranges: the range begins beyond the end.
+        ServiceError: Status 416, as from a server that supports ranges: the range begins beyond the end.
         ProtocolError, ObjectChangedError: As accept_range().
     """
     if status != 200:

@@ -1,3 +1,3 @@
 """The fixtures of whole downloads, for the bridges."""
 
-from flow.conftest import anyio_backend, bucket, oss  # noqa: F401
+from flow.conftest import anyio_backend, bucket, content, oss  # noqa: F401

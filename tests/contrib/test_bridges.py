@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flow.ranged import QUICK, RANGED, SIZE, whole
+from flow.ranged import QUICK, RANGED, SIZE
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
@@ -21,13 +21,7 @@ from aioss_resume.contrib.opentelemetry import instrument
 from aioss_resume.contrib.progress import rich_progress, tqdm_progress
 from aioss_resume.testing import LocalOSS
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-def content(oss: LocalOSS) -> bytes:
-    oss.put("examplebucket", "key", size=SIZE, seed=1)
-    return whole()
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("content")]
 
 
 async def test_rich_shows_each_download_to_its_end(bucket: Any, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from flow.canary import watching  # noqa: F401
 from flow.conftest import (  # noqa: F401
     anyio_backend,
     bucket,
+    content,
     gate,
     nothing_blocks_the_loop,
     nothing_is_left_behind,
@@ -39,3 +40,9 @@ def pins(oss: LocalOSS) -> Iterator[Pins]:
     yield pins
     ranged = [record for record in oss.requests if record.method == "GET" and record.range and record.range[0]]
     assert pins.may_be_missing or all("If-Match" in record.headers for record in ranged)
+
+
+@pytest.fixture
+def reads_may_begin_anywhere(pins: Pins) -> None:
+    """The first range of a read or a stream need not begin at 0, and there is nothing to pin yet."""
+    pins.may_be_missing = True

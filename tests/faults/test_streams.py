@@ -14,7 +14,6 @@ import pytest
 from flow.canary import Watch
 from flow.presigned import presigned
 from flow.ranged import PART, QUICK, SIZE, CountingClock, asked, begins_at, whole
-from over_old import Pins
 
 from aioss_resume import (
     AiossError,
@@ -29,13 +28,7 @@ from aioss_resume import (
 )
 from aioss_resume.testing import KiB, LocalOSS, MiB
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-def first_ranges_pin_nothing(pins: Pins) -> None:
-    """The first range of a read may begin anywhere, and there is nothing to pin yet."""
-    pins.may_be_missing = True
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("reads_may_begin_anywhere")]
 
 
 PARTED: dict[str, Any] = {"part_size": PART, "retry": QUICK}
@@ -59,12 +52,6 @@ class Impatient(CountingClock):
 
     def chance(self) -> float:
         return 1.0
-
-
-@pytest.fixture
-def content(oss: LocalOSS) -> bytes:
-    oss.put("examplebucket", "key", size=SIZE, seed=1)
-    return whole()
 
 
 async def streamed(downloader: Downloader, **keywords: Any) -> bytes:
@@ -132,9 +119,9 @@ async def test_T02_unread_stream_is_not_fetched_beyond_its_window(
         taken = 0
         while taken < 6 * PART:
             taken += len(await stream.__anext__())
-        await asyncio.to_thread(oss.wait_for_bytes, taken)
-        for _ in range(50):  # whatever is on its way arrives
-            await asyncio.sleep(0.01)
+        assert downloader._client is not None
+        while downloader._client.slots.taken:  # noqa: ASYNC110  # until the window is full and nothing is requested
+            await asyncio.sleep(0)
         assert sum(record.bytes_sent for record in oss.requests) <= taken + 4 * PART
         assert all(record.is_finished for record in oss.requests)
         oss.drop_connections()  # as OSS does with idle ones
@@ -152,10 +139,11 @@ async def test_T02_server_that_ignores_ranges_is_read_as_slowly_as_the_reader(os
     url = SignedURL(presigned(bucket))
     async with Downloader(None) as downloader, downloader.stream(url, window=MiB) as stream:
         first = await stream.read(1)
-        for _ in range(50):
-            await asyncio.sleep(0.01)
-        # What the sockets hold is not the stream's.
         assert stream._fetching is not None
+        while stream._fetching._reorder.kept < MiB:  # noqa: ASYNC110  # until the window is full
+            await asyncio.sleep(0)
+        for _ in range(100):  # turns of the loop, in which more could be received
+            await asyncio.sleep(0)
         assert stream._fetching._reorder.kept <= 2 * MiB
         rest = await stream.read()
         assert len(first) + len(rest) == size
@@ -388,7 +376,8 @@ async def test_T07_buffer_cannot_be_resized_meanwhile_and_can_be_afterwards(
     assert task.cancelled()
     before = bytes(buffer)
     oss.drop_connections()
-    await asyncio.sleep(0.05)
+    for _ in range(100):
+        await asyncio.sleep(0)
     assert bytes(buffer) == before  # nothing is written after the call has ended
     buffer.clear()
     assert len(content) == SIZE

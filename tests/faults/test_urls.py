@@ -14,7 +14,6 @@ from flow.canary import Watch
 from flow.presigned import presigned
 from flow.ranged import PART, QUICK, RANGED, SIZE, begins_at, leftover, names, whole
 from flow.threaded_server import ThreadedServer
-from over_old import Pins
 
 import aioss_resume
 from aioss_resume import (
@@ -29,24 +28,13 @@ from aioss_resume import (
 )
 from aioss_resume.testing import KiB, LocalOSS
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-def first_ranges_pin_nothing(pins: Pins) -> None:
-    pins.may_be_missing = True
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("reads_may_begin_anywhere")]
 
 
 @pytest.fixture
 async def downloader() -> AsyncIterator[Downloader]:
     async with Downloader(None) as downloader:
         yield downloader
-
-
-@pytest.fixture
-def content(oss: LocalOSS) -> bytes:
-    oss.put("examplebucket", "key", size=SIZE, seed=1)
-    return whole()
 
 
 async def interrupt(oss: LocalOSS, url: str, path: Path) -> None:
@@ -131,7 +119,7 @@ def unchanged(url: str) -> str:
 
 
 @pytest.mark.parametrize("refresh", [refuse, unchanged, lambda _: "no address", lambda _: None])
-async def test_U01_refresh_that_gives_nothing_new_is_access_denied(
+async def test_U01_refresh_without_a_new_address_is_access_denied(
     oss: LocalOSS, bucket: Any, path: Path, content: bytes, watch: Watch, refresh: Any
 ) -> None:
     url = presigned(bucket)
@@ -264,7 +252,7 @@ async def test_U03_both_versions_of_signatures_are_accepted(
         5,
     ],
 )
-async def test_U03_what_is_no_address_is_a_config_error(oss: LocalOSS, path: Path, watch: Watch, url: Any) -> None:
+async def test_U03_invalid_address_is_a_config_error(oss: LocalOSS, path: Path, watch: Watch, url: Any) -> None:
     watch.secrets.add("pa55word")
     with watch.raises(ConfigError):
         await download_url(url, path)
@@ -272,7 +260,7 @@ async def test_U03_what_is_no_address_is_a_config_error(oss: LocalOSS, path: Pat
 
 
 @pytest.mark.parametrize("keywords", [{"version_id": "1"}, {"params": {"a": "b"}}, {"headers": {"x-oss-a": "b"}}])
-async def test_U03_what_would_have_to_be_signed_is_a_config_error(
+async def test_U03_keyword_that_would_have_to_be_signed_is_a_config_error(
     oss: LocalOSS, bucket: Any, path: Path, keywords: Any
 ) -> None:
     with pytest.raises(ConfigError):
@@ -322,7 +310,7 @@ def plain_server() -> Iterator[str]:
         yield f"http://{server.where}/some/file?token=abcdefghij"
 
 
-async def test_U03_any_server_that_heeds_ranges_will_do(plain_server: str, downloader: Downloader, path: Path) -> None:
+async def test_U03_any_server_that_supports_ranges_works(plain_server: str, downloader: Downloader, path: Path) -> None:
     url = SignedURL(plain_server)
     result = await downloader.download(url, path, **RANGED)
     assert path.read_bytes() == whole()

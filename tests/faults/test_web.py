@@ -15,7 +15,6 @@ import pytest
 from aiohttp import web
 from contrib.serving import ask, serving
 from flow.ranged import QUICK, whole
-from over_old import Pins
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse
@@ -28,10 +27,7 @@ from aioss_resume.testing import LocalOSS, MiB
 
 SIZE = 300_000
 
-
-@pytest.fixture(autouse=True)
-def first_ranges_pin_nothing(pins: Pins) -> None:
-    pins.may_be_missing = True
+pytestmark = pytest.mark.usefixtures("reads_may_begin_anywhere")
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from typing import Any
 import anyio.to_thread
 import pytest
 from blockbuster import BlockBuster, BlockBusterFunction
+from flow.ranged import SIZE, whole
 
 from aioss_resume.testing import Fault, GeneratedContent, LocalOSS, MiB
 
@@ -45,6 +46,13 @@ def same_bytes() -> Callable[[Path, GeneratedContent], bool]:
             return all(file.read(MiB) == content.read(start, start + MiB) for start in range(0, content.size, MiB))
 
     return same
+
+
+@pytest.fixture
+def content(oss: LocalOSS) -> bytes:
+    """The bytes of the object "key", which is in the bucket."""
+    oss.put("examplebucket", "key", size=SIZE, seed=1)
+    return whole()
 
 
 class Gate:

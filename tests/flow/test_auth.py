@@ -579,7 +579,7 @@ async def test_invalid_bucket_is_a_config_error_before_any_request(
     oss: LocalOSS, path: Path, watch: Watch, make: Any
 ) -> None:
     bucket = make(oss)
-    if bucket is not None:  # then it serves presigned addresses
+    if bucket is not None:  # Downloader(None) is valid: it serves presigned addresses
         with watch.raises(ConfigError):
             Downloader(bucket)
     with watch.raises(ConfigError):

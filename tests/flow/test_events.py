@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flow.ranged import PART, QUICK, RANGED, SIZE, interrupt, whole
+from flow.ranged import PART, QUICK, RANGED, SIZE, interrupt
 
 from aioss_resume import (
     AttemptFailed,
@@ -28,13 +28,7 @@ from aioss_resume import (
 )
 from aioss_resume.testing import LocalOSS
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-def content(oss: LocalOSS) -> bytes:
-    oss.put("examplebucket", "key", size=SIZE, seed=1)
-    return whole()
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("content")]
 
 
 async def events_of(bucket: Any, path: Path, **keywords: Any) -> list[Any]:

@@ -11,13 +11,7 @@ from flow.ranged import PART, QUICK, RANGED, SIZE, whole
 from aioss_resume import ConfigError, CredentialsError, Downloader, RequestError
 from aioss_resume.testing import KiB, LocalOSS, MiB
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-def content(oss: LocalOSS) -> bytes:
-    oss.put("examplebucket", "key", size=SIZE, seed=1)
-    return whole()
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("content")]
 
 
 # Views.
@@ -48,7 +42,7 @@ async def test_view_of_another_bucket_shares_session_limits_and_end(oss: LocalOS
 
 
 @pytest.mark.parametrize("rate", [0, -1, "fast", float("nan"), True])
-async def test_rate_that_cannot_be_is_a_config_error_and_changes_nothing(bucket: Any, rate: Any) -> None:
+async def test_invalid_rate_is_a_config_error_and_changes_nothing(bucket: Any, rate: Any) -> None:
     async with Downloader(bucket, max_bytes_per_second=5e6) as downloader:
         with pytest.raises(ConfigError):
             downloader.max_bytes_per_second = rate

@@ -99,8 +99,8 @@ async def test_error_ends_the_transfer_and_says_what_was_written(oss: LocalOSS, 
         assert span.crc64 == crc64(buffer[span.start : span.stop])
 
 
-class Silent:
-    """Hears what a span reports, and does nothing."""
+class IgnoringObserver:
+    """A SpanObserver that does nothing."""
 
     async def on_written(self, length: int) -> None:
         pass
@@ -124,7 +124,7 @@ async def test_shortened_flight_receives_nothing_beyond_its_new_end(oss: LocalOS
     context = SpanContext(
         client, source, pinned, memory_sinks(memoryview(buffer)), QUICK, client.reporter(source.name), client.share()
     )
-    task = asyncio.ensure_future(SpanFetch(context, flight, Silent()).run())
+    task = asyncio.ensure_future(SpanFetch(context, flight, IgnoringObserver()).run())
     while flight.reach < 300 * KiB:  # noqa: ASYNC110  # in the middle of the first MiB, which is received in one call
         await asyncio.sleep(0)
     stop = flight.reach + 100
