@@ -14,6 +14,13 @@ from benchmarks.job import ACCESS_KEY, ACCESS_SECRET, BUCKET, REGION, Job
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def bucket_of(job: Job) -> Any:  # oss2 ships no types
+    """The oss2.Bucket of a job. oss2 is imported here: only the child may import it."""
+    import oss2
+
+    return oss2.Bucket(oss2.AuthV4(ACCESS_KEY, ACCESS_SECRET), job.endpoint, BUCKET, region=REGION)
+
+
 class AiossResume(PythonClient):
     package = "aioss-resume"
     module = "aioss_resume"
@@ -41,20 +48,16 @@ class AiossResume(PythonClient):
             return "source tree"
 
     def prepare(self, job: Job) -> Transfer:
-        import oss2
+        import oss2  # noqa: F401
 
         import aioss_resume
 
         if self.loop == "uvloop":
             import uvloop  # noqa: F401
 
-        def bucket() -> Any:  # oss2 ships no types
-            auth = oss2.AuthV4(ACCESS_KEY, ACCESS_SECRET)
-            return oss2.Bucket(auth, job.endpoint, BUCKET, region=REGION)
-
         async def one() -> dict[str, float]:
             result = await aioss_resume.download(
-                bucket(),
+                bucket_of(job),
                 job.prefix,
                 job.path(job.prefix),
                 concurrency="auto" if self.is_auto else job.concurrency,
@@ -66,7 +69,7 @@ class AiossResume(PythonClient):
         async def many() -> None:
             keys = iter(job.every_key())
             results = []
-            async with aioss_resume.Downloader(bucket(), concurrency=job.concurrency) as downloader:
+            async with aioss_resume.Downloader(bucket_of(job), concurrency=job.concurrency) as downloader:
 
                 async def work() -> None:
                     for key in keys:
@@ -90,11 +93,9 @@ class AtOnce(AiossResume):
         self.has_downloader = has_downloader
 
     def prepare(self, job: Job) -> Transfer:
-        import oss2
-
         import aioss_resume
 
-        bucket = oss2.Bucket(oss2.AuthV4(ACCESS_KEY, ACCESS_SECRET), job.endpoint, BUCKET, region=REGION)
+        bucket = bucket_of(job)
 
         async def calls() -> None:
             await asyncio.gather(

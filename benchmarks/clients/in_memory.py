@@ -6,10 +6,11 @@ import time
 from typing import Any
 
 from benchmarks.clients import ONE, PythonClient, Transfer
+from benchmarks.clients.aioss_resume import bucket_of
 from benchmarks.clients.obstore_rust import _store
 from benchmarks.clients.opendal_rust import Ranges as OpenDAL
 from benchmarks.clients.opendal_rust import _operator
-from benchmarks.job import ACCESS_KEY, ACCESS_SECRET, BUCKET, REGION, Job, KiB, MiB
+from benchmarks.job import Job, KiB, MiB
 
 RANGES, RANGE = 1000, 64 * KiB
 """How many random ranges of the object are read, and of which length."""
@@ -34,11 +35,9 @@ class Ours(PythonClient):
         self.what = what
 
     def prepare(self, job: Job) -> Transfer:
-        import oss2
-
         import aioss_resume
 
-        bucket = oss2.Bucket(oss2.AuthV4(ACCESS_KEY, ACCESS_SECRET), job.endpoint, BUCKET, region=REGION)
+        bucket = bucket_of(job)
 
         async def stream(downloader: Any) -> int:
             received = 0
@@ -168,11 +167,9 @@ class Fair(Ours):
     """Downloads that share one Downloader, and when each of them ends; or small reads beside one."""
 
     def prepare(self, job: Job) -> Transfer:
-        import oss2
-
         import aioss_resume
 
-        bucket = oss2.Bucket(oss2.AuthV4(ACCESS_KEY, ACCESS_SECRET), job.endpoint, BUCKET, region=REGION)
+        bucket = bucket_of(job)
 
         async def together() -> dict[str, float]:
             ends: list[float] = []

@@ -7,7 +7,8 @@ import sys
 from typing import Any
 
 from benchmarks.clients import ONE, PythonClient, Transfer
-from benchmarks.job import ACCESS_KEY, ACCESS_SECRET, BUCKET, REGION, Job
+from benchmarks.clients.aioss_resume import bucket_of
+from benchmarks.job import Job
 
 REQUESTS, RATE = 400, 50.0
 """How many requests are made to the endpoint, and how many in a second."""
@@ -47,7 +48,6 @@ class Service(PythonClient):
         self.is_busy = is_busy
 
     def prepare(self, job: Job) -> Transfer:
-        import oss2
         import uvicorn
         from starlette.applications import Starlette
         from starlette.responses import PlainTextResponse
@@ -55,7 +55,7 @@ class Service(PythonClient):
 
         import aioss_resume
 
-        bucket = oss2.Bucket(oss2.AuthV4(ACCESS_KEY, ACCESS_SECRET), job.endpoint, BUCKET, region=REGION)
+        bucket = bucket_of(job)
 
         async def ok(_: Any) -> PlainTextResponse:
             return PlainTextResponse("ok")
