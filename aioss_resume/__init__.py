@@ -1,5 +1,6 @@
 """Resumable downloads from Alibaba Cloud OSS for asyncio."""
 
+from aioss_resume._batch.listing import ObjectListing
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._stream.stream import ObjectStream
 from aioss_resume.downloader import Downloader, download, download_url
@@ -65,6 +66,7 @@ __all__ = [
     "ObjectArchivedError",
     "ObjectChanged",
     "ObjectChangedError",
+    "ObjectListing",
     "ObjectMeta",
     "ObjectNotFoundError",
     "ObjectStream",

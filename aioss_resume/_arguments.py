@@ -86,6 +86,21 @@ def object_name(bucket_name: str, key: Any) -> ObjectName:  # Any: it is checked
     return ObjectName(bucket_name, key)
 
 
+def checked_names(**names: Any) -> None:  # Any: they are checked here
+    """ConfigError for what can be no part of a key: a prefix, a delimiter, a key to begin after."""
+    for parameter, value in names.items():
+        if value is None and parameter != "prefix":
+            continue
+        if not isinstance(value, str):
+            raise ConfigError(f"{parameter} must be a string, not {value!r}")
+        try:
+            length = len(value.encode())
+        except UnicodeEncodeError:
+            length = _KEY_MOST + 1
+        if length > _KEY_MOST:
+            raise ConfigError(f"{parameter} must have at most {_KEY_MOST} bytes of UTF-8; {ascii(value)[:80]} has not")
+
+
 async def destination(client: Client, path: str | os.PathLike[str], name: ObjectName) -> str:
     """The destination as an absolute path, or an error before anything is touched."""
     given = os.fspath(path) if isinstance(path, str | os.PathLike) else path

@@ -2,7 +2,8 @@
 
 import asyncio
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterable, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ import aiohttp
 from oss2 import defaults as oss2_defaults
 
 from aioss_resume._arguments import (
+    checked_names,
     checked_options,
     checked_ranges,
     checked_slice,
@@ -20,6 +22,10 @@ from aioss_resume._arguments import (
     refuse_signed_keywords,
     with_keywords_of,
 )
+from aioss_resume._batch.batch import Batch
+from aioss_resume._batch.listing import ObjectListing, Pages
+from aioss_resume._batch.many import Items, many
+from aioss_resume._batch.outcomes import Outcome
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._file.download import Download
 from aioss_resume._file.sharing import DownloadRequest, share
@@ -52,6 +58,7 @@ from aioss_resume.options import (
     StreamOptions,
     Timeouts,
     checked_concurrency,
+    checked_headers,
     checked_rate,
 )
 from aioss_resume.urls import Refresh, SignedURL
@@ -198,20 +205,55 @@ class Downloader:
     async def _download(
         self, client: Client, key: str | SignedURL, path: str | os.PathLike[str], options: DownloadOptions
     ) -> DownloadResult:
+        name = self._name(key)
+        with self._calls.call():
+            return await self._download_within_call(client, key, path, options)
+        raise closed_error(name)
+
+    async def _download_within_call(
+        self, client: Client, key: str | SignedURL, path: str | os.PathLike[str], options: DownloadOptions
+    ) -> DownloadResult:
+        """As _download(), for a batch, which is one call itself."""
         if options.integrity == "require" and not isinstance(key, SignedURL) and not self._checked_bucket().enable_crc:
             raise ConfigError('integrity="require" contradicts the bucket\'s enable_crc=False')
         name = self._name(key)
         refuse_signed_keywords(key, options)
-        with self._calls.call():
-            absolute = await destination(client, path, name)
-            origin = self._origin_of(client, key)
+        absolute = await destination(client, path, name)
+        origin = self._origin_of(client, key)
 
-            def make() -> Download:
-                return Download(client, origin, name, absolute, options, self._timeouts(options.timeouts))
+        def make() -> Download:
+            return Download(client, origin, name, absolute, options, self._timeouts(options.timeouts))
 
-            endpoint = name.bucket if isinstance(key, SignedURL) else self._bucket.endpoint
-            return await share(DownloadRequest(client, endpoint, name, absolute, options), make)
-        raise closed_error(name)
+        endpoint = name.bucket if isinstance(key, SignedURL) else self._bucket.endpoint
+        return await share(DownloadRequest(client, endpoint, name, absolute, options), make)
+
+    @with_keywords_of(DownloadOptions)
+    def download_many(
+        self, items: Items, *, stop_on_error: bool = False, **keywords: Unpack[DownloadKeywords]
+    ) -> Batch[Outcome]:
+        """Download many objects, and hand out each outcome as it ends: `async with`, `async for`.
+
+        A failure does not stop the others. No more is asked of `items` than can begin, or wait to be handed out: both
+        at most as many as the Downloader's `concurrency`. Leaving the block cancels what runs (it can be resumed), and
+        closes `items`.
+
+        Args:
+            items: Pairs `(key, path)`, from a plain or an async iterable; the key may be a SignedURL, or an ObjectMeta
+                from list() or head(). A plain iterable must not block. An exception that it raises ends the batch.
+            stop_on_error: The first failure cancels the others, and is raised.
+            keywords: As download(), for all of them.
+
+        Raises:
+            ConfigError: An argument that cannot be. An item that cannot be is an outcome with one instead.
+        """
+        options = checked_options(DownloadOptions, "download_many", keywords)
+        if not isinstance(items, Iterable | AsyncIterable):
+            raise ConfigError(f"items must be an iterable of pairs (key, path), not {type(items).__name__}")
+        client, bucket_name = self._open_client(), self._bucket.bucket_name if self._bucket is not None else ""
+        download = partial(self._download_within_call, client)
+        source = many(items, bucket_name, options, download)
+        most = client.slots.limit
+        return Batch(ObjectName(bucket_name, ""), source, self._calls, most=most, stop_on_error=stop_on_error)
 
     async def sync(self, results: Iterable[DownloadResult]) -> None:
         """Sync files that were downloaded with `fsync=False`, and their names, to the disk.
@@ -357,6 +399,43 @@ class Downloader:
         """
         wanted, options = checked_slice(start, stop), checked_options(StreamOptions, "stream", keywords)
         return ObjectStream(self._reading(key, options), wanted, self._calls, options.window)
+
+    def list(
+        self,
+        prefix: str = "",
+        *,
+        delimiter: str | None = None,
+        start_after: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> ObjectListing:
+        """The objects whose keys begin with a prefix, in the order of their keys' bytes: `async with`, `async for`.
+
+        Each is an ObjectMeta with key, size, etag, last_modified, storage_class and object_type; `crc64` is None. The
+        next page of 1000 is fetched while one is read.
+
+        Args:
+            prefix: What the keys begin with; "": all.
+            delimiter: Keys that have it after the prefix are not listed; what they have up to it is in `prefixes`.
+            start_after: Only keys that come after this one.
+            headers: More request headers, signed.
+
+        Raises:
+            ConfigError: An argument that cannot be.
+        """
+        bucket_name = self._checked_bucket().bucket_name
+        client = self._open_client()
+        checked_names(prefix=prefix, delimiter=delimiter, start_after=start_after)
+        pages = Pages(
+            client,
+            self._origin_of(client, bucket_name),
+            bucket_name,
+            prefix,
+            delimiter=delimiter,
+            start_after=start_after,
+            headers=checked_headers(headers),
+            timeouts=self._timeouts(DEFAULT_TIMEOUTS),
+        )
+        return ObjectListing(pages, self._calls)
 
     def _reading(self, key: str | SignedURL, options: ReadOptions) -> Reading:
         client, name = self._open_client(), self._name(key)

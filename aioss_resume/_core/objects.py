@@ -21,6 +21,7 @@ class ObjectMeta:
         crc64: CRC-64/XZ of the whole object; None for objects older than OSS's use of it.
         version_id: In a bucket with versions.
         last_modified: With time zone, in whole seconds.
+        restore: Of an archived object: whether it is being restored, and until when it is restored, in OSS's words.
         user_metadata: The `x-oss-meta-*` headers, without that prefix, in lower case.
     """
 
@@ -34,6 +35,7 @@ class ObjectMeta:
     content_encoding: str | None = None
     storage_class: str | None = None
     object_type: str | None = None
+    restore: str | None = None
     user_metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -55,12 +57,24 @@ def read_meta(key: str, size: int, headers: Mapping[str, str]) -> ObjectMeta:
         content_encoding=headers.get("Content-Encoding"),
         storage_class=headers.get("x-oss-storage-class"),
         object_type=headers.get("x-oss-object-type"),
+        restore=headers.get("x-oss-restore"),
         user_metadata={
             name.lower()[len(_USERS) :]: value
             for name, value in headers.items()
             if name[: len(_USERS)].lower() == _USERS
         },
     )
+
+
+_ARCHIVED: Final = frozenset({"Archive", "ColdArchive", "DeepColdArchive"})
+
+
+def is_archived(meta: ObjectMeta) -> bool:
+    """Whether an object's description says that it must be restored before it can be read.
+
+    Source: https://www.alibabacloud.com/help/en/oss/user-guide/restore-objects
+    """
+    return meta.storage_class in _ARCHIVED and 'ongoing-request="false"' not in (meta.restore or "")
 
 
 def is_same_content(pinned: ObjectMeta, seen: ObjectMeta) -> bool:

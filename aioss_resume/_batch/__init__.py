@@ -1,0 +1,1 @@
+"""Many objects: listings, batches, prefixes."""

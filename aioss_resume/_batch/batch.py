@@ -1,0 +1,168 @@
+"""A batch: work that runs a bounded number at a time, and whose outcomes are handed out as it ends."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
+
+from aioss_resume._io.cancellation import wait_uncancelled
+from aioss_resume._transfer.calls import Calls, closed_error
+from aioss_resume.errors import ConfigError, ObjectName
+
+
+class HasError(Protocol):
+    """An outcome."""
+
+    @property
+    def error(self) -> Exception | None: ...
+
+
+O = TypeVar("O", bound=HasError)  # noqa: E741
+
+Work: TypeAlias = Callable[[], Coroutine[Any, Any, O]]  # Any: a coroutine's types of no interest
+"""What makes one outcome. It raises nothing."""
+
+
+class Batch(Generic[O]):
+    """Outcomes, as they end. Used with `async with` and `async for`.
+
+    Nothing is asked of the source before there is room for it: at most `most` work at the same time, and as many
+    outcomes wait to be handed out. Leaving the block cancels what runs, and closes the source.
+
+    Args:
+        name: What the errors name.
+        source: Work, and outcomes that need none. Closed at the end.
+        stop_on_error: The first outcome with an error ends the batch, which raises that error.
+    """
+
+    def __init__(
+        self,
+        name: ObjectName,
+        source: AsyncGenerator[O | Work[O], None],
+        calls: Calls,
+        *,
+        most: int,
+        stop_on_error: bool,
+    ) -> None:
+        self._name = name
+        self._source = source
+        self._calls = calls
+        self._most = most
+        self._stop_on_error = stop_on_error
+        self._feeder: asyncio.Task[None] | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._outcomes: deque[O] = deque()
+        self._error: BaseException | None = None  # raised when all that ended before was handed out
+        self._is_open = False
+        self._changed = asyncio.Event()  # for the reader: an outcome, or the end
+        self._has_room = asyncio.Event()  # for the feeder
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        if self._feeder is not None:
+            raise ConfigError("this batch is in use already: make another one")
+        self._is_open = True
+        # Not in a task group: the block may be left in another task than it was entered in, as ObjectStream's.
+        self._feeder = asyncio.create_task(self._feed(), name=f"aioss_resume: {self._name}")
+        self._feeder.add_done_callback(self._note_end_of_source)
+        self._calls.add(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._is_open = False
+        self._cancel()
+        cancelled = await wait_uncancelled(lambda: self._is_over, self._wait_for_tasks)
+        self._outcomes.clear()
+        self._calls.remove(self)
+        if cancelled is not None:
+            raise cancelled
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> O:
+        """The next outcome.
+
+        Raises:
+            AiossError: What ended the batch: with stop_on_error a download's error; otherwise that of a listing, or
+                the Downloader was closed.
+            BaseException: What the caller's iterable raised.
+        """
+        while not self._outcomes:
+            if not self._is_open:
+                raise ConfigError("this batch is not open: use it within `async with`")
+            if self._is_over:
+                if self._error is not None:
+                    raise self._error
+                raise StopAsyncIteration
+            self._changed.clear()
+            await self._changed.wait()
+        outcome = self._outcomes.popleft()
+        self._has_room.set()
+        self._took(outcome)
+        return outcome
+
+    def end(self) -> None:
+        """End it because its Downloader is closed: readers get an error."""
+        self._fail(closed_error(self._name))
+
+    def _took(self, outcome: O) -> None:
+        """An outcome is handed out."""
+
+    @property
+    def _is_over(self) -> bool:
+        return not self._running and (self._feeder is None or self._feeder.done())
+
+    async def _feed(self) -> None:
+        async with aclosing(self._source) as source:
+            async for work in source:
+                if callable(work):
+                    task = asyncio.create_task(self._run(work), name=f"aioss_resume: {self._name}")
+                    self._running.add(task)
+                    task.add_done_callback(self._note_end)
+                else:
+                    self._add(work)
+                while len(self._running) >= self._most or len(self._outcomes) >= self._most:
+                    self._has_room.clear()
+                    await self._has_room.wait()
+
+    async def _run(self, work: Work[O]) -> None:
+        self._add(await work())
+
+    def _add(self, outcome: O) -> None:
+        if self._stop_on_error and outcome.error is not None:
+            self._fail(outcome.error)
+        else:
+            self._outcomes.append(outcome)
+            self._changed.set()
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+        self._has_room.set()
+        self._changed.set()
+
+    def _note_end_of_source(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+        self._changed.set()
+
+    def _fail(self, error: BaseException) -> None:
+        """End the batch with that error, unless another one has ended it."""
+        if self._error is None:
+            self._error = error
+        self._cancel()
+
+    def _cancel(self) -> None:
+        for task in (self._feeder, *self._running):
+            if task is not None:
+                task.cancel()  # has no effect once it has ended
+
+    async def _wait_for_tasks(self) -> None:
+        await asyncio.wait([task for task in (self._feeder, *self._running) if task is not None and not task.done()])
+        await asyncio.sleep(0)  # their callbacks have run then

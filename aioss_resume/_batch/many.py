@@ -1,0 +1,87 @@
+"""Many objects into many files, from pairs of a key and a path."""
+
+import os
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from aioss_resume._batch.batch import Work
+from aioss_resume._batch.outcomes import Outcome
+from aioss_resume._core.objects import ObjectMeta, is_archived
+from aioss_resume.errors import AiossError, ConfigError, ObjectArchivedError, ObjectName, service_error
+from aioss_resume.events import DownloadResult
+from aioss_resume.options import DownloadOptions
+from aioss_resume.urls import SignedURL
+
+StrPath: TypeAlias = str | os.PathLike[str]
+Item: TypeAlias = tuple[str | SignedURL | ObjectMeta, StrPath]
+Items: TypeAlias = Iterable[Item] | AsyncIterable[Item]
+DownloadOne: TypeAlias = Callable[[str | SignedURL, StrPath, DownloadOptions], Awaitable[DownloadResult]]
+
+
+async def many(
+    items: Items, bucket_name: str, options: DownloadOptions, download: DownloadOne
+) -> AsyncGenerator[Outcome | Work[Outcome], None]:
+    """What is to be done for each item, one after the other.
+
+    Raises:
+        Exception: Whatever the iterable raises.
+    """
+
+    def work(item: Item, key: str | SignedURL, path: StrPath, options: DownloadOptions) -> Work[Outcome]:
+        async def run() -> Outcome:
+            try:
+                return Outcome(item, await download(key, path, options))
+            except Exception as error:  # noqa: BLE001  # what the caller's callback raises, too
+                return Outcome(item, error=error)
+
+        return run
+
+    async for item in _each(items):
+        try:
+            key, path = _pair(item)
+        except ConfigError as error:
+            yield Outcome(item, error=error)
+            continue
+        if not isinstance(key, ObjectMeta):
+            yield work(item, key, path, options)
+        elif is_archived(key):
+            yield Outcome(item, error=archived_error(ObjectName(bucket_name, key.key), key))
+        else:
+            is_version = key.version_id is not None and options.version_id is None
+            yield work(item, key.key, path, replace(options, version_id=key.version_id) if is_version else options)
+
+
+def archived_error(name: ObjectName, meta: ObjectMeta) -> AiossError:
+    """The error for an object that must be restored first, as OSS's own answer would be."""
+    details = {"Code": "InvalidObjectState", "Message": f"the listing says that its class is {meta.storage_class}"}
+    error = service_error(403, details, name=name)
+    assert isinstance(error, ObjectArchivedError)
+    return error
+
+
+async def _each(items: Items) -> AsyncGenerator[Item, None]:
+    """The items of any iterable. A generator is closed at the end."""
+    if isinstance(items, AsyncIterable):
+        async_iterator = aiter(items)
+        try:
+            async for item in async_iterator:
+                yield item
+        finally:
+            if isinstance(async_iterator, AsyncGenerator):
+                await async_iterator.aclose()
+    else:
+        iterator = iter(items)
+        try:
+            for item in iterator:
+                yield item
+        finally:
+            if isinstance(iterator, Generator):
+                iterator.close()
+
+
+def _pair(item: Any) -> Item:  # Any: it is checked here
+    """The parts of an item, or ConfigError. The key and the path themselves are checked by the download."""
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise ConfigError(f"an item must be a pair (key, path), not {item!r:.200}")
+    return item[0], item[1]

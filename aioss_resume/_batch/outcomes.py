@@ -1,0 +1,93 @@
+"""What a batch hands out: one outcome for each item, and a summary of a prefix."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from aioss_resume.errors import printable
+from aioss_resume.events import DownloadResult
+
+Action: TypeAlias = Literal["downloaded", "unchanged", "deleted", "failed", "would_download", "would_delete"]
+
+_FAILURES_MOST: Final = 100
+_FAILURES_SHOWN: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the download of one item ended. Either `result` or `error` is None.
+
+    Attributes:
+        item: As it was given. Any: whatever that was.
+        error: An AiossError, or what the caller's own callback raised.
+    """
+
+    item: Any
+    result: DownloadResult | None = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixOutcome:
+    """What became of one object below a prefix, or of a file that it left.
+
+    Attributes:
+        item: The object as it was listed; None for a file that is deleted.
+        key: The object's.
+        path: Where its file is, or would be. Of a key that can have none: the directory.
+        action: "downloaded", "unchanged", "deleted", "failed"; or with dry_run "would_download", "would_delete".
+        size: Bytes of the object, or of the deleted file.
+        result: Of a download, or of a look whether the file is unchanged; None: there was neither.
+        error: Why it failed: an AiossError, or what the caller's own callback raised.
+    """
+
+    item: Any  # an ObjectMeta; Any as in Outcome
+    key: str
+    path: Path
+    action: Action
+    size: int = 0
+    result: DownloadResult | None = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixSummary:
+    """How many objects a prefix had, how many bytes, and what failed. `str()` is a few lines for a person.
+
+    Attributes:
+        counts: Objects (of "deleted": files) by action; an action that did not occur is missing.
+        sizes: Bytes by action: those of the objects, whatever of them was fetched in this run.
+        failures: Of the first 100 that failed: key and error.
+    """
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    failures: tuple[tuple[str, Exception], ...] = ()
+
+    def __str__(self) -> str:
+        lines = [f"{count} {action} ({self.sizes[action]} bytes)" for action, count in self.counts.items()]
+        lines = [", ".join(lines) or "nothing there"]
+        lines += [f"  failed: {printable(key)}: {error}" for key, error in self.failures[:_FAILURES_SHOWN]]
+        if (more := self.counts.get("failed", 0) - _FAILURES_SHOWN) > 0:
+            lines.append(f"  and {more} more failed")
+        return "\n".join(lines)
+
+
+class Tally:
+    """Counts the outcomes of a prefix."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._sizes: Counter[str] = Counter()
+        self._failures: list[tuple[str, Exception]] = []
+
+    def add(self, outcome: PrefixOutcome) -> None:
+        self._counts[outcome.action] += 1
+        self._sizes[outcome.action] += outcome.size
+        if outcome.error is not None and len(self._failures) < _FAILURES_MOST:
+            self._failures.append((outcome.key, outcome.error))
+
+    def summary(self) -> PrefixSummary:
+        return PrefixSummary(dict(self._counts), dict(self._sizes), tuple(self._failures))
