@@ -222,10 +222,10 @@ class Downloader:
         origin = self._origin_of(client, key)
 
         def make() -> Download:
-            return Download(client, origin, name, absolute, options, self._timeouts(options.timeouts))
+            return Download(client, client.storage, origin, name, absolute, options, self._timeouts(options.timeouts))
 
         endpoint = name.bucket if isinstance(key, SignedURL) else self._bucket.endpoint
-        return await share(DownloadRequest(client, endpoint, name, absolute, options), make)
+        return await share(DownloadRequest(client, client.storage, endpoint, name, absolute, options), make)
 
     @with_keywords_of(DownloadOptions)
     def download_many(

@@ -21,8 +21,8 @@ class ObjectMeta:
         crc64: CRC-64/XZ of the whole object; None for objects older than OSS's use of it.
         version_id: In a bucket with versions.
         last_modified: With time zone, in whole seconds.
-        restore: Of an archived object: whether it is being restored, and until when it is restored, in OSS's words.
         user_metadata: The `x-oss-meta-*` headers, without that prefix, in lower case.
+        restore: Of an archived object: whether it is being restored, and until when it is restored, in OSS's words.
     """
 
     key: str
@@ -35,8 +35,8 @@ class ObjectMeta:
     content_encoding: str | None = None
     storage_class: str | None = None
     object_type: str | None = None
-    restore: str | None = None
     user_metadata: Mapping[str, str] = field(default_factory=dict)
+    restore: str | None = None
 
     @property
     def if_match(self) -> str | None:

@@ -1,5 +1,6 @@
 """The files of one destination: its lock, part files and checkpoint, and how the file is published."""
 
+import os
 from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
@@ -10,7 +11,7 @@ from aioss_resume._file.disk import on_disk
 from aioss_resume._file.locking import DestinationLock
 from aioss_resume._io.commit import commit, publish_whole
 from aioss_resume._io.flush import CheckpointFile
-from aioss_resume._io.storage import exists
+from aioss_resume._io.storage import Storage, exists
 from aioss_resume._io.verify import crc64_of_file
 from aioss_resume._io.write import PartFile
 from aioss_resume._transfer.client import Client
@@ -22,19 +23,26 @@ class Destination:
     """One destination of one download.
 
     Args:
+        storage: The file system, or what of it may be touched.
         path: Absolute, and no link.
 
     Attributes:
+        storage: As given.
         checkpoint_file: Beside the destination, or in the store.
         lock: Must be held, or reserved, while anything is written.
         has_checkpoint: Whether there may be a checkpoint, which publishing removes.
         is_publishing: Whether publishing has begun: from then on the file may be there.
+        committed: The file as it was published, or None. Another one may have replaced it since.
     """
 
-    def __init__(self, client: Client, name: ObjectName, path: str, options: DownloadOptions) -> None:
+    def __init__(
+        self, client: Client, storage: Storage, name: ObjectName, path: str, options: DownloadOptions
+    ) -> None:
+        self.committed: os.stat_result | None = None
         self.has_checkpoint = False
         self.is_publishing = False
         self._client = client
+        self.storage = storage
         self._name = name
         self._fsync = options.fsync
         self._newest_part: PartFile | None = None
@@ -46,11 +54,12 @@ class Destination:
             f"{directory}/{checkpoint_name(path, name, options.version_id)}",
             name,
             client.threads,
-            client.storage,
+            storage,
             fsync=options.fsync,
         )
         self.lock = DestinationLock(
             client,
+            storage,
             name,
             path,
             lock_path=f"{self._parent}/{lock_name(self._file)}",
@@ -67,15 +76,15 @@ class Destination:
         """Whether the destination already has the size and the CRC-64 of that object."""
         if meta.crc64 is None:
             return False
-        threads, storage = self._client.threads, self._client.storage
-        return await crc64_of_file(self.path, meta.size, threads, storage, name=self._name) == meta.crc64
+        threads = self._client.threads
+        return await crc64_of_file(self.path, meta.size, threads, self.storage, name=self._name) == meta.crc64
 
     async def was_published_wrong(self, part_file: PartFile, meta: ObjectMeta) -> bool:
         """Whether the part file was published as the destination although it was not complete."""
 
         def is_ours() -> bool:
             try:
-                found = self._client.storage.stat(self._path, follow_symlinks=False)
+                found = self.storage.stat(self._path, follow_symlinks=False)
             except OSError:
                 return False
             return (found.st_dev, found.st_ino) == part_file.identity
@@ -94,7 +103,7 @@ class Destination:
     async def has_part_file(self, part_file: PartFile) -> bool:
         """Whether a part file still has its name; asked even when this task is cancelled."""
         return await self._client.threads.run_uncancelled(
-            exists, self._client.storage, part_file.path, follow_symlinks=False
+            exists, self.storage, part_file.path, follow_symlinks=False
         )
 
     async def discard(self) -> None:
@@ -107,7 +116,7 @@ class Destination:
         Raises:
             LocalFileError: The old destination is as it was.
         """
-        at = self.path, self._client.storage
+        at = self.path, self.storage
         call = partial(commit, part_file.path, part_file.identity, size, *at, fsync=self._fsync, and_then=self._finish)
         await self._publish("commit the file", call)
 
@@ -125,14 +134,14 @@ class Destination:
 
     def _publish_now(self, body: bytearray) -> None:
         temporary = f"{self._parent}/{temporary_name(self._file, self._client.clock.token())}"
-        storage = self._client.storage
-        publish_whole(temporary, body, self._path, storage, fsync=self._fsync, and_then=self._finish)
+        publish_whole(temporary, body, self._path, self.storage, fsync=self._fsync, and_then=self._finish)
 
     def _part_file(self, name: str) -> PartFile:
-        return PartFile(self.path.with_name(name), self._name, self._client.threads, self._client.storage)
+        return PartFile(self.path.with_name(name), self._name, self._client.threads, self.storage)
 
-    def _finish(self) -> None:
+    def _finish(self, committed: os.stat_result) -> None:
         """In a thread, after the rename: remove the checkpoint and release the lock."""
+        self.committed = committed
         if self.has_checkpoint:
             self.checkpoint_file.remove_now()
         self.lock.release_committed()

@@ -1,6 +1,7 @@
 """Download: one object into one file, from the lock to the result."""
 
 import errno
+import os
 from dataclasses import replace
 
 from aioss_resume._core.checkpoint import Checkpoint
@@ -13,6 +14,7 @@ from aioss_resume._file.resuming import discard_leftovers, usable_checkpoint
 from aioss_resume._file.run import MismatchError, Run
 from aioss_resume._io.origin import Origin
 from aioss_resume._io.resolve import LeadsElsewhere
+from aioss_resume._io.storage import Storage
 from aioss_resume._transfer.client import Client
 from aioss_resume.errors import (
     AiossError,
@@ -31,6 +33,7 @@ class Download:
     """The download of one object into one file.
 
     Args:
+        storage: The file system, or what of it may be touched.
         path: The destination; absolute.
 
     Attributes:
@@ -41,6 +44,7 @@ class Download:
     def __init__(
         self,
         client: Client,
+        storage: Storage,
         origin: Origin,
         name: ObjectName,
         path: str,
@@ -51,6 +55,7 @@ class Download:
         self.progress = Progress()
         self.found_file: bool | None = None
         self._client = client
+        self._storage = storage
         self._is_processed = "x-oss-process" in options.params
         report = client.reporter(name)
         self._job = Job(
@@ -58,7 +63,7 @@ class Download:
             source=client.source(origin, name, options, timeouts, report.counts),
             name=name,
             options=options,
-            destination=Destination(client, name, path, options),
+            destination=Destination(client, storage, name, path, options),
             window=client.window(options),
             can_verify=origin.can_verify,
             began=client.clock.now(),
@@ -80,6 +85,11 @@ class Download:
     def is_publishing(self) -> bool:
         """Whether the file may be at the destination by now."""
         return self._job.destination.is_publishing
+
+    @property
+    def committed(self) -> os.stat_result | None:
+        """The file as it was published by this download; None if it was not."""
+        return self._job.destination.committed
 
     async def run(self) -> DownloadResult:
         """Download the object to its destination.
@@ -106,7 +116,7 @@ class Download:
         except LeadsElsewhere as link:  # nothing was locked or created yet
             if self._job.options.overwrite == "never":  # a dangling link exists, too, as it does for open(path, "x")
                 raise file_exists_error(self._job.name, str(given.path)) from None
-            target = Destination(self._client, self._job.name, link.target, self._job.options)
+            target = Destination(self._client, self._storage, self._job.name, link.target, self._job.options)
             self._job = replace(self._job, destination=target)
             return replace(await self._reserve_and_download(), path=given.path)
 

@@ -18,7 +18,7 @@ from aioss_resume._io.commit import prepare
 from aioss_resume._io.flush import CheckpointFile
 from aioss_resume._io.lock import POLL_FIRST, POLL_MOST, PathLock
 from aioss_resume._io.resolve import check_destination
-from aioss_resume._io.storage import exists, remove_made
+from aioss_resume._io.storage import Storage, exists, remove_made
 from aioss_resume._transfer.client import Client
 from aioss_resume.errors import DownloadInProgressError, ObjectName
 
@@ -70,6 +70,7 @@ class DestinationLock:
     def __init__(
         self,
         client: Client,
+        storage: Storage,
         name: ObjectName,
         path: str,
         *,
@@ -79,11 +80,12 @@ class DestinationLock:
     ) -> None:
         self.is_waiting = False
         self._client = client
+        self._storage = storage
         self._name = name
         self._path = path
         self._checkpoint_file = checkpoint_file
         self._fsync = fsync
-        self._lock = PathLock(lock_path, client.storage)
+        self._lock = PathLock(lock_path, storage)
         self._made: list[Path] = []
         self._reserved: Existing | None = None  # what was there when the destination was only reserved
         self._lock_timer: asyncio.TimerHandle | None = None
@@ -176,7 +178,7 @@ class DestinationLock:
 
     def _look_now(self, *, is_reservation: bool) -> Existing | None:
         """In a thread: take the lock, and see what exists; None if another download has it."""
-        storage = self._client.storage
+        storage = self._storage
         take = self._reserve_or_lock if is_reservation else self._lock.try_lock
         try:
             has_file, is_taken = check_destination(storage, self._path), take()
@@ -194,7 +196,7 @@ class DestinationLock:
             return Existing(has_file, reason=str(reason))
 
     def _reserve_or_lock(self) -> bool:
-        storage = self._client.storage
+        storage = self._storage
         if self._lock.has_file() or exists(storage, self._checkpoint_file.path, follow_symlinks=False):
             return self._lock.try_lock()
         if not storage.access(os.path.dirname(self._path), os.W_OK | os.X_OK):  # noqa: PTH120  # cheaper than a Path
@@ -219,4 +221,4 @@ class DestinationLock:
 
     def _release_now(self) -> None:
         self._lock.release()
-        remove_made(self._client.storage, self._made)  # succeeds only where nothing was written
+        remove_made(self._storage, self._made)  # succeeds only where nothing was written

@@ -83,7 +83,7 @@ class Prover:
         while True:
             try:
                 return await span_matches_disk(
-                    self._part_file.path, span, client.threads, client.storage, name=self._job.name
+                    self._part_file.path, span, client.threads, self._job.destination.storage, name=self._job.name
                 )
             except LocalFileError as error:
                 if not scheduler.reduce_concurrency(error):

@@ -19,7 +19,7 @@ from aioss_resume._file.disk import on_disk
 from aioss_resume._file.download import Download, file_exists_error
 from aioss_resume._file.sync import sync
 from aioss_resume._io.cancellation import wait_uncancelled
-from aioss_resume._io.storage import exists
+from aioss_resume._io.storage import Storage, exists
 from aioss_resume._transfer.client import Client
 from aioss_resume.errors import AiossError, DownloadInProgressError, IntegrityError, ObjectName, RequestError
 from aioss_resume.events import DownloadResult
@@ -31,11 +31,13 @@ class DownloadRequest:
     """What one caller asked for.
 
     Attributes:
+        storage: The file system, or what of it may be touched.
         endpoint: Of the bucket; with name, version, params and headers it tells which transfers are the same.
         path: The destination; absolute.
     """
 
     client: Client
+    storage: Storage
     endpoint: str
     name: ObjectName
     path: str
@@ -122,7 +124,7 @@ async def _refuse_if_file_exists(request: DownloadRequest, download: Download) -
     """FileExistsError when the destination existed before this call, and not only since the transfer published it."""
     was_publishing = download.is_publishing
     client = request.client
-    call = partial(exists, client.storage, request.path, follow_symlinks=False)
+    call = partial(exists, request.storage, request.path, follow_symlinks=False)
     has_file = await on_disk(client.threads, "look for the destination", call, request.path, request.name)
     if download.is_publishing and not was_publishing:  # the file that exists may be the new one
         has_file = bool(download.found_file)

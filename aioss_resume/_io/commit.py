@@ -61,7 +61,7 @@ def commit(
     storage: Storage = STORAGE,
     *,
     fsync: bool,
-    and_then: Callable[[], None],
+    and_then: Callable[[os.stat_result], None],
 ) -> None:
     """Rename the part file to the destination. The old file stays until then.
 
@@ -69,7 +69,7 @@ def commit(
         identity: Device and inode of the file that was written.
         size: Bytes that it must have.
         fsync: The file is on the disk before it gets its name, and the name before this returns.
-        and_then: Called when all is done: a crash until then finds what it needs to go on.
+        and_then: Called with the file when all is done: a crash until then finds what it needs to go on.
 
     Raises:
         OSError: FileNotFoundError among them, when the part file is gone or another one.
@@ -90,12 +90,13 @@ def commit(
     finally:
         storage.close(descriptor)
     # Once more, because the fsync may have taken long.
-    _check_is(storage.stat(part, follow_symlinks=False), identity, size, part)
+    committed = storage.stat(part, follow_symlinks=False)
+    _check_is(committed, identity, size, part)
     storage.replace(part, destination)
     if fsync:
         # Before the checkpoint is removed: otherwise its removal might reach the disk without the rename.
         sync_directory(storage, destination.parent)
-    and_then()
+    and_then(committed)
 
 
 def _sync_or_forget(storage: Storage, descriptor: int, part: Path) -> None:
@@ -126,7 +127,7 @@ def publish_whole(
     storage: Storage = STORAGE,
     *,
     fsync: bool,
-    and_then: Callable[[], None],
+    and_then: Callable[[os.stat_result], None],
 ) -> None:
     """Write a small file and rename it to the destination, as commit() does.
 
@@ -147,6 +148,7 @@ def publish_whole(
                 pass
             if fsync:
                 storage.fsync(descriptor)  # before the rename, as in commit()
+            committed = storage.fstat(descriptor)
         finally:
             storage.close(descriptor)
         storage.replace(part, destination)
@@ -156,7 +158,7 @@ def publish_whole(
         raise
     if fsync:
         sync_directory(storage, Path(destination).parent)
-    and_then()
+    and_then(committed)
 
 
 def _replaced(storage: Storage, destination: StrPath) -> os.stat_result | None:

@@ -44,7 +44,7 @@ def bring(destination: Path, way: str, storage: Storage = STORAGE, *, fsync: boo
     """Publish NEW one way or the other; what happened at the end of it."""
     happened: list[str] = []
 
-    def and_then() -> None:
+    def and_then(_committed: os.stat_result) -> None:
         assert destination.read_bytes() == NEW
         happened.append("and then")
 

@@ -1,0 +1,128 @@
+"""Files below one directory, reached through descriptors, so that no link in it leads anywhere.
+
+Each directory on the way is opened relative to the one above it, and is no link. What is swapped meanwhile is not met:
+the directory that was opened is the one that is used.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Final, Self
+
+from aioss_resume._io.storage import Storage, StrPath
+
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def open_root(path: Path) -> int:
+    """A descriptor of the directory below which everything lies. It may be reached through links."""
+    return os.open(path, _DIRECTORY & ~os.O_NOFOLLOW)
+
+
+class AnchoredStorage(Storage):
+    """The file system below one directory, for one download or one look at many files. Used with `with`.
+
+    Paths elsewhere are treated as in Storage. Directories that were opened stay so until the end of the block.
+
+    Args:
+        root: The directory; absolute.
+        descriptor: Of the root; not closed here.
+    """
+
+    __slots__ = ("_beyond", "_descriptor", "_lock", "_opened", "_root")
+
+    def __init__(self, root: str, descriptor: int) -> None:
+        self._root = root
+        self._beyond = root.rstrip("/") + "/"
+        self._descriptor = descriptor
+        self._opened: dict[str, int] = {}  # by the directory's path below the root
+        self._lock = Lock()  # guards _opened
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        while self._opened:
+            os.close(self._opened.popitem()[1])
+
+    def open(self, path: StrPath, flags: int, mode: int = 0o600) -> int:
+        at, name = self._at(path)
+        if at is not None:
+            flags |= os.O_NOFOLLOW
+        return os.open(name, flags | os.O_CLOEXEC, mode, dir_fd=at)
+
+    def stat(self, path: StrPath, *, follow_symlinks: bool = True) -> os.stat_result:
+        at, name = self._at(path)
+        return os.stat(name, dir_fd=at, follow_symlinks=follow_symlinks and at is None)
+
+    def readlink(self, path: StrPath) -> str:
+        at, _ = self._at(path)
+        if at is not None:
+            raise _link_error(str(path))
+        return super().readlink(path)
+
+    def access(self, path: StrPath, wanted: int) -> bool:
+        try:
+            at, name = self._at(path)
+        except OSError:
+            return False
+        if at is not None and stat.S_ISLNK(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
+            return False
+        return os.access(name, wanted, dir_fd=at)
+
+    def replace(self, path: StrPath, becomes: StrPath) -> None:
+        at, name = self._at(path)
+        becomes_at, becomes_name = self._at(becomes)
+        os.replace(name, becomes_name, src_dir_fd=at, dst_dir_fd=becomes_at)
+
+    def unlink(self, path: StrPath) -> None:
+        at, name = self._at(path)
+        os.unlink(name, dir_fd=at)
+
+    def mkdir(self, path: StrPath, mode: int = 0o777) -> None:
+        at, name = self._at(path)
+        os.mkdir(name, mode, dir_fd=at)
+
+    def rmdir(self, path: StrPath) -> None:
+        at, name = self._at(path)
+        os.rmdir(name, dir_fd=at)
+
+    def _at(self, path: StrPath) -> tuple[int | None, str]:
+        """The descriptor of a path's directory, and the name in it; (None, path) if it does not lie below the root."""
+        text = os.fspath(path)
+        if text == self._root:
+            return self._descriptor, "."
+        if not text.startswith(self._beyond):
+            return None, text
+        directory, _, name = text[len(self._beyond) :].rpartition("/")
+        return self._directory(directory), name
+
+    def _directory(self, path: str) -> int:
+        if not path:
+            return self._descriptor
+        with self._lock:
+            found = self._opened.get(path)
+        if found is not None:
+            return found
+        above, _, name = path.rpartition("/")
+        parent = self._directory(above)
+        try:
+            opened = os.open(name, _DIRECTORY, dir_fd=parent)
+        except NotADirectoryError:
+            if stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+                raise _link_error(self._beyond + path) from None
+            raise
+        with self._lock:
+            found = self._opened.setdefault(path, opened)
+        if found != opened:  # another thread was quicker
+            os.close(opened)
+        return found
+
+
+def _link_error(path: str) -> OSError:
+    return OSError(errno.ELOOP, "a link in the directory is not followed", path)

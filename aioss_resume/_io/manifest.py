@@ -1,0 +1,252 @@
+"""The manifest of a directory: which object each file was downloaded from, and how the file looked then.
+
+It is a cache. An entry counts only if the listing still has that object, and the file still has that size, modification
+time and inode; without an entry the file is compared with the object. So a manifest that is lost, damaged or in use
+costs time, and never makes a wrong file count as right. A file that was changed and then got its old size and
+modification time back is not noticed.
+
+All of it blocks, so it runs in threads, one call at a time.
+"""
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from aioss_resume._core.manifest import Entry, FileState
+
+NAME: Final = ".aioss-resume.sqlite"
+
+_APPLICATION: Final = 0x41525331  # "ARS1": marks our manifests among all SQLite files
+_FORMAT: Final = 1
+_LOCK_SECONDS: Final = 0.2  # another run keeps its lock to its end, so waiting longer does not help
+_TABLES: Final = """
+    CREATE TABLE IF NOT EXISTS files (
+        path BLOB PRIMARY KEY, bucket TEXT NOT NULL, key BLOB NOT NULL, etag TEXT NOT NULL, crc64 BLOB,
+        size INTEGER NOT NULL, modified INTEGER NOT NULL, inode BLOB NOT NULL, boot TEXT
+    ) WITHOUT ROWID
+"""
+_COLUMNS: Final = "path, bucket, key, etag, crc64, size, modified, inode, boot"
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+class UnusableManifestError(Exception):
+    """There can be no manifest of that name, or not now. The text says why.
+
+    Attributes:
+        is_mistake: Whether the file is something else, so that another name must be chosen.
+    """
+
+    def __init__(self, text: str, *, is_mistake: bool = False) -> None:
+        super().__init__(text)
+        self.is_mistake = is_mistake
+
+
+class Manifest:
+    """An open manifest.
+
+    Args:
+        path: Its file; absolute. Made when it is missing, and replaced when it is damaged. None: in memory alone.
+        bucket: Whose entries count.
+        read_only: Nothing is made or changed.
+
+    Raises:
+        UnusableManifestError: Another run uses it, a newer release made it, or the file is something else.
+    """
+
+    def __init__(self, path: str | None, bucket: str, *, read_only: bool = False) -> None:
+        self._path = path or ""
+        self._bucket = bucket
+        self._boot = _boot_id()
+        self._read_only = read_only
+        self._connection = self._open_or_replace()
+
+    def _open_or_replace(self) -> sqlite3.Connection:
+        for is_replaced in (False, True):
+            try:
+                return self._open()
+            except sqlite3.DatabaseError as error:
+                is_damaged = error.sqlite_errorcode in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+                if not is_damaged or is_replaced or self._read_only or not _is_ours(self._path):
+                    raise UnusableManifestError(f"{self._path}: {error}", is_mistake=is_damaged) from None
+                self._remove()
+            except OSError as error:
+                raise UnusableManifestError(f"{self._path}: {error.strerror}", is_mistake=True) from None
+        raise AssertionError
+
+    def entries(self, paths: Sequence[str]) -> dict[str, Entry]:
+        """What is known of the files at these paths, which are relative to the directory."""
+        marks = ",".join("?" * len(paths))
+        query = f"SELECT {_COLUMNS} FROM files WHERE path IN ({marks})"  # noqa: S608  # constants, and a mark for each
+        return {entry.path: entry for entry in map(self._entry, self._connection.execute(query, [*map(_blob, paths)]))}
+
+    def record(self, entries: Iterable[Entry]) -> None:
+        """Remember files, in one transaction."""
+        rows = [
+            (
+                _blob(entry.path),
+                entry.bucket,
+                _blob(entry.key),
+                entry.etag,
+                None if entry.crc64 is None else entry.crc64.to_bytes(8, "big"),  # SQLite's integers have a sign
+                entry.file.size,
+                entry.file.modified,
+                entry.file.inode.to_bytes(16, "big"),
+                None if entry.is_synced else self._boot,
+            )
+            for entry in entries
+            if entry.is_synced or self._boot is not None
+        ]
+        with self._connection:
+            self._connection.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?,?)", rows)
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Forget files, in one transaction."""
+        with self._connection:
+            self._connection.executemany("DELETE FROM files WHERE path = ?", [(_blob(path),) for path in paths])
+
+    def note_listed(self, paths: Iterable[str]) -> None:
+        """Remember until the end of the run that the listing has objects for these paths."""
+        execute = self._connection.execute
+        execute("CREATE TEMP TABLE IF NOT EXISTS listed (path BLOB PRIMARY KEY) WITHOUT ROWID")
+        with self._connection:
+            self._connection.executemany("INSERT OR IGNORE INTO temp.listed VALUES (?)", [(_blob(p),) for p in paths])
+
+    def claim(self, names: Sequence[tuple[str, str]]) -> set[str]:
+        """Claim names until the end of the run, in turn; returns the paths whose name an earlier path has.
+
+        Args:
+            names: Pairs of a path, and what it has in common with those that the file system takes for the same.
+        """
+        execute = self._connection.execute
+        execute("CREATE TEMP TABLE IF NOT EXISTS claimed (name BLOB PRIMARY KEY, path BLOB) WITHOUT ROWID")
+        with self._connection:
+            rows = [(_blob(name), _blob(path)) for path, name in names]
+            self._connection.executemany("INSERT OR IGNORE INTO temp.claimed VALUES (?, ?)", rows)
+        taken = set()
+        for path, name in names:
+            ((owner,),) = execute("SELECT path FROM temp.claimed WHERE name = ?", (_blob(name),))
+            if _text(owner) != path:
+                taken.add(path)
+        return taken
+
+    def unlisted(self, prefix: str) -> tuple[list[Entry], int]:
+        """Files of objects with that prefix that note_listed() was not told of, and how many files there are in all."""
+        where = "bucket = ? AND substr(key, 1, ?) = ?"
+        values = (self._bucket, len(_blob(prefix)), _blob(prefix))
+        execute = self._connection.execute
+        self.note_listed([])
+        query = f"SELECT {_COLUMNS} FROM files WHERE {where} AND path NOT IN temp.listed ORDER BY path"  # noqa: S608
+        rows = execute(query, values)
+        found = [self._entry(row) for row in rows]
+        ((count,),) = execute(f"SELECT count(*) FROM files WHERE {where}", values)  # noqa: S608
+        return found, count
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):  # it is a cache
+            self._connection.close()
+            if self._path and not self._read_only:
+                os.unlink(f"{self._path}-journal")  # noqa: PTH108  # closed properly, so that it is of no use
+
+    def _open(self) -> sqlite3.Connection:
+        if not self._path:
+            return _connect(":memory:", is_new=True)
+        found = _look(self._path)
+        _look(f"{self._path}-journal")
+        if found is None:
+            if self._read_only:
+                return _connect(":memory:", is_new=True)
+            # Made here, because SQLite would follow a link that was planted meanwhile.
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            found = os.stat(self._path, follow_symlinks=False)  # noqa: PTH116
+        mode = "ro" if self._read_only else "rw"
+        connection = _connect(f"{Path(self._path).as_uri()}?mode={mode}", is_new=not found.st_size)
+        now = _look(self._path)
+        if now is None or (now.st_dev, now.st_ino) != (found.st_dev, found.st_ino):
+            connection.close()
+            raise UnusableManifestError(f"{self._path} was replaced while it was opened")
+        return connection
+
+    def _remove(self) -> None:
+        for path in (self._path, f"{self._path}-journal"):
+            with suppress(FileNotFoundError):
+                os.unlink(path)  # noqa: PTH108
+
+    def _entry(self, row: tuple[bytes, str, bytes, str, bytes | None, int, int, bytes, str | None]) -> Entry:
+        path, bucket, key, etag, crc64, size, modified, inode, boot = row
+        file = FileState(size, modified, int.from_bytes(inode, "big"))
+        crc = None if crc64 is None else int.from_bytes(crc64, "big")
+        # What was not synced may have been lost with the power, although the file has its size and time.
+        return Entry(_text(path), bucket, _text(key), etag, crc, file, is_synced=boot is None or boot == self._boot)
+
+
+def _connect(address: str, *, is_new: bool) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        address, uri=True, timeout=_LOCK_SECONDS, check_same_thread=False, isolation_level="IMMEDIATE"
+    )
+    try:
+        _prepare(connection, is_new=is_new, is_writable=not address.endswith("mode=ro"))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, *, is_new: bool, is_writable: bool) -> None:
+    """Take the lock, which is kept, and check that it is a manifest."""
+    execute = connection.execute
+    execute("PRAGMA locking_mode = EXCLUSIVE")
+    if is_writable:
+        execute("PRAGMA journal_mode = PERSIST")  # no file is created later on, where a link could be planted
+        execute("PRAGMA synchronous = NORMAL")
+        execute("BEGIN IMMEDIATE")
+        if is_new:
+            execute(f"PRAGMA application_id = {_APPLICATION}")
+            execute(f"PRAGMA user_version = {_FORMAT}")
+            execute(_TABLES)
+        execute("COMMIT")
+    ((application,),), ((version,),) = execute("PRAGMA application_id"), execute("PRAGMA user_version")
+    if application != _APPLICATION:
+        raise UnusableManifestError("it is another program's database", is_mistake=True)
+    if version != _FORMAT:
+        raise UnusableManifestError(f"it has format {version}, and this release knows {_FORMAT}")
+    execute(f"SELECT {_COLUMNS} FROM files LIMIT 1").fetchall()  # noqa: S608  # a constant
+
+
+def _look(path: str) -> os.stat_result | None:
+    """The file of that name; None if there is none."""
+    try:
+        found = os.stat(path, follow_symlinks=False)  # noqa: PTH116
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        raise UnusableManifestError(f"{path} is no regular file", is_mistake=True)
+    return found
+
+
+def _is_ours(path: str) -> bool:
+    """Whether a damaged file was a manifest, and nobody's else: it begins as one, or has its default name."""
+    if path.rpartition("/")[2] == NAME:
+        return True
+    with suppress(OSError), Path(path).open("rb") as file:
+        file.seek(68)
+        return file.read(4) == _APPLICATION.to_bytes(4, "big")
+    return False
+
+
+def _boot_id() -> str | None:
+    """What differs after each start of the machine; None if the system does not tell."""
+    with suppress(OSError):
+        return _BOOT_ID.read_text().strip()
+    return None
+
+
+def _blob(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _text(blob: bytes) -> str:
+    return blob.decode("utf-8", "surrogateescape")
