@@ -103,9 +103,7 @@ def checked_names(**names: Any) -> None:  # Any: they are checked here
 
 async def destination(client: Client, path: str | os.PathLike[str], name: ObjectName) -> str:
     """The destination as an absolute path, or an error before anything is touched."""
-    given = os.fspath(path) if isinstance(path, str | os.PathLike) else path
-    if not isinstance(given, str) or not given or "\0" in given:
-        raise ConfigError(f"path must be a file's path as str or PathLike, not {path!r}")
+    given = checked_path(path, "path")
     if given.endswith(("/", "/.", "/..")) or given in (".", ".."):
         raise local_file_error("download to", errno.EISDIR, given, name=name)
     # A relative path needs the working directory, which is a system call; an absolute path needs none.
@@ -114,6 +112,15 @@ async def destination(client: Client, path: str | os.PathLike[str], name: Object
     if is_system_path(found):
         raise local_file_error("download to", NOT_REGULAR, found, name=name, hint=USE_STREAM)
     return found
+
+
+def checked_path(path: Any, parameter: str) -> str:  # Any: it is checked here
+    """A path as a string, or ConfigError."""
+    given = os.fspath(path) if isinstance(path, str | os.PathLike) else path
+    if not isinstance(given, str) or not given or "\0" in given:
+        what = "a file's path" if parameter == "path" else "a path"
+        raise ConfigError(f"{parameter} must be {what} as str or PathLike, not {path!r}")
+    return given
 
 
 def checked_slice(start: Any, stop: Any, *, most: int | None = None) -> Slice:  # Any: they are checked here

@@ -15,6 +15,7 @@ from oss2 import defaults as oss2_defaults
 from aioss_resume._arguments import (
     checked_names,
     checked_options,
+    checked_path,
     checked_ranges,
     checked_slice,
     destination,
@@ -26,6 +27,7 @@ from aioss_resume._batch.batch import Batch
 from aioss_resume._batch.listing import ObjectListing, Pages
 from aioss_resume._batch.many import Items, many
 from aioss_resume._batch.outcomes import Outcome
+from aioss_resume._batch.prefix import PrefixBatch
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._file.download import Download
 from aioss_resume._file.sharing import DownloadRequest, share
@@ -33,7 +35,7 @@ from aioss_resume._file.sync import sync
 from aioss_resume._io.origin import Origin
 from aioss_resume._io.session import check_netrc, check_session
 from aioss_resume._io.sign import check_bucket
-from aioss_resume._io.storage import STORAGE
+from aioss_resume._io.storage import STORAGE, Storage
 from aioss_resume._stream.ranges import read_ranges
 from aioss_resume._stream.read import read, read_into, writable_bytes
 from aioss_resume._stream.reading import Reading
@@ -50,6 +52,8 @@ from aioss_resume.options import (
     DEFAULT_TIMEOUTS,
     DownloadKeywords,
     DownloadOptions,
+    PrefixKeywords,
+    PrefixOptions,
     RangesKeywords,
     RangesOptions,
     ReadKeywords,
@@ -214,18 +218,34 @@ class Downloader:
         self, client: Client, key: str | SignedURL, path: str | os.PathLike[str], options: DownloadOptions
     ) -> DownloadResult:
         """As _download(), for a batch, which is one call itself."""
+        result, _ = await self._download_into(client, key, path, options, client.storage)
+        return result
+
+    async def _download_into(
+        self,
+        client: Client,
+        key: str | SignedURL,
+        path: str | os.PathLike[str],
+        options: DownloadOptions,
+        storage: Storage,
+    ) -> tuple[DownloadResult, os.stat_result | None]:
+        """The result, and the file as it was published; None if another call's download, or none, has published it."""
         if options.integrity == "require" and not isinstance(key, SignedURL) and not self._checked_bucket().enable_crc:
             raise ConfigError('integrity="require" contradicts the bucket\'s enable_crc=False')
         name = self._name(key)
         refuse_signed_keywords(key, options)
         absolute = await destination(client, path, name)
         origin = self._origin_of(client, key)
+        made: list[Download] = []
 
         def make() -> Download:
-            return Download(client, client.storage, origin, name, absolute, options, self._timeouts(options.timeouts))
+            timeouts = self._timeouts(options.timeouts)
+            made.append(Download(client, storage, origin, name, absolute, options, timeouts))
+            return made[0]
 
         endpoint = name.bucket if isinstance(key, SignedURL) else self._bucket.endpoint
-        return await share(DownloadRequest(client, client.storage, endpoint, name, absolute, options), make)
+        result = await share(DownloadRequest(client, storage, endpoint, name, absolute, options), make)
+        return result, made[0].committed if made else None
 
     @with_keywords_of(DownloadOptions)
     def download_many(
@@ -254,6 +274,34 @@ class Downloader:
         source = many(items, bucket_name, options, download)
         most = client.slots.limit
         return Batch(ObjectName(bucket_name, ""), source, self._calls, most=most, stop_on_error=stop_on_error)
+
+    @with_keywords_of(PrefixOptions)
+    def download_prefix(
+        self, prefix: str, directory: str | os.PathLike[str], **keywords: Unpack[PrefixKeywords]
+    ) -> PrefixBatch:
+        """Download a prefix into a directory, and hand out each outcome as it ends: `async with`, `async for`.
+
+        A second run over an unchanged tree reads no file, and sends only listings: a manifest remembers what was
+        downloaded. A failure does not stop the others. Each key below the prefix is a relative path; nothing is written
+        outside the directory, whatever the keys are and whatever links lie in it. A prefix without a slash at its end
+        is a directory of objects, if there are any in it; otherwise the beginning of names.
+
+        Args:
+            prefix: What the keys begin with; "": all.
+            directory: Made when it is missing.
+            keywords: See PrefixOptions: include, exclude, overwrite, delete_extra, dry_run, stop_on_error, manifest,
+                and the keywords of download() but for version_id.
+
+        Raises:
+            ConfigError: An argument that cannot be.
+        """
+        options = checked_options(PrefixOptions, "download_prefix", keywords)
+        checked_names(prefix=prefix)
+        absolute = os.path.abspath(checked_path(directory, "directory"))  # noqa: PTH100  # cheaper than a Path
+        client, bucket_name = self._open_client(), self._checked_bucket().bucket_name
+        listing = partial(self.list, headers=_payer(options))
+        download = partial(self._download_into, client)
+        return PrefixBatch(client, self._calls, bucket_name, prefix, absolute, options, listing, download)
 
     async def sync(self, results: Iterable[DownloadResult]) -> None:
         """Sync files that were downloaded with `fsync=False`, and their names, to the disk.
@@ -480,6 +528,11 @@ class Downloader:
         if given is not DEFAULT_TIMEOUTS or own == oss2_defaults.connect_timeout or not isinstance(own, int | float):
             return given
         return Timeouts(connect=own, response=own, stall=own)
+
+
+def _payer(options: DownloadOptions) -> dict[str, str]:
+    """Those of the headers that a listing needs, too."""
+    return {name: value for name, value in (options.headers or {}).items() if name.lower() == "x-oss-request-payer"}
 
 
 _shared: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Client]] = WeakKeyDictionary()

@@ -5,7 +5,7 @@ This module has more than 300 lines because each option is documented and checke
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, TypedDict, get_args
@@ -99,7 +99,7 @@ _CHOICES: Final = {
 }
 
 
-def _kind(name: str, value: object, kind: type, words: str) -> None:
+def _kind(name: str, value: object, kind: type | tuple[type, ...], words: str) -> None:
     if not isinstance(value, kind):
         raise ConfigError(f"{name} must be {words}, not {value!r}")
 
@@ -209,6 +209,17 @@ class DownloadKeywords(ReadKeywords, total=False):
     on_change: OnChange
     on_busy: OnBusy
     fsync: bool
+
+
+class PrefixKeywords(DownloadKeywords, total=False):
+    """The keywords of `download_prefix()`; PrefixOptions says what each means, and its default."""
+
+    include: str | Sequence[str]
+    exclude: str | Sequence[str]
+    delete_extra: bool | Literal["force"]
+    dry_run: bool
+    stop_on_error: bool
+    manifest: str | os.PathLike[str] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,6 +343,54 @@ class DownloadOptions(ReadOptions):
             _kind("store", self.store, CheckpointStore, "a CheckpointStore or None")
         if self.progress_callback is not None and not callable(self.progress_callback):
             raise ConfigError(f"progress_callback must be callable, not {self.progress_callback!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrefixOptions(DownloadOptions):
+    """What `download_prefix()` takes besides the prefix and the directory.
+
+    Args:
+        include: Only keys that match one of these patterns, which are for the key below the prefix: `*` and `?` stand
+            for characters other than a slash, `**` for any. A string is one pattern. Empty: all keys.
+        exclude: Not those that match one of these.
+        overwrite: As in download(). "if_changed" is the default here, and asks the manifest first.
+        delete_extra: Delete files that were downloaded from objects which are gone. Nothing is deleted if that would
+            be more than half of them, unless it is "force".
+        dry_run: Nothing is downloaded, deleted or written. A file that the manifest does not know "would_download".
+        stop_on_error: The first failure cancels the others, and is raised.
+        manifest: The file that remembers what was downloaded; None: `.aioss-resume.sqlite` in the directory.
+    """
+
+    include: str | Sequence[str] = ()
+    exclude: str | Sequence[str] = ()
+    overwrite: Overwrite = "if_changed"
+    delete_extra: bool | Literal["force"] = False
+    dry_run: bool = False
+    stop_on_error: bool = False
+    manifest: str | os.PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        DownloadOptions.__post_init__(self)
+        for name in ("include", "exclude"):
+            object.__setattr__(self, name, _patterns(name, getattr(self, name)))
+        if self.delete_extra not in (True, False, "force"):
+            raise ConfigError(f'delete_extra must be True, False or "force", not {self.delete_extra!r}')
+        _kind("dry_run", self.dry_run, bool, "True or False")
+        _kind("stop_on_error", self.stop_on_error, bool, "True or False")
+        if self.manifest is not None:
+            _kind("manifest", self.manifest, (str, os.PathLike), "a file's path or None")
+            object.__setattr__(self, "manifest", os.path.abspath(self.manifest))  # noqa: PTH100  # no Path: it may be ""
+        if self.version_id is not None:
+            raise ConfigError("version_id: the objects of a prefix have different versions: leave it out")
+
+
+def _patterns(name: str, given: object) -> tuple[str, ...]:
+    patterns = (given,) if isinstance(given, str) else given
+    if patterns is None:
+        return ()
+    if not isinstance(patterns, Sequence) or not all(isinstance(each, str) and each for each in patterns):
+        raise ConfigError(f"{name} must be a pattern or a list of them, not {given!r}")
+    return tuple(patterns)
 
 
 RESERVED_HEADERS: Final = frozenset(

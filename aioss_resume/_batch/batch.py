@@ -66,8 +66,8 @@ class Batch(Generic[O]):
         self._is_open = True
         # Not in a task group: the block may be left in another task than it was entered in, as ObjectStream's.
         self._feeder = asyncio.create_task(self._feed(), name=f"aioss_resume: {self._name}")
-        self._feeder.add_done_callback(self._note_end_of_source)
         self._calls.add(self)
+        self._feeder.add_done_callback(self._note_end_of_all)
         return self
 
     async def __aexit__(
@@ -75,9 +75,10 @@ class Batch(Generic[O]):
     ) -> None:
         self._is_open = False
         self._cancel()
-        cancelled = await wait_uncancelled(lambda: self._is_over, self._wait_for_tasks)
+        feeder = self._feeder
+        assert feeder is not None
+        cancelled = await wait_uncancelled(feeder.done, lambda: asyncio.wait([feeder]))
         self._outcomes.clear()
-        self._calls.remove(self)
         if cancelled is not None:
             raise cancelled
 
@@ -95,7 +96,7 @@ class Batch(Generic[O]):
         while not self._outcomes:
             if not self._is_open:
                 raise ConfigError("this batch is not open: use it within `async with`")
-            if self._is_over:
+            if self._feeder is None or self._feeder.done():
                 if self._error is not None:
                     raise self._error
                 raise StopAsyncIteration
@@ -103,37 +104,45 @@ class Batch(Generic[O]):
             await self._changed.wait()
         outcome = self._outcomes.popleft()
         self._has_room.set()
-        self._took(outcome)
         return outcome
 
     def end(self) -> None:
         """End it because its Downloader is closed: readers get an error."""
         self._fail(closed_error(self._name))
 
-    def _took(self, outcome: O) -> None:
-        """An outcome is handed out."""
+    def _note(self, outcome: O) -> None:
+        """An outcome is there."""
 
-    @property
-    def _is_over(self) -> bool:
-        return not self._running and (self._feeder is None or self._feeder.done())
+    async def _finish(self) -> None:
+        """All work has ended. Called even when the batch is cancelled."""
 
     async def _feed(self) -> None:
-        async with aclosing(self._source) as source:
-            async for work in source:
-                if callable(work):
-                    task = asyncio.create_task(self._run(work), name=f"aioss_resume: {self._name}")
-                    self._running.add(task)
-                    task.add_done_callback(self._note_end)
-                else:
-                    self._add(work)
-                while len(self._running) >= self._most or len(self._outcomes) >= self._most:
-                    self._has_room.clear()
-                    await self._has_room.wait()
+        """Start all work, and wait for its end."""
+        try:
+            async with aclosing(self._source) as source:
+                async for work in source:
+                    if callable(work):
+                        task = asyncio.create_task(self._run(work), name=f"aioss_resume: {self._name}")
+                        self._running.add(task)
+                        task.add_done_callback(self._note_end)
+                    else:
+                        self._add(work)
+                    while len(self._running) >= self._most or len(self._outcomes) >= self._most:
+                        self._has_room.clear()
+                        await self._has_room.wait()
+        except Exception as error:  # noqa: BLE001  # the caller's iterable may raise anything; it is raised to the reader
+            self._fail(error)
+        finally:
+            cancelled = await wait_uncancelled(lambda: not self._running, lambda: asyncio.wait(self._running))
+            await self._finish()
+        if cancelled is not None:
+            raise cancelled
 
     async def _run(self, work: Work[O]) -> None:
         self._add(await work())
 
     def _add(self, outcome: O) -> None:
+        self._note(outcome)
         if self._stop_on_error and outcome.error is not None:
             self._fail(outcome.error)
         else:
@@ -147,9 +156,10 @@ class Batch(Generic[O]):
         self._has_room.set()
         self._changed.set()
 
-    def _note_end_of_source(self, task: asyncio.Task[None]) -> None:
+    def _note_end_of_all(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
+        self._calls.remove(self)
         self._changed.set()
 
     def _fail(self, error: BaseException) -> None:
@@ -162,7 +172,3 @@ class Batch(Generic[O]):
         for task in (self._feeder, *self._running):
             if task is not None:
                 task.cancel()  # has no effect once it has ended
-
-    async def _wait_for_tasks(self) -> None:
-        await asyncio.wait([task for task in (self._feeder, *self._running) if task is not None and not task.done()])
-        await asyncio.sleep(0)  # their callbacks have run then

@@ -118,6 +118,7 @@ class ObjectListing:
         self._next: asyncio.Task[Page] | None = None
         self._is_open = False
         self._was_open = False
+        self._is_in_calls = False
         self._was_closed = False  # because its Downloader was closed
 
     async def __aenter__(self) -> Self:
@@ -126,6 +127,7 @@ class ObjectListing:
             raise ConfigError("this listing is in use already: make another one with Downloader.list()")
         self._was_open = self._is_open = True
         self._calls.add(self)
+        self._is_in_calls = True
         self._fetch(None)
         return self
 
@@ -141,7 +143,7 @@ class ObjectListing:
             cancelled = await wait_uncancelled(task.done, lambda: asyncio.wait([task]))
             if not task.cancelled():
                 task.exception()  # retrieved, so that asyncio does not log it
-        self._calls.remove(self)
+        self._leave_calls()
         if cancelled is not None:
             raise cancelled
 
@@ -188,8 +190,16 @@ class ObjectListing:
         """End it because its Downloader is closed: readers get an error."""
         self._was_closed = True
         self._objects.clear()
-        if self._next is not None:
+        if self._next is not None and not self._next.done():
             self._next.cancel()
+            self._next.add_done_callback(self._leave_calls)
+        else:
+            self._leave_calls()
+
+    def _leave_calls(self, _task: object = None) -> None:
+        is_in, self._is_in_calls = self._is_in_calls, False
+        if is_in:
+            self._calls.remove(self)
 
     def _fetch(self, token: str | None) -> None:
         # Not in a task group: the block may be left in another task than it was entered in, as ObjectStream's.

@@ -35,9 +35,7 @@ class Destination:
         committed: The file as it was published, or None. Another one may have replaced it since.
     """
 
-    def __init__(
-        self, client: Client, storage: Storage, name: ObjectName, path: str, options: DownloadOptions
-    ) -> None:
+    def __init__(self, client: Client, storage: Storage, name: ObjectName, path: str, options: DownloadOptions) -> None:
         self.committed: os.stat_result | None = None
         self.has_checkpoint = False
         self.is_publishing = False
@@ -102,9 +100,7 @@ class Destination:
 
     async def has_part_file(self, part_file: PartFile) -> bool:
         """Whether a part file still has its name; asked even when this task is cancelled."""
-        return await self._client.threads.run_uncancelled(
-            exists, self.storage, part_file.path, follow_symlinks=False
-        )
+        return await self._client.threads.run_uncancelled(exists, self.storage, part_file.path, follow_symlinks=False)
 
     async def discard(self) -> None:
         """Remove the newest part file and the checkpoint."""

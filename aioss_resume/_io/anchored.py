@@ -7,6 +7,8 @@ the directory that was opened is the one that is used.
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -51,56 +53,64 @@ class AnchoredStorage(Storage):
             os.close(self._opened.popitem()[1])
 
     def open(self, path: StrPath, flags: int, mode: int = 0o600) -> int:
-        at, name = self._at(path)
-        if at is not None:
-            flags |= os.O_NOFOLLOW
-        return os.open(name, flags | os.O_CLOEXEC, mode, dir_fd=at)
+        with self._at(path) as (at, name):
+            if at is not None:
+                flags |= os.O_NOFOLLOW
+            return os.open(name, flags | os.O_CLOEXEC, mode, dir_fd=at)
 
     def stat(self, path: StrPath, *, follow_symlinks: bool = True) -> os.stat_result:
-        at, name = self._at(path)
-        return os.stat(name, dir_fd=at, follow_symlinks=follow_symlinks and at is None)
+        with self._at(path) as (at, name):
+            return os.stat(name, dir_fd=at, follow_symlinks=follow_symlinks and at is None)
 
     def readlink(self, path: StrPath) -> str:
-        at, _ = self._at(path)
-        if at is not None:
-            raise _link_error(str(path))
-        return super().readlink(path)
+        with self._at(path) as (at, _):
+            if at is not None:
+                raise _link_error(str(path))
+            return super().readlink(path)
 
     def access(self, path: StrPath, wanted: int) -> bool:
         try:
-            at, name = self._at(path)
+            with self._at(path) as (at, name):
+                is_link = at is not None and stat.S_ISLNK(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode)
+                return not is_link and os.access(name, wanted, dir_fd=at)
         except OSError:
             return False
-        if at is not None and stat.S_ISLNK(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode):
-            return False
-        return os.access(name, wanted, dir_fd=at)
 
     def replace(self, path: StrPath, becomes: StrPath) -> None:
-        at, name = self._at(path)
-        becomes_at, becomes_name = self._at(becomes)
-        os.replace(name, becomes_name, src_dir_fd=at, dst_dir_fd=becomes_at)
+        with self._at(path) as (at, name), self._at(becomes) as (becomes_at, becomes_name):
+            os.replace(name, becomes_name, src_dir_fd=at, dst_dir_fd=becomes_at)
 
     def unlink(self, path: StrPath) -> None:
-        at, name = self._at(path)
-        os.unlink(name, dir_fd=at)
+        with self._at(path) as (at, name):
+            os.unlink(name, dir_fd=at)
 
     def mkdir(self, path: StrPath, mode: int = 0o777) -> None:
-        at, name = self._at(path)
-        os.mkdir(name, mode, dir_fd=at)
+        with self._at(path) as (at, name):
+            os.mkdir(name, mode, dir_fd=at)
 
     def rmdir(self, path: StrPath) -> None:
-        at, name = self._at(path)
-        os.rmdir(name, dir_fd=at)
+        with self._at(path) as (at, name):
+            os.rmdir(name, dir_fd=at)
 
-    def _at(self, path: StrPath) -> tuple[int | None, str]:
-        """The descriptor of a path's directory, and the name in it; (None, path) if it does not lie below the root."""
+    @contextmanager
+    def _at(self, path: StrPath) -> Iterator[tuple[int | None, str]]:
+        """The descriptor of a path's directory, and the name in it; (None, path) if it does not lie below the root.
+
+        An error of the block names the whole path.
+        """
         text = os.fspath(path)
-        if text == self._root:
-            return self._descriptor, "."
-        if not text.startswith(self._beyond):
-            return None, text
-        directory, _, name = text[len(self._beyond) :].rpartition("/")
-        return self._directory(directory), name
+        try:
+            if text == self._root:
+                yield self._descriptor, "."
+            elif text.startswith(self._beyond):
+                directory, _, name = text[len(self._beyond) :].rpartition("/")
+                yield self._directory(directory), name
+            else:
+                yield None, text
+        except OSError as error:
+            if error.errno != errno.ELOOP or error.filename is None:
+                error.filename, error.filename2 = text, None
+            raise
 
     def _directory(self, path: str) -> int:
         if not path:

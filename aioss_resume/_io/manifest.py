@@ -108,12 +108,12 @@ class Manifest:
         with self._connection:
             self._connection.executemany("DELETE FROM files WHERE path = ?", [(_blob(path),) for path in paths])
 
-    def note_listed(self, paths: Iterable[str]) -> None:
-        """Remember until the end of the run that the listing has objects for these paths."""
+    def note_listed(self, keys: Iterable[str]) -> None:
+        """Remember until the end of the run that the listing has these keys."""
         execute = self._connection.execute
-        execute("CREATE TEMP TABLE IF NOT EXISTS listed (path BLOB PRIMARY KEY) WITHOUT ROWID")
+        execute("CREATE TEMP TABLE IF NOT EXISTS listed (key BLOB PRIMARY KEY) WITHOUT ROWID")
         with self._connection:
-            self._connection.executemany("INSERT OR IGNORE INTO temp.listed VALUES (?)", [(_blob(p),) for p in paths])
+            self._connection.executemany("INSERT OR IGNORE INTO temp.listed VALUES (?)", [(_blob(k),) for k in keys])
 
     def claim(self, names: Sequence[tuple[str, str]]) -> set[str]:
         """Claim names until the end of the run, in turn; returns the paths whose name an earlier path has.
@@ -139,14 +139,14 @@ class Manifest:
         values = (self._bucket, len(_blob(prefix)), _blob(prefix))
         execute = self._connection.execute
         self.note_listed([])
-        query = f"SELECT {_COLUMNS} FROM files WHERE {where} AND path NOT IN temp.listed ORDER BY path"  # noqa: S608
+        query = f"SELECT {_COLUMNS} FROM files WHERE {where} AND key NOT IN temp.listed ORDER BY path"  # noqa: S608
         rows = execute(query, values)
         found = [self._entry(row) for row in rows]
         ((count,),) = execute(f"SELECT count(*) FROM files WHERE {where}", values)  # noqa: S608
         return found, count
 
     def close(self) -> None:
-        with suppress(sqlite3.Error):  # it is a cache
+        with suppress(sqlite3.Error, OSError):  # it is a cache
             self._connection.close()
             if self._path and not self._read_only:
                 os.unlink(f"{self._path}-journal")  # noqa: PTH108  # closed properly, so that it is of no use

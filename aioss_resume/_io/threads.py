@@ -30,14 +30,14 @@ class Threads:
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
-        self._errands: FileThread | None = None
+        self._file_thread: FileThread | None = None
 
     @property
     def file_thread(self) -> FileThread:
         """The thread for short calls, which wait for each other."""
-        if self._errands is None:
-            self._errands = FileThread()
-        return self._errands
+        if self._file_thread is None:
+            self._file_thread = FileThread()
+        return self._file_thread
 
     def submit(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Start a call in a thread. The caller must wait for its end."""
@@ -72,7 +72,7 @@ class Threads:
     async def close(self) -> None:
         """End the threads. No calls are left by then, so this is quick."""
         pool, self._pool = self._pool, None
-        file_thread, self._errands = self._errands, None
+        file_thread, self._file_thread = self._file_thread, None
         threads = list(file_thread.threads) if file_thread is not None else []
         if file_thread is not None:
             file_thread.close()

@@ -1,0 +1,122 @@
+"""The directory that a prefix is downloaded into, and what lies in it. No link in it is followed.
+
+All of it blocks, so it runs in threads.
+"""
+
+import errno
+import os
+import stat
+import unicodedata
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from aioss_resume._core.manifest import FileState
+from aioss_resume._io.anchored import AnchoredStorage, open_root
+from aioss_resume._io.resolve import NOT_REGULAR, is_system_path
+from aioss_resume._io.storage import STORAGE, exists, make_missing
+
+
+class Tree:
+    """A directory, opened once.
+
+    Args:
+        root: Absolute. Made when it is missing, unless `dry_run`.
+
+    Attributes:
+        ignores_case, ignores_form: Whether the file system takes names for the same that differ in upper and lower
+            case only, or in Unicode's normalisation only.
+
+    Raises:
+        OSError: It can be no directory.
+    """
+
+    def __init__(self, root: str, *, dry_run: bool, fsync: bool, token: str) -> None:
+        self._root = root
+        self._descriptor = -1
+        self.ignores_case = self.ignores_form = False
+        if is_system_path(root):
+            raise OSError(NOT_REGULAR, "it is in a directory of the kernel's", root)
+        if not dry_run:
+            make_missing(STORAGE, Path(root), fsync=fsync)
+        try:
+            self._descriptor = open_root(Path(root))
+        except FileNotFoundError:
+            if not dry_run:
+                raise
+        if not dry_run:
+            self._probe(f".aioss-resume.{token}.pr\u00f6be")
+
+    def storage(self) -> AnchoredStorage:
+        """The file system, as far as it lies in the directory."""
+        return AnchoredStorage(self._root, self._descriptor)
+
+    def states(self, paths: Iterable[str]) -> list[FileState | None]:
+        """How the files at these relative paths look; None where there is no regular file."""
+        if self._descriptor < 0:  # of a dry run
+            return [None for _ in paths]
+        with self.storage() as storage:
+            return [_state(storage, f"{self._root}/{path}") for path in paths]
+
+    def make_directory(self, path: str, *, fsync: bool, dry_run: bool) -> bool:
+        """Make a directory at a relative path, unless `dry_run`; False if it was there.
+
+        Raises:
+            OSError: There is something else.
+        """
+        directory = Path(self._root, path)
+        with self.storage() as storage:
+            if dry_run and not (self._descriptor >= 0 and exists(storage, directory)):
+                return True
+            if not dry_run and make_missing(storage, directory, fsync=fsync):
+                return True
+            if not stat.S_ISDIR(storage.stat(directory).st_mode):
+                raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
+            return False
+
+    def delete(self, path: str, expected: FileState) -> bool:
+        """Delete the file at a relative path, and directories that are empty then; False if it looks otherwise.
+
+        Raises:
+            OSError: It cannot be deleted. FileNotFoundError: It is gone already.
+        """
+        whole = f"{self._root}/{path}"
+        with self.storage() as storage:
+            found = _state(storage, whole)
+            if found is None:
+                storage.stat(whole)  # raises FileNotFoundError, unless something else is there
+            if found != expected:
+                return False
+            storage.unlink(whole)
+            with suppress(OSError):  # not empty
+                for directory in list(Path(path).parents)[:-1]:
+                    storage.rmdir(f"{self._root}/{directory}")
+        return True
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _probe(self, name: str) -> None:
+        with self.storage() as storage, suppress(OSError):  # then the downloads fail, and say why
+            path = f"{self._root}/{name}"
+            os.close(storage.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+            try:
+                self.ignores_case = _state(storage, f"{self._root}/{name.upper()}") is not None
+                self.ignores_form = _state(storage, unicodedata.normalize("NFD", path)) is not None
+            finally:
+                storage.unlink(path)
+
+
+def state_of(found: os.stat_result) -> FileState:
+    """What a manifest remembers of a file."""
+    return FileState(found.st_size, found.st_mtime_ns, found.st_ino)
+
+
+def _state(storage: AnchoredStorage, path: str) -> FileState | None:
+    try:
+        found = storage.stat(path)
+    except OSError:  # a download says what is wrong
+        return None
+    return state_of(found) if stat.S_ISREG(found.st_mode) else None
