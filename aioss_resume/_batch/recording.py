@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from aioss_resume._core.keys import folded
 from aioss_resume._core.manifest import Entry
-from aioss_resume._io.manifest import Manifest
+from aioss_resume._io.manifest import Manifest, shows_damage
 from aioss_resume._transfer.client import Client
 from aioss_resume._transfer.reporting import Reporter
 
@@ -28,6 +28,7 @@ class Recording:
         self._written_at = client.clock.now()
         self._lock = asyncio.Lock()  # guards the manifest
         self._is_usable = True
+        self._is_damaged = False
 
     async def entries(self, paths: Sequence[str]) -> dict[str, Entry]:
         """What is known of the files at these relative paths."""
@@ -68,7 +69,7 @@ class Recording:
             except sqlite3.Error as error:
                 self._warn(error)
             finally:
-                manifest.close()
+                manifest.close(is_damaged=self._is_damaged)
 
         await self._client.threads.run_uncancelled(finish)
 
@@ -89,4 +90,5 @@ class Recording:
                 return otherwise
 
     def _warn(self, error: sqlite3.Error) -> None:
+        self._is_damaged = shows_damage(error)
         self._report.warning("the manifest cannot be used any more (%s): the next run compares more files", error)

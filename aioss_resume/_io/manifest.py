@@ -30,7 +30,8 @@ _TABLES: Final = """
     ) WITHOUT ROWID
 """
 _COLUMNS: Final = "path, bucket, key, etag, crc64, size, modified, inode, boot"
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
+"""Its content differs after each start of the machine."""
 
 
 class UnusableManifestError(Exception):
@@ -52,15 +53,18 @@ class Manifest:
         path: Its file; absolute. Made when it is missing, and replaced when it is damaged. None: in memory alone.
         bucket: Whose entries count.
         read_only: Nothing is made or changed.
+        boot_id_file: Tells whether the machine was started anew.
 
     Raises:
         UnusableManifestError: Another run uses it, a newer release made it, or the file is something else.
     """
 
-    def __init__(self, path: str | None, bucket: str, *, read_only: bool = False) -> None:
+    def __init__(
+        self, path: str | None, bucket: str, *, read_only: bool = False, boot_id_file: Path = BOOT_ID_FILE
+    ) -> None:
         self._path = path or ""
         self._bucket = bucket
-        self._boot = _boot_id()
+        self._boot = _boot_id(boot_id_file)
         self._read_only = read_only
         self._connection = self._open_or_replace()
 
@@ -69,9 +73,8 @@ class Manifest:
             try:
                 return self._open()
             except sqlite3.DatabaseError as error:
-                is_damaged = error.sqlite_errorcode in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-                if not is_damaged or is_replaced or self._read_only or not _is_ours(self._path):
-                    raise UnusableManifestError(f"{self._path}: {error}", is_mistake=is_damaged) from None
+                if not shows_damage(error) or is_replaced or self._read_only or not _is_ours(self._path):
+                    raise UnusableManifestError(f"{self._path}: {error}", is_mistake=shows_damage(error)) from None
                 self._remove()
             except OSError as error:
                 raise UnusableManifestError(f"{self._path}: {error.strerror}", is_mistake=True) from None
@@ -145,10 +148,13 @@ class Manifest:
         ((count,),) = execute(f"SELECT count(*) FROM files WHERE {where}", values)  # noqa: S608
         return found, count
 
-    def close(self) -> None:
+    def close(self, *, is_damaged: bool = False) -> None:
+        """Close it; and remove it if it was found to be damaged, so that the next run begins a new one."""
         with suppress(sqlite3.Error, OSError):  # it is a cache
             self._connection.close()
-            if self._path and not self._read_only:
+            if self._path and is_damaged and not self._read_only:
+                self._remove()
+            elif self._path and not self._read_only:
                 os.unlink(f"{self._path}-journal")  # noqa: PTH108  # closed properly, so that it is of no use
 
     def _open(self) -> sqlite3.Connection:
@@ -181,6 +187,10 @@ class Manifest:
         crc = None if crc64 is None else int.from_bytes(crc64, "big")
         # What was not synced may have been lost with the power, although the file has its size and time.
         return Entry(_text(path), bucket, _text(key), etag, crc, file, is_synced=boot is None or boot == self._boot)
+
+
+def shows_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _connect(address: str, *, is_new: bool) -> sqlite3.Connection:
@@ -237,10 +247,9 @@ def _is_ours(path: str) -> bool:
     return False
 
 
-def _boot_id() -> str | None:
-    """What differs after each start of the machine; None if the system does not tell."""
-    with suppress(OSError):
-        return _BOOT_ID.read_text().strip()
+def _boot_id(file: Path) -> str | None:
+    with suppress(OSError):  # the system does not tell
+        return file.read_text().strip()
     return None
 
 

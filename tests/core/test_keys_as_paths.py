@@ -1,0 +1,103 @@
+"""Keys below a prefix as relative paths."""
+
+import posixpath
+from pathlib import PurePosixPath, PureWindowsPath
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from aioss_resume._core.keys import KeyOrder, UnusableKeyError, folded, key_of_path, path_of_key
+
+keys = st.lists(st.sampled_from(["a", "b", "/", ".", "%", "2", "5", "E", "\\", ":", "é", " "]), min_size=1).map("".join)
+
+
+@pytest.mark.parametrize(
+    "below",
+    ["../x", "a/../../b", "a/..", "..", "/abs", "//x", "..\\x", "a\\..\\b", "\\\\srv\\x", "\\x", "C:x", "c:/x", "a\0b"],
+)
+def test_key_that_leads_elsewhere_is_refused(below):
+    with pytest.raises(UnusableKeyError):
+        path_of_key(below)
+
+
+@pytest.mark.parametrize(
+    ("below", "path"),
+    [
+        ("a/b.txt", "a/b.txt"),
+        ("a//b", "a/%/b"),
+        ("a//", "a/%"),
+        ("./a", "%2E/a"),
+        ("a/./b", "a/%2E/b"),
+        ("...", "..."),
+        ("100%", "100%"),
+        ("%", "%25"),
+        ("a%20b", "a%20b"),
+        ("a%25b", "a%2525b"),
+        ("%2E", "%252E"),
+        ("a/", "a"),
+        ("", ""),
+        ("ab:c", "ab:c"),
+    ],
+)
+def test_path_of_a_key(below, path):
+    assert path_of_key(below) == path
+
+
+@given(keys)
+@example("%2E/%/%25")
+def test_path_tells_its_key(below):
+    try:
+        path = path_of_key(below)
+    except UnusableKeyError:
+        assume(False)
+    assert key_of_path(path) == below.removesuffix("/")
+
+
+@given(keys, keys)
+def test_different_keys_have_different_paths(one, other):
+    assume(one.removesuffix("/") != other.removesuffix("/"))
+    try:
+        assert path_of_key(one) != path_of_key(other)
+    except UnusableKeyError:
+        assume(False)
+
+
+@given(st.text(max_size=40) | keys)
+def test_path_stays_below_its_directory(below):
+    try:
+        path = path_of_key(below)
+    except UnusableKeyError:
+        return
+    assert posixpath.normpath(posixpath.join("/root", path)) == ("/root/" + path if path else "/root")
+    assert not PurePosixPath(path).is_absolute()
+    assert not PureWindowsPath(path).drive
+    assert ".." not in PureWindowsPath(path).parts
+
+
+def in_the_way(*names):
+    order = KeyOrder()
+    return [(name, earlier) for name in names if (earlier := order.file_in_the_way(name)) is not None]
+
+
+def test_key_below_a_file_is_found_with_others_between():
+    names = ["a", "a-b", "a-b/c", "a/", "a/b", "a/b/c", "ab", "b/c", "b0"]
+    assert in_the_way(*names) == [("a-b/c", "a-b"), ("a/", "a"), ("a/b", "a"), ("a/b/c", "a")]
+
+
+@given(st.sets(keys, max_size=12))
+def test_keys_in_the_way_are_those_that_a_search_finds(names):
+    ordered = sorted(names, key=str.encode)
+    taken = dict(in_the_way(*ordered))
+    files = set()
+    for name in ordered:
+        clashes = [earlier for earlier in files if name.startswith(earlier + "/")]
+        assert bool(clashes) == (name in taken)
+        if not clashes and not name.endswith("/"):
+            files.add(name)
+
+
+def test_names_that_a_file_system_takes_for_the_same():
+    assert folded("A/É", case=True, form=False) == folded("a/é", case=True, form=False)
+    assert folded("e\u0301", case=False, form=True) == folded("é", case=False, form=True)
+    assert folded("A", case=False, form=True) != folded("a", case=False, form=True)
