@@ -1,6 +1,7 @@
 """Resumable downloads from Alibaba Cloud OSS for asyncio."""
 
 from aioss_resume._batch.listing import ObjectListing
+from aioss_resume._batch.outcomes import Outcome, PrefixOutcome, PrefixSummary
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._stream.stream import ObjectStream
 from aioss_resume.downloader import Downloader, download, download_url
@@ -70,6 +71,9 @@ __all__ = [
     "ObjectMeta",
     "ObjectNotFoundError",
     "ObjectStream",
+    "Outcome",
+    "PrefixOutcome",
+    "PrefixSummary",
     "ProtocolError",
     "RequestError",
     "RetryPolicy",

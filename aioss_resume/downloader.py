@@ -297,11 +297,11 @@ class Downloader:
         """
         options = checked_options(PrefixOptions, "download_prefix", keywords)
         checked_names(prefix=prefix)
-        absolute = os.path.abspath(checked_path(directory, "directory"))  # noqa: PTH100  # cheaper than a Path
+        given = checked_path(directory, "directory")
         client, bucket_name = self._open_client(), self._checked_bucket().bucket_name
         listing = partial(self.list, headers=_payer(options))
         download = partial(self._download_into, client)
-        return PrefixBatch(client, self._calls, bucket_name, prefix, absolute, options, listing, download)
+        return PrefixBatch(client, self._calls, bucket_name, prefix, given, options, listing, download)
 
     async def sync(self, results: Iterable[DownloadResult]) -> None:
         """Sync files that were downloaded with `fsync=False`, and their names, to the disk.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from aioss_resume.errors import AiossError
+from aioss_resume.errors import AiossError, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +39,12 @@ class DownloadResult:
     skipped: bool
 
     def __str__(self) -> str:
-        how = "verified" if self.verified else "not verified"
+        how, path = "verified" if self.verified else "not verified", printable(str(self.path))
         if self.skipped:
-            return f"{self.path}: {self.size:,} bytes were there already, {how}"
+            return f"{path}: {self.size:,} bytes were there already, {how}"
         speed = self.fetched_bytes / self.elapsed / 2**20 if self.elapsed else 0.0
         return (
-            f"{self.path}: {self.size:,} bytes, {self.resumed_bytes:,} kept, {self.fetched_bytes:,} fetched"
+            f"{path}: {self.size:,} bytes, {self.resumed_bytes:,} kept, {self.fetched_bytes:,} fetched"
             f" in {self.elapsed:.2f} s ({speed:.1f} MiB/s), {self.attempts} requests, {how}"
         )
 

@@ -378,8 +378,7 @@ class PrefixOptions(DownloadOptions):
         _kind("dry_run", self.dry_run, bool, "True or False")
         _kind("stop_on_error", self.stop_on_error, bool, "True or False")
         if self.manifest is not None:
-            _kind("manifest", self.manifest, (str, os.PathLike), "a file's path or None")
-            object.__setattr__(self, "manifest", os.path.abspath(self.manifest))  # noqa: PTH100  # no Path: it may be ""
+            _kind("manifest", self.manifest or None, (str, os.PathLike), "a file's path or None")
         if self.version_id is not None:
             raise ConfigError("version_id: the objects of a prefix have different versions: leave it out")
 

@@ -22,7 +22,7 @@ from aioss_resume._io.storage import Storage
 from aioss_resume._io.tree import Tree, state_of
 from aioss_resume._transfer.calls import Calls
 from aioss_resume._transfer.client import Client
-from aioss_resume.errors import AiossError, ConfigError, LocalFileError, ObjectName, local_file_error
+from aioss_resume.errors import AiossError, ConfigError, LocalFileError, ObjectName, local_file_error, printable
 from aioss_resume.events import DownloadResult
 from aioss_resume.options import PrefixOptions
 
@@ -55,7 +55,6 @@ class PrefixBatch(Batch[PrefixOutcome]):
     """The outcomes of a prefix, as they end. Made by `Downloader.download_prefix()`.
 
     Args:
-        directory: Absolute.
         list_prefix: Lists the objects that begin with a prefix.
         download: Downloads one of them.
     """
@@ -81,7 +80,8 @@ class PrefixBatch(Batch[PrefixOutcome]):
         self._client = client
         self._bucket_name = bucket_name
         self._prefix = prefix
-        self._directory = directory
+        self._directory = directory  # absolute from the first step on, as the next one
+        self._manifest_path = os.fspath(options.manifest or f"{directory}/{manifests.NAME}")
         self._options = options
         self._list = list_prefix
         self._download = download
@@ -103,7 +103,7 @@ class PrefixBatch(Batch[PrefixOutcome]):
         finally:
             if self._tree is not None:
                 self._tree.close()
-            self._report.info("%s into %s: %s", self._name, self._directory, self.summary())
+            self._report.info("%s into %s: %s", self._name, printable(self._directory), self.summary())
 
     def _note(self, outcome: PrefixOutcome) -> None:
         self._tally.add(outcome)
@@ -129,6 +129,8 @@ class PrefixBatch(Batch[PrefixOutcome]):
 
     def _open_tree(self) -> Tree:
         options = self._options
+        self._directory = os.path.abspath(self._directory)  # noqa: PTH100  # a Path costs more, here and below
+        self._manifest_path = os.path.abspath(self._manifest_path)  # noqa: PTH100
         try:
             return Tree(self._directory, dry_run=options.dry_run, fsync=options.fsync, token=self._client.clock.token())
         except OSError as error:
@@ -137,13 +139,12 @@ class PrefixBatch(Batch[PrefixOutcome]):
 
     async def _open_recording(self) -> Recording:
         """The manifest; one in memory if there can be none, or not now."""
-        given = self._options.manifest
         make = partial(Manifest, self._manifest_path, self._bucket_name, read_only=self._options.dry_run)
         try:
             manifest = await self._client.threads.run(make)
         except UnusableManifestError as error:
             problem = str(error)
-            if (error.is_mistake and given is not None) or self._options.delete_extra:
+            if (error.is_mistake and self._options.manifest is not None) or self._options.delete_extra:
                 raise ConfigError(
                     f"the manifest cannot be used: {problem}",
                     name=self._name,
@@ -199,11 +200,6 @@ class PrefixBatch(Batch[PrefixOutcome]):
         elif f"{self._directory}/{path}".removesuffix("-journal") == self._manifest_path:
             candidate.error = self._config_error(meta, "the manifest has that name")
         return candidate
-
-    @property
-    def _manifest_path(self) -> str:
-        given = self._options.manifest
-        return os.fspath(given) if given is not None else f"{self._directory}/{manifests.NAME}"
 
     def _step(self, candidate: _Candidate, tree: Tree, recording: Recording) -> PrefixOutcome | Work[PrefixOutcome]:
         """What is to be done for an object; or the outcome, if nothing is."""

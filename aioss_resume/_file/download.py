@@ -24,6 +24,7 @@ from aioss_resume.errors import (
     ObjectChangedError,
     ObjectName,
     local_file_error,
+    printable,
 )
 from aioss_resume.events import DownloadFailed, DownloadFinished, DownloadResult
 from aioss_resume.options import RESTARTS_MOST, DownloadOptions, Timeouts
@@ -98,7 +99,7 @@ class Download:
             AiossError: As `aioss_resume.download()`. What was written is kept for the next run.
         """
         report, given = self._job.report, self._job.destination
-        report.info("downloading %s to %s", self._job.name, given.path)
+        report.info("downloading %s to %s", self._job.name, printable(str(given.path)))
         try:
             result = await self._run()
         except BaseException as error:

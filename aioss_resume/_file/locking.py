@@ -17,8 +17,9 @@ from aioss_resume._file.disk import on_disk
 from aioss_resume._io.commit import prepare
 from aioss_resume._io.flush import CheckpointFile
 from aioss_resume._io.lock import POLL_FIRST, POLL_MOST, PathLock
+from aioss_resume._io.made_directories import DirectoryUse
 from aioss_resume._io.resolve import check_destination
-from aioss_resume._io.storage import Storage, exists, remove_made
+from aioss_resume._io.storage import Storage, exists
 from aioss_resume._transfer.client import Client
 from aioss_resume.errors import DownloadInProgressError, ObjectName
 
@@ -86,7 +87,7 @@ class DestinationLock:
         self._checkpoint_file = checkpoint_file
         self._fsync = fsync
         self._lock = PathLock(lock_path, storage)
-        self._made: list[Path] = []
+        self._directory = DirectoryUse(os.path.dirname(path), storage)  # noqa: PTH120  # cheaper than a Path
         self._reserved: Existing | None = None  # what was there when the destination was only reserved
         self._lock_timer: asyncio.TimerHandle | None = None
         self._pending_lock: Callable[[], Awaitable[asyncio.CancelledError | None]] | None = None
@@ -160,17 +161,17 @@ class DestinationLock:
         """Release the destination, and remove directories that were created and not used."""
         self._cancel_lock_timer()
         cancelled = await self._end_pending_lock()
-        if self._lock.is_held or self._made:
+        if self._lock.is_held or not self._directory.is_idle:
             await self._client.threads.file_thread.run_uncancelled(self._release_now)
         else:
-            self._lock.release()
+            self._release_now()
         if cancelled:
             raise cancelled
 
     def release_committed(self) -> None:
         """Release the lock of a file that was published. For a thread: it blocks."""
         self._lock.release()
-        self._made = []
+        self._directory.leave(has_file=True)
 
     async def _look(self, *, is_reservation: bool = False) -> Existing | None:
         call = partial(self._look_now, is_reservation=is_reservation)
@@ -179,12 +180,13 @@ class DestinationLock:
     def _look_now(self, *, is_reservation: bool) -> Existing | None:
         """In a thread: take the lock, and see what exists; None if another download has it."""
         storage = self._storage
+        self._directory.enter()
         take = self._reserve_or_lock if is_reservation else self._lock.try_lock
         try:
             has_file, is_taken = check_destination(storage, self._path), take()
         except (FileNotFoundError, NotADirectoryError, PermissionError):  # a directory is missing or cannot be used
             made, has_file = prepare(Path(self._path), storage, fsync=self._fsync)
-            self._made = made or self._made
+            self._directory.note_made(made)
             is_taken = take()
         if not is_taken:
             return None
@@ -221,4 +223,4 @@ class DestinationLock:
 
     def _release_now(self) -> None:
         self._lock.release()
-        remove_made(self._storage, self._made)  # succeeds only where nothing was written
+        self._directory.leave(has_file=False)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aioss_resume._core.manifest import FileState
 from aioss_resume._io.anchored import AnchoredStorage, open_root
+from aioss_resume._io.made_directories import DirectoryUse
 from aioss_resume._io.resolve import NOT_REGULAR, is_system_path
 from aioss_resume._io.storage import STORAGE, exists, make_missing
 
@@ -66,13 +67,18 @@ class Tree:
         """
         directory = Path(self._root, path)
         with self.storage() as storage:
-            if dry_run and not (self._descriptor >= 0 and exists(storage, directory)):
-                return True
-            if not dry_run and make_missing(storage, directory, fsync=fsync):
-                return True
-            if not stat.S_ISDIR(storage.stat(directory).st_mode):
+            if dry_run:
+                is_new = self._descriptor < 0 or not exists(storage, directory)
+            else:
+                use = DirectoryUse(str(directory), storage)
+                use.enter()
+                try:
+                    is_new = bool(make_missing(storage, directory, fsync=fsync))
+                finally:
+                    use.leave(has_file=True)  # it stays, whichever download had made it
+            if not is_new and not stat.S_ISDIR(storage.stat(directory).st_mode):
                 raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
-            return False
+            return is_new
 
     def delete(self, path: str, expected: FileState) -> bool:
         """Delete the file at a relative path, and directories that are empty then; False if it looks otherwise.
