@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
@@ -75,7 +76,8 @@ class Downloader:
     the block ends what still runs through it: those calls raise RequestError, and what they wrote can be resumed. A
     transfer that a caller of another Downloader has joined goes on.
 
-    Wherever a method takes a key, it takes a SignedURL too.
+    Wherever a method takes a key, it takes a SignedURL too. The methods that read take an ObjectMeta as well, from
+    list() or head(): they read that very version of the object.
 
     Args:
         bucket: An oss2.Bucket: its auth, endpoint, name, region, addressing, proxies, timeout and enable_crc count.
@@ -353,14 +355,18 @@ class Downloader:
 
     @with_keywords_of(ReadOptions)
     async def read(
-        self, key: str | SignedURL, start: int | None = None, stop: int | None = None, **keywords: Unpack[ReadKeywords]
+        self,
+        key: str | SignedURL | ObjectMeta,
+        start: int | None = None,
+        stop: int | None = None,
+        **keywords: Unpack[ReadKeywords],
     ) -> bytes:
         """The bytes `whole[start:stop]` of an object, for all integers and None as in Python, in parallel requests.
 
         A slice that is known to be empty costs no request, a small one costs one, a negative `start` too.
 
         Args:
-            key: The object's.
+            key: The object's; an ObjectMeta of it: that very version, or ObjectChangedError.
             start, stop: Offsets in bytes; negative ones count from the end.
             keywords: See ReadOptions: version_id, part_size, concurrency, headers, params, integrity, retry, timeouts.
 
@@ -378,14 +384,14 @@ class Downloader:
 
     @with_keywords_of(ReadOptions)
     async def read_into(
-        self, key: str | SignedURL, buffer: Any, start: int = 0, **keywords: Unpack[ReadKeywords]
+        self, key: str | SignedURL | ObjectMeta, buffer: Any, start: int = 0, **keywords: Unpack[ReadKeywords]
     ) -> int:
         """Fill a buffer with the bytes of an object from `start` on, without a copy; the number of bytes filled.
 
         The rest of the buffer is left alone, if the object ends before. The buffer cannot be resized meanwhile.
 
         Args:
-            key: The object's.
+            key: The object's; an ObjectMeta of it: that very version, or ObjectChangedError.
             buffer: Writable and contiguous: bytearray, memoryview, mmap, array, a NumPy array. Any: so many kinds.
             start: Offset of the first byte; negative: from the end.
             keywords: As read().
@@ -404,7 +410,7 @@ class Downloader:
     @with_keywords_of(RangesOptions)
     async def read_ranges(
         self,
-        key: str | SignedURL,
+        key: str | SignedURL | ObjectMeta,
         ranges: Iterable[tuple[int | None, int | None]],
         **keywords: Unpack[RangesKeywords],
     ) -> list[bytes]:
@@ -413,7 +419,7 @@ class Downloader:
         Neighbours are fetched by one request, and no byte is fetched twice.
 
         Args:
-            key: The object's.
+            key: The object's; an ObjectMeta of it: that very version, or ObjectChangedError.
             ranges: Pairs of offsets, as in read().
             keywords: As read(), and max_gap: see RangesOptions.
 
@@ -430,7 +436,7 @@ class Downloader:
     @with_keywords_of(StreamOptions)
     def stream(
         self,
-        key: str | SignedURL,
+        key: str | SignedURL | ObjectMeta,
         start: int | None = None,
         stop: int | None = None,
         **keywords: Unpack[StreamKeywords],
@@ -438,7 +444,7 @@ class Downloader:
         """The bytes `whole[start:stop]` of an object in order, read ahead in parallel requests: `async with`.
 
         Args:
-            key: The object's.
+            key: The object's; an ObjectMeta of it: that very version, or ObjectChangedError.
             start, stop: As in read().
             keywords: As read(), and window: see StreamOptions. The policy's deadline is that of the first response.
 
@@ -485,10 +491,14 @@ class Downloader:
         )
         return ObjectListing(pages, self._calls)
 
-    def _reading(self, key: str | SignedURL, options: ReadOptions) -> Reading:
+    def _reading(self, key: str | SignedURL | ObjectMeta, options: ReadOptions) -> Reading:
+        pinned, key = (key, key.key) if isinstance(key, ObjectMeta) else (None, key)
+        if pinned is not None and pinned.version_id is not None and options.version_id is None:
+            options = replace(options, version_id=pinned.version_id)
         client, name = self._open_client(), self._name(key)
         refuse_signed_keywords(key, options)
-        return Reading(client, self._origin_of(client, key), name, options, self._timeouts(options.timeouts))
+        origin, timeouts = self._origin_of(client, key), self._timeouts(options.timeouts)
+        return Reading(client, origin, name, options, timeouts, pinned)
 
     def _enter(self, client: Client) -> None:
         self._loop = asyncio.get_running_loop()

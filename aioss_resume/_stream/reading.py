@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import anyio
 
-from aioss_resume._core.objects import ObjectMeta
+from aioss_resume._core.objects import ObjectMeta, difference
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.slices import Slice
 from aioss_resume._core.slots import Slot
@@ -18,7 +18,7 @@ from aioss_resume._transfer.opening import FIRST_BYTE, Opener
 from aioss_resume._transfer.scheduler import OpenFlight, SpanScheduler
 from aioss_resume._transfer.sink import OpenSink
 from aioss_resume._transfer.span import SpanContext
-from aioss_resume.errors import IntegrityError, ObjectName, RequestError, ServiceError
+from aioss_resume.errors import IntegrityError, ObjectName, RequestError, ServiceError, changed_error
 from aioss_resume.events import StreamFinished, StreamStarted
 from aioss_resume.options import ReadOptions, Timeouts
 
@@ -45,11 +45,19 @@ class Reading:
 
     Args:
         timeouts: Those that count: the options' own, or the bucket's.
+        pinned: The version of the object that it must be; None: whichever is there.
     """
 
     def __init__(
-        self, client: Client, origin: Origin, name: ObjectName, options: ReadOptions, timeouts: Timeouts
+        self,
+        client: Client,
+        origin: Origin,
+        name: ObjectName,
+        options: ReadOptions,
+        timeouts: Timeouts,
+        pinned: ObjectMeta | None = None,
     ) -> None:
+        self._pinned = pinned
         self.client = client
         self.name = name
         self.options = options
@@ -90,12 +98,16 @@ class Reading:
         Args:
             wanted: Not empty by itself.
             first: Most bytes to ask for.
-            pinned: The version that it must be; None: any.
+            pinned: The version that it must be; None: that of the reading, if there is one.
 
         Raises:
             IntegrityError: `integrity` is "require", and OSS sends no CRC-64.
+            ObjectChangedError: It is another version.
             AiossError: As Source.open_range().
         """
+        pinned = pinned or self._pinned
+        if pinned is not None and not wanted.of(pinned.size).length:
+            return None
         try:
             response, given = await self._opener.open(wanted.first(first), pinned if pinned and pinned.size else None)
         except ServiceError as error:
@@ -106,7 +118,8 @@ class Reading:
 
     async def open_empty(self, wanted: Slice) -> Opened:
         """What the object is, when nothing of it is wanted, or what is wanted is beyond its end."""
-        response, given = await self._opener.open(FIRST_BYTE)
+        pinned = self._pinned
+        response, given = await self._opener.open(FIRST_BYTE, pinned if pinned and pinned.size else None)
         opened = self._opened(response, given, wanted)
         if opened.response is not None:  # it has grown
             opened.response.close()
@@ -169,6 +182,9 @@ class Reading:
 
     def _opened(self, response: AcceptedResponse, given: Range, wanted: Slice) -> Opened:
         pinned = response.meta
+        if self._pinned is not None and (found := difference(self._pinned, pinned)):
+            response.close()
+            raise changed_error(f"{self.name} was replaced since it was looked up ({found})", name=self.name)
         range_ = wanted.of(pinned.size)
         if self.options.integrity == "require" and pinned.crc64 is None:
             response.close()
