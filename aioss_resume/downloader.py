@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -28,7 +28,7 @@ from aioss_resume._batch.batch import Batch
 from aioss_resume._batch.listing import ObjectListing, Pages
 from aioss_resume._batch.many import Items, many
 from aioss_resume._batch.outcomes import Outcome
-from aioss_resume._batch.prefix import PrefixBatch
+from aioss_resume._batch.prefix import DownloadInto, PrefixBatch
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._file.download import Download
 from aioss_resume._file.sharing import DownloadRequest, share
@@ -301,9 +301,14 @@ class Downloader:
         checked_names(prefix=prefix)
         given = checked_path(directory, "directory")
         client, bucket_name = self._open_client(), self._checked_bucket().bucket_name
-        listing = partial(self.list, headers=_payer(options))
-        download = partial(self._download_into, client)
+        listing, download = self._prefix_parts(client, options)
         return PrefixBatch(client, self._calls, bucket_name, prefix, given, options, listing, download)
+
+    def _prefix_parts(
+        self, client: Client, options: PrefixOptions
+    ) -> tuple[Callable[[str], ObjectListing], DownloadInto]:
+        """What lists the objects of a prefix, and what downloads one of them."""
+        return partial(self.list, headers=_payer(options)), partial(self._download_into, client)
 
     async def sync(self, results: Iterable[DownloadResult]) -> None:
         """Sync files that were downloaded with `fsync=False`, and their names, to the disk.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeAlias, TypeVar
@@ -21,8 +21,8 @@ class HasError(Protocol):
 
 O = TypeVar("O", bound=HasError)  # noqa: E741
 
-Work: TypeAlias = Callable[[], Coroutine[Any, Any, O]]  # Any: a coroutine's types of no interest
-"""What makes one outcome. It raises nothing."""
+Work: TypeAlias = Callable[[], Coroutine[Any, Any, Sequence[O]]]  # Any: a coroutine's types of no interest
+"""What makes outcomes. It raises nothing."""
 
 
 class Batch(Generic[O]):
@@ -139,7 +139,8 @@ class Batch(Generic[O]):
             raise cancelled
 
     async def _run(self, work: Work[O]) -> None:
-        self._add(await work())
+        for outcome in await work():
+            self._add(outcome)
 
     def _add(self, outcome: O) -> None:
         self._note(outcome)

@@ -29,11 +29,11 @@ async def many(
     """
 
     def work(item: Item, key: str | SignedURL, path: StrPath, options: DownloadOptions) -> Work[Outcome]:
-        async def run() -> Outcome:
+        async def run() -> list[Outcome]:
             try:
-                return Outcome(item, await download(key, path, options))
+                return [Outcome(item, await download(key, path, options))]
             except Exception as error:  # noqa: BLE001  # what the caller's callback raises, too
-                return Outcome(item, error=error)
+                return [Outcome(item, error=error)]
 
         return run
 

@@ -33,7 +33,7 @@ DownloadInto: TypeAlias = Callable[
 
 
 @dataclass(slots=True)
-class _Candidate:
+class Candidate:
     """A listed object that is wanted.
 
     Attributes:
@@ -164,7 +164,7 @@ class PrefixBatch(Batch[PrefixOutcome]):
                 return f"{prefix}/"
         return prefix
 
-    async def _candidates(self, page: Sequence[ObjectMeta], tree: Tree, recording: Recording) -> list[_Candidate]:
+    async def _candidates(self, page: Sequence[ObjectMeta], tree: Tree, recording: Recording) -> list[Candidate]:
         """The wanted ones of some objects, and what is known of their files."""
         candidates = [candidate for meta in page if (candidate := self._candidate(meta)) is not None]
         files = [candidate for candidate in candidates if candidate.error is None and not candidate.is_directory]
@@ -182,26 +182,26 @@ class PrefixBatch(Batch[PrefixOutcome]):
             candidate.file, candidate.entry = state, entries.get(candidate.path)
         return candidates
 
-    def _candidate(self, meta: ObjectMeta) -> _Candidate | None:
+    def _candidate(self, meta: ObjectMeta) -> Candidate | None:
         """The object, if it is wanted."""
         below = meta.key[len(self._prefix) :]
         if not self._selection.has(below):
             return None
         is_directory = not meta.size and (below.endswith("/") or not below)
         if not below and not is_directory:
-            return _Candidate(meta, "", error=self._config_error(meta, "it has no name below the prefix"))
+            return Candidate(meta, "", error=self._config_error(meta, "it has no name below the prefix"))
         try:
             path = path_of_key(below if is_directory or not below.endswith("/") else f"{below}/")
         except UnusableKeyError as error:
-            return _Candidate(meta, "", error=self._config_error(meta, str(error)))
-        candidate = _Candidate(meta, path, is_directory)
+            return Candidate(meta, "", error=self._config_error(meta, str(error)))
+        candidate = Candidate(meta, path, is_directory)
         if (earlier := self._order.file_in_the_way(below)) is not None:
             candidate.error = self._config_error(meta, f"{self._prefix + earlier!a} is a file, and no directory")
         elif f"{self._directory}/{path}".removesuffix("-journal") == self._manifest_path:
             candidate.error = self._config_error(meta, "the manifest has that name")
         return candidate
 
-    def _step(self, candidate: _Candidate, tree: Tree, recording: Recording) -> PrefixOutcome | Work[PrefixOutcome]:
+    def _step(self, candidate: Candidate, tree: Tree, recording: Recording) -> PrefixOutcome | Work[PrefixOutcome]:
         """What is to be done for an object; or the outcome, if nothing is."""
         meta, options = candidate.meta, self._options
         if candidate.error is not None:
@@ -215,9 +215,12 @@ class PrefixBatch(Batch[PrefixOutcome]):
             return self._outcome(candidate, "failed", error=error)
         if options.dry_run:
             return self._outcome(candidate, "would_download")
+        return self._download_step(candidate, tree, recording)
+
+    def _download_step(self, candidate: Candidate, tree: Tree, recording: Recording) -> Work[PrefixOutcome]:
         return lambda: self._download_one(candidate, tree, recording)
 
-    async def _make_directory(self, candidate: _Candidate, tree: Tree) -> PrefixOutcome:
+    async def _make_directory(self, candidate: Candidate, tree: Tree) -> list[PrefixOutcome]:
         options = self._options
         call = partial(tree.make_directory, candidate.path, fsync=options.fsync, dry_run=options.dry_run)
         new: Action = "would_download" if options.dry_run else "downloaded"
@@ -226,32 +229,37 @@ class PrefixBatch(Batch[PrefixOutcome]):
         except OSError as error:
             problem = local_file_error("make the directory", error, name=self._object(candidate.meta))
         else:
-            return self._outcome(candidate, new if is_new else "unchanged")
-        return self._outcome(candidate, "failed", error=problem)
+            return [self._outcome(candidate, new if is_new else "unchanged")]
+        return [self._outcome(candidate, "failed", error=problem)]
 
-    async def _download_one(self, candidate: _Candidate, tree: Tree, recording: Recording) -> PrefixOutcome:
+    async def _download_one(self, candidate: Candidate, tree: Tree, recording: Recording) -> list[PrefixOutcome]:
         try:
             with tree.storage() as storage:
                 path = f"{self._directory}/{candidate.path}"
                 result, committed = await self._download(candidate.meta.key, path, self._options, storage)
         except Exception as error:  # noqa: BLE001  # what the caller's callback raises, too
-            return self._outcome(candidate, "failed", error=error)
+            return [self._outcome(candidate, "failed", error=error)]
         file = state_of(committed) if committed is not None else await self._compared_file(candidate, tree)
+        return [await self._downloaded(candidate, result, file, recording)]
+
+    async def _downloaded(
+        self, candidate: Candidate, result: DownloadResult, file: FileState | None, recording: Recording
+    ) -> PrefixOutcome:
+        """The outcome of a download; its file is remembered, if it is known how it looks."""
         if file is not None and result.etag:
-            await recording.record(
-                Entry(
-                    candidate.path,
-                    self._bucket_name,
-                    candidate.meta.key,
-                    result.etag,
-                    result.crc64 if result.verified else None,
-                    file,
-                    is_synced=self._options.fsync and not result.skipped,
-                )
+            entry = Entry(
+                candidate.path,
+                self._bucket_name,
+                candidate.meta.key,
+                result.etag,
+                result.crc64 if result.verified else None,
+                file,
+                is_synced=self._options.fsync and not result.skipped,
             )
+            await recording.record(entry)
         return self._outcome(candidate, "unchanged" if result.skipped else "downloaded", result=result)
 
-    async def _compared_file(self, candidate: _Candidate, tree: Tree) -> FileState | None:
+    async def _compared_file(self, candidate: Candidate, tree: Tree) -> FileState | None:
         """A file that was compared with its object, if it looks as it did before; otherwise None."""
         (now,) = await self._client.threads.run(tree.states, [candidate.path])
         return now if now == candidate.file else None
@@ -297,7 +305,7 @@ class PrefixBatch(Batch[PrefixOutcome]):
 
     def _outcome(
         self,
-        candidate: _Candidate,
+        candidate: Candidate,
         action: Action,
         *,
         result: DownloadResult | None = None,

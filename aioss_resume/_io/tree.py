@@ -25,6 +25,7 @@ class Tree:
         root: Absolute. Made when it is missing, unless `dry_run`.
 
     Attributes:
+        root: As given.
         ignores_case, ignores_form: Whether the file system takes names for the same that differ in upper and lower
             case only, or in Unicode's normalisation only.
 
@@ -33,7 +34,7 @@ class Tree:
     """
 
     def __init__(self, root: str, *, dry_run: bool, fsync: bool, token: str) -> None:
-        self._root = root
+        self.root = root
         self._descriptor = -1
         self.ignores_case = self.ignores_form = False
         if is_system_path(root):
@@ -50,14 +51,14 @@ class Tree:
 
     def storage(self) -> AnchoredStorage:
         """The file system, as far as it lies in the directory."""
-        return AnchoredStorage(self._root, self._descriptor)
+        return AnchoredStorage(self.root, self._descriptor)
 
     def states(self, paths: Iterable[str]) -> list[FileState | None]:
         """How the files at these relative paths look; None where there is no regular file."""
         if self._descriptor < 0:  # of a dry run
             return [None for _ in paths]
         with self.storage() as storage:
-            return [_state(storage, f"{self._root}/{path}") for path in paths]
+            return [_state(storage, f"{self.root}/{path}") for path in paths]
 
     def make_directory(self, path: str, *, fsync: bool, dry_run: bool) -> bool:
         """Make a directory at a relative path, unless `dry_run`; False if it was there.
@@ -65,7 +66,7 @@ class Tree:
         Raises:
             OSError: There is something else.
         """
-        directory = Path(self._root, path)
+        directory = Path(self.root, path)
         with self.storage() as storage:
             if dry_run:
                 is_new = self._descriptor < 0 or not exists(storage, directory)
@@ -86,7 +87,7 @@ class Tree:
         Raises:
             OSError: It cannot be deleted. FileNotFoundError: It is gone already.
         """
-        whole = f"{self._root}/{path}"
+        whole = f"{self.root}/{path}"
         with self.storage() as storage:
             found = _state(storage, whole)
             if found is None:
@@ -96,7 +97,7 @@ class Tree:
             storage.unlink(whole)
             with suppress(OSError):  # not empty
                 for directory in list(Path(path).parents)[:-1]:
-                    storage.rmdir(f"{self._root}/{directory}")
+                    storage.rmdir(f"{self.root}/{directory}")
         return True
 
     def close(self) -> None:
@@ -106,10 +107,10 @@ class Tree:
 
     def _probe(self, name: str) -> None:
         with self.storage() as storage, suppress(OSError):  # then the downloads fail, and say why
-            path = f"{self._root}/{name}"
+            path = f"{self.root}/{name}"
             os.close(storage.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
             try:
-                self.ignores_case = _state(storage, f"{self._root}/{name.upper()}") is not None
+                self.ignores_case = _state(storage, f"{self.root}/{name.upper()}") is not None
                 self.ignores_form = _state(storage, unicodedata.normalize("NFD", path)) is not None
             finally:
                 storage.unlink(path)

@@ -1,0 +1,326 @@
+"""A prefix into a directory by the workers of a Dask cluster. Extra: `dask`.
+
+    async with Client(address, asynchronous=True) as client:
+        config = BucketConfig("examplebucket", "https://oss-cn-hangzhou.aliyuncs.com", "cn-hangzhou")
+        async with download_prefix_on(client, config, "datasets/v3/", "/data/v3", shared_directory=True) as outcomes:
+            async for outcome in outcomes:
+                print(outcome.key, outcome.action)
+
+Keys never travel: a worker takes them from its own environment, or from the provider that the BucketConfig names.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import fields, replace
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Unpack
+
+import anyio
+
+from aioss_resume._arguments import checked_options
+from aioss_resume._batch.batch import Work
+from aioss_resume._batch.outcomes import PrefixOutcome
+from aioss_resume._batch.prefix import Candidate, PrefixBatch
+from aioss_resume._batch.recording import Recording
+from aioss_resume._core.checkpoint import Checkpoint
+from aioss_resume._core.grouping import SPLIT_LEAST, Allowance, Budget, Groups, ranges_of
+from aioss_resume._core.objects import ObjectMeta
+from aioss_resume._core.ranges import Range
+from aioss_resume._core.spans import Done, DoneSpans
+from aioss_resume._file.destination import Destination
+from aioss_resume._io.manifest import Manifest
+from aioss_resume._io.tree import Tree
+from aioss_resume.contrib import _dask_worker as worker
+from aioss_resume.contrib._buckets import BucketConfig
+from aioss_resume.contrib._extras import extra
+from aioss_resume.downloader import Downloader
+from aioss_resume.errors import AiossError, ConfigError, ObjectName, RequestError
+from aioss_resume.options import CONCURRENCY_OF_ALL, DownloadOptions, PrefixKeywords, PrefixOptions, checked_rate
+
+__all__ = ["BucketConfig", "download_prefix_on"]
+
+_STAYS: Final = ("progress_callback", "store")  # options that are of this process alone
+_THREADS_SECONDS: Final = 2.0  # how soon workers that join or leave are noticed
+
+
+def download_prefix_on(  # type: ignore[misc]  # concurrency is that of the cluster here
+    client: Any,
+    bucket_config: BucketConfig,
+    prefix: str,
+    directory: str,
+    *,
+    shared_directory: bool = False,
+    concurrency: int = CONCURRENCY_OF_ALL,
+    max_bytes_per_second: float | None = None,
+    **keywords: Unpack[PrefixKeywords],
+) -> "ClusterDownload":
+    """Download a prefix into a directory by the workers of a cluster: `async with`, `async for`, as download_prefix().
+
+    Objects are grouped into tasks of 64 MiB or 100 objects. When a worker is lost, its group is done again elsewhere;
+    files that are there already are not fetched again if the directory is shared.
+
+    Args:
+        client: A distributed.Client with asynchronous=True. Any: the package is an extra.
+        bucket_config: How each worker opens the bucket, and this process, which lists it.
+        directory: Of the workers. A path that is relative is relative to theirs.
+        shared_directory: The directory is the same one for all workers and this process. Then objects of 1 GiB and more
+            are split among the workers, and the manifest and `delete_extra` work.
+        concurrency: Most range requests in flight in the whole cluster.
+        max_bytes_per_second: Of the whole cluster; None: no limit.
+        keywords: As Downloader.download_prefix(), but for progress_callback and store.
+
+    Raises:
+        ConfigError: An argument that cannot be.
+    """
+    distributed = extra("distributed", "dask")
+    if not isinstance(client, distributed.Client) or not client.asynchronous:
+        raise ConfigError(
+            f"client must be a distributed.Client with asynchronous=True, not {type(client).__name__}",
+            hint="await Client(address, asynchronous=True)",
+        )
+    if not isinstance(bucket_config, BucketConfig):
+        raise ConfigError(
+            f"bucket_config must be a BucketConfig, not {type(bucket_config).__name__}",
+            hint="it travels to the workers, and an oss2.Bucket holds keys",
+        )
+    options = checked_options(PrefixOptions, "download_prefix_on", keywords)
+    for name in ("progress_callback", "store"):
+        if getattr(options, name) is not None:
+            raise ConfigError(f"{name} cannot be used on a cluster: leave it out")
+    if not shared_directory and (options.delete_extra or options.manifest is not None):
+        raise ConfigError("delete_extra and manifest need shared_directory=True: this process must see the files")
+    limits = Budget(concurrency, checked_rate(max_bytes_per_second))
+    downloader = Downloader(bucket_config.open(), concurrency=concurrency, max_bytes_per_second=max_bytes_per_second)
+    return ClusterDownload(client, bucket_config, prefix, directory, options, limits, downloader, shared_directory)
+
+
+class ClusterDownload:
+    """A download by a cluster, made by download_prefix_on(), and used with `async with`."""
+
+    def __init__(
+        self,
+        client: Any,
+        config: BucketConfig,
+        prefix: str,
+        directory: str,
+        options: PrefixOptions,
+        limits: Budget,
+        downloader: Downloader,
+        is_shared: bool,
+    ) -> None:
+        self._arguments = (client, config, prefix, directory, options, limits, downloader, is_shared)
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> "ClusterBatch":
+        client, config, prefix, directory, options, limits, downloader, is_shared = self._arguments
+        await self._stack.__aenter__()
+        try:
+            await self._stack.enter_async_context(downloader)
+            batch = ClusterBatch(client, config, prefix, directory, options, limits, downloader, is_shared)
+            return await self._stack.enter_async_context(batch)
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, traceback)
+
+
+class ClusterBatch(PrefixBatch):
+    """The outcomes of a prefix that a cluster downloads, as its groups end."""
+
+    def __init__(
+        self,
+        cluster: Any,
+        config: BucketConfig,
+        prefix: str,
+        directory: str,
+        options: PrefixOptions,
+        budget: Budget,
+        downloader: Downloader,
+        is_shared: bool,
+    ) -> None:
+        client = downloader._open_client()
+        listing, download = downloader._prefix_parts(client, options)
+        super().__init__(client, downloader._calls, config.bucket, prefix, directory, options, listing, download)
+        self._cluster = cluster
+        self._downloader = downloader
+        self._budget = budget
+        self._is_shared = is_shared
+        self._threads = 0
+        self._threads_at = -_THREADS_SECONDS
+        self._given_back = asyncio.Event()
+        self._numbers = 0
+        given = {field.name: getattr(options, field.name) for field in fields(DownloadOptions)}
+        travelling = {name: value for name, value in given.items() if name not in _STAYS}
+        self._job = worker.Job(client.clock.token(), worker.RELEASE, config, directory, travelling)
+        self._most = 4 * CONCURRENCY_OF_ALL  # groups; the budget bounds them further
+
+    async def _steps(self) -> AsyncGenerator[PrefixOutcome | Work[PrefixOutcome], None]:
+        groups, group = Groups(), list[Candidate]()
+        async for step in super()._steps():
+            self._job = replace(self._job, directory=self._directory)  # absolute by now
+            if not isinstance(step, _Pending):
+                yield step
+            elif self._is_shared and step.candidate.meta.size >= SPLIT_LEAST:
+                yield partial(self._download_large, step.candidate, step.tree, step.recording)
+            else:
+                group.append(step.candidate)
+                if groups.is_full_with(step.candidate.meta.size):
+                    yield partial(self._download_group, group, step.recording)
+                    group = []
+        if group:
+            assert self._recording is not None
+            yield partial(self._download_group, group, self._recording)
+
+    def _download_step(self, candidate: Candidate, tree: Tree, recording: Recording) -> Work[PrefixOutcome]:
+        return _Pending(candidate, tree, recording)
+
+    def _open_tree(self) -> Tree:
+        if self._is_shared:
+            return super()._open_tree()
+        self._directory = os.path.abspath(self._directory)  # noqa: PTH100  # as in the class above
+        return Tree(self._directory, dry_run=True, fsync=False, token="")
+
+    async def _open_recording(self) -> Recording:
+        if self._is_shared:
+            return await super()._open_recording()
+        manifest = await self._client.threads.run(Manifest, None, self._bucket_name)
+        return Recording(manifest, self._client, self._report)
+
+    async def _finish(self) -> None:
+        """Whatever still runs on the workers ends, and what they keep for the job is closed."""
+        try:
+            with anyio.move_on_after(10, shield=True):
+                await self._cluster.run(worker.end_job, self._job.token, on_error="ignore")
+        except Exception as error:  # noqa: BLE001  # the scheduler may be gone, and with it what ran
+            self._report.warning("the workers could not be told to end: %s", type(error).__name__)
+        finally:
+            await super()._finish()
+
+    async def _download_group(self, group: Sequence[Candidate], recording: Recording) -> list[PrefixOutcome]:
+        items = [(candidate.meta.key, candidate.path) for candidate in group]
+        try:
+            found: list[worker.Found] = await self._submit(worker.download_group, items)
+        except AiossError as error:
+            return [self._outcome(candidate, "failed", error=error) for candidate in group]
+        outcomes = []
+        for candidate, (result, file, reason) in zip(group, found, strict=True):
+            if result is not None:
+                outcomes.append(await self._downloaded(candidate, result, file, recording))
+            else:
+                outcomes.append(self._outcome(candidate, "failed", error=reason))
+        return outcomes
+
+    async def _download_large(self, candidate: Candidate, tree: Tree, recording: Recording) -> list[PrefixOutcome]:
+        """Let the workers fill the part file; then download it here, which proves what they wrote, and commits it."""
+        try:
+            with tree.storage() as storage:
+                meta = await self._downloader.head(candidate.meta.key, headers=self._options.headers)
+                path = f"{self._directory}/{candidate.path}"
+                destination = Destination(
+                    self._client, storage, ObjectName(self._bucket_name, meta.key), path, self._options
+                )
+                try:
+                    await self._fill_part_file(destination, meta, candidate)
+                finally:
+                    await destination.lock.release()
+        except AiossError as error:
+            self._report.warning("%s: the workers could not fetch all of it: %s", self._object(candidate.meta), error)
+        return await self._download_one(candidate, tree, recording)
+
+    async def _fill_part_file(self, destination: Destination, meta: ObjectMeta, candidate: Candidate) -> None:
+        name = self._object(meta)
+        existing = await destination.lock.try_lock()
+        if existing is None:
+            raise destination.lock.taken_error()
+        part_file = destination.part_file(meta)
+        was_there = await part_file.create(meta.size)
+        kept = existing.checkpoint
+        spans = DoneSpans(meta.size)
+        if kept is not None and was_there and kept.meta == meta:
+            for span in kept.spans:
+                spans.add(span)
+        part_path = str(Path(candidate.path).with_name(part_file.path.name))
+
+        async def fetch(range_: Range) -> None:
+            crc: int = await self._submit(
+                worker.download_range, (meta, part_path, part_file.identity[1], tuple(range_))
+            )
+            spans.add(Done(range_.start, range_.stop, crc))
+            checkpoint = Checkpoint(name, self._options.version_id, meta, part_file.path.name, list(spans))
+            await destination.checkpoint_file.flush(checkpoint)
+
+        try:
+            async with anyio.create_task_group() as tasks:
+                for range_ in list(ranges_of(meta.size, [(span.start, span.stop) for span in spans])):
+                    tasks.start_soon(fetch, range_)
+        except* AiossError as errors:
+            problem = errors.exceptions[0]
+        else:
+            return
+        raise problem
+
+    async def _submit(self, function: Any, argument: Any) -> Any:
+        """The result of a function of the worker module, called in the cluster with its part of the limits.
+
+        Raises:
+            RequestError: The cluster lost it.
+            AiossError: What the function raised.
+        """
+        allowance = await self._allowance()
+        self._numbers += 1
+        key = f"aioss-resume-{self._job.token}-{self._numbers}"
+        try:
+            future = self._cluster.submit(function, self._job, allowance, argument, key=key, pure=False)
+            try:
+                return await future
+            finally:
+                future.release()
+        except AiossError:
+            raise
+        except Exception as error:  # noqa: BLE001  # Dask's own errors are of many kinds
+            problem = f"{type(error).__name__}: {error}"[:500]
+        finally:
+            self._budget.give_back(allowance)
+            self._given_back.set()
+        raise RequestError(
+            f"{self._name}: the cluster lost a group of objects ({problem})",
+            name=self._name,
+            hint="run again: what is there is kept",
+        )
+
+    async def _allowance(self) -> Allowance:
+        while True:
+            if (allowance := self._budget.take(await self._threads_now())) is not None:
+                return allowance
+            self._given_back.clear()
+            await self._given_back.wait()
+
+    async def _threads_now(self) -> int:
+        """How many threads the cluster has."""
+        now = self._client.clock.now()
+        if now > self._threads_at + _THREADS_SECONDS:
+            self._threads_at = now
+            try:
+                found = await self._cluster.nthreads()
+                self._threads = sum(found.values())
+            except Exception:  # noqa: BLE001  # the group itself will fail, and say why
+                self._threads = 0
+        return max(1, self._threads)
+
+
+class _Pending:
+    """A download that is not started yet, because it joins a group."""
+
+    def __init__(self, candidate: Candidate, tree: Tree, recording: Recording) -> None:
+        self.candidate, self.tree, self.recording = candidate, tree, recording
+
+    async def __call__(self) -> list[PrefixOutcome]:
+        raise AssertionError
