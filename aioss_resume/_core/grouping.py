@@ -7,29 +7,55 @@ from aioss_resume._core.ranges import Range
 
 MiB: Final = 1 << 20
 
+GROUP_SECONDS: Final = 5.0
+"""Seconds that one group is meant to take. A worker that is slow by ten then holds up the end of a job by a minute, and
+a thousand workers are two hundred tasks a second for the scheduler."""
 GROUP_BYTES: Final = 64 * MiB
-"""Bytes of one group: a second of a fast worker. The last groups of a job end at different times, about this far
-apart."""
-GROUP_OBJECTS: Final = 100
-"""Objects of one group. Ten million objects are a hundred thousand tasks then, of a millisecond of the scheduler's
-each."""
-SPLIT_LEAST: Final = 1024 * MiB
-"""Bytes from which an object is split among workers, where they share the directory."""
+GROUP_BYTES_LEAST: Final = 4 * MiB
+GROUP_OBJECTS: Final = 200
+GROUP_OBJECTS_LEAST: Final = 10
+"""Bounds of one group, whatever the pace is: a task costs some milliseconds of the cluster's."""
+SPLIT_GROUPS: Final = 8
+"""An object that is as large as so many groups is split among workers, where they share the directory."""
+_FIRST_BYTES: Final = 16 * MiB
+_FIRST_OBJECTS: Final = 25
+_NEW: Final = 0.1  # the weight of the newest group
 
 
 class Groups:
-    """Collects objects into groups, in their order."""
+    """Collects objects into groups, in their order, which are as large as GROUP_SECONDS ask for."""
 
     def __init__(self) -> None:
         self._count = self._bytes = 0
+        self._bytes_most, self._objects_most = float(_FIRST_BYTES), float(_FIRST_OBJECTS)
+
+    @property
+    def bytes_most(self) -> int:
+        """Bytes after which a group is complete."""
+        return int(min(max(self._bytes_most, GROUP_BYTES_LEAST), GROUP_BYTES))
+
+    @property
+    def objects_most(self) -> int:
+        """Objects after which it is."""
+        return int(min(max(self._objects_most, GROUP_OBJECTS_LEAST), GROUP_OBJECTS))
 
     def is_full_with(self, size: int) -> bool:
         """Add an object to the group; returns whether the group is complete with it."""
         self._count, self._bytes = self._count + 1, self._bytes + size
-        if self._count < GROUP_OBJECTS and self._bytes < GROUP_BYTES:
+        if self._count < self.objects_most and self._bytes < self.bytes_most:
             return False
         self._count = self._bytes = 0
         return True
+
+    def is_split(self, size: int) -> bool:
+        """Whether an object of that size is large enough to be split."""
+        return size >= SPLIT_GROUPS * self.bytes_most
+
+    def note(self, objects: int, length: int, seconds: float) -> None:
+        """A group has ended: so many objects and bytes took so long."""
+        more = GROUP_SECONDS / max(seconds, 1e-3)
+        self._bytes_most += _NEW * (min(max(length * more, GROUP_BYTES_LEAST), GROUP_BYTES) - self._bytes_most)
+        self._objects_most += _NEW * (min(objects * more, GROUP_OBJECTS) - self._objects_most)
 
 
 class Allowance(NamedTuple):
@@ -73,8 +99,8 @@ class Budget:
         self._used -= allowance.requests
 
 
-def ranges_of(size: int, done: Sequence[tuple[int, int]]) -> Iterator[Range]:
-    """What is missing of an object, in ranges of GROUP_BYTES at most.
+def ranges_of(size: int, done: Sequence[tuple[int, int]], most: int) -> Iterator[Range]:
+    """What is missing of an object, in ranges of `most` bytes at most.
 
     Args:
         done: What is there, as pairs of offsets, in order and disjoint.
@@ -82,7 +108,7 @@ def ranges_of(size: int, done: Sequence[tuple[int, int]]) -> Iterator[Range]:
     at = 0
     for start, stop in [*done, (size, size)]:
         while at < start:
-            end = min(start, at + GROUP_BYTES)
+            end = min(start, at + most)
             yield Range(at, end)
             at = end
         at = max(at, stop)

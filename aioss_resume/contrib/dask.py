@@ -27,7 +27,7 @@ from aioss_resume._batch.outcomes import PrefixOutcome
 from aioss_resume._batch.prefix import Candidate, PrefixBatch
 from aioss_resume._batch.recording import Recording
 from aioss_resume._core.checkpoint import Checkpoint
-from aioss_resume._core.grouping import SPLIT_LEAST, Allowance, Budget, Groups, ranges_of
+from aioss_resume._core.grouping import Allowance, Budget, Groups, ranges_of
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.spans import Done, DoneSpans
@@ -60,15 +60,15 @@ def download_prefix_on(  # type: ignore[misc]  # concurrency is that of the clus
 ) -> "ClusterDownload":
     """Download a prefix into a directory by the workers of a cluster: `async with`, `async for`, as download_prefix().
 
-    Objects are grouped into tasks of 64 MiB or 100 objects. When a worker is lost, its group is done again elsewhere;
+    Objects are grouped into tasks of some seconds each. When a worker is lost, its group is done again elsewhere;
     files that are there already are not fetched again if the directory is shared.
 
     Args:
         client: A distributed.Client with asynchronous=True. Any: the package is an extra.
         bucket_config: How each worker opens the bucket, and this process, which lists it.
         directory: Of the workers. A path that is relative is relative to theirs.
-        shared_directory: The directory is the same one for all workers and this process. Then objects of 1 GiB and more
-            are split among the workers, and the manifest and `delete_extra` work.
+        shared_directory: The directory is the same one for all workers and this process. Then objects of 512 MiB and
+            more (less where workers are slow) are split among them, and the manifest and `delete_extra` work.
         concurrency: Most range requests in flight in the whole cluster.
         max_bytes_per_second: Of the whole cluster; None: no limit.
         keywords: As Downloader.download_prefix(), but for progress_callback and store.
@@ -156,6 +156,7 @@ class ClusterBatch(PrefixBatch):
         self._threads = 0
         self._threads_at = -_THREADS_SECONDS
         self._given_back = asyncio.Event()
+        self._groups = Groups()
         self._numbers = 0
         given = {field.name: getattr(options, field.name) for field in fields(DownloadOptions)}
         travelling = {name: value for name, value in given.items() if name not in _STAYS}
@@ -163,12 +164,12 @@ class ClusterBatch(PrefixBatch):
         self._most = 4 * CONCURRENCY_OF_ALL  # groups; the budget bounds them further
 
     async def _steps(self) -> AsyncGenerator[PrefixOutcome | Work[PrefixOutcome], None]:
-        groups, group = Groups(), list[Candidate]()
+        groups, group = self._groups, list[Candidate]()
         async for step in super()._steps():
             self._job = replace(self._job, directory=self._directory)  # absolute by now
             if not isinstance(step, _Pending):
                 yield step
-            elif self._is_shared and step.candidate.meta.size >= SPLIT_LEAST:
+            elif self._is_shared and groups.is_split(step.candidate.meta.size):
                 yield partial(self._download_large, step.candidate, step.tree, step.recording)
             else:
                 group.append(step.candidate)
@@ -207,7 +208,9 @@ class ClusterBatch(PrefixBatch):
     async def _download_group(self, group: Sequence[Candidate], recording: Recording) -> list[PrefixOutcome]:
         items = [(candidate.meta.key, candidate.path) for candidate in group]
         try:
-            found: list[worker.Found] = await self._submit(worker.download_group, items)
+            found: list[worker.Found]
+            found, seconds = await self._submit(worker.download_group, items)
+            self._groups.note(len(group), sum(candidate.meta.size for candidate in group), seconds)
         except AiossError as error:
             return [self._outcome(candidate, "failed", error=error) for candidate in group]
         outcomes = []
@@ -250,16 +253,16 @@ class ClusterBatch(PrefixBatch):
         part_path = str(Path(candidate.path).with_name(part_file.path.name))
 
         async def fetch(range_: Range) -> None:
-            crc: int = await self._submit(
-                worker.download_range, (meta, part_path, part_file.identity[1], tuple(range_))
-            )
+            wanted = meta, part_path, part_file.identity[1], tuple(range_)
+            crc, seconds = await self._submit(worker.download_range, wanted)
+            self._groups.note(1, range_.length, seconds)
             spans.add(Done(range_.start, range_.stop, crc))
             checkpoint = Checkpoint(name, self._options.version_id, meta, part_file.path.name, list(spans))
             await destination.checkpoint_file.flush(checkpoint)
 
         try:
             async with anyio.create_task_group() as tasks:
-                for range_ in list(ranges_of(meta.size, [(span.start, span.stop) for span in spans])):
+                for range_ in list(ranges_of(meta.size, [(s.start, s.stop) for s in spans], self._groups.bytes_most)):
                     tasks.start_soon(fetch, range_)
         except* AiossError as errors:
             problem = errors.exceptions[0]
@@ -267,8 +270,8 @@ class ClusterBatch(PrefixBatch):
             return
         raise problem
 
-    async def _submit(self, function: Any, argument: Any) -> Any:
-        """The result of a function of the worker module, called in the cluster with its part of the limits.
+    async def _submit(self, function: Any, argument: Any) -> tuple[Any, float]:
+        """The result of a function that is called in the cluster, with its part of the limits; and the seconds it took.
 
         Raises:
             RequestError: The cluster lost it.
@@ -280,7 +283,8 @@ class ClusterBatch(PrefixBatch):
         try:
             future = self._cluster.submit(function, self._job, allowance, argument, key=key, pure=False)
             try:
-                return await future
+                began = self._client.clock.now()
+                return await future, self._client.clock.now() - began
             finally:
                 future.release()
         except AiossError:
