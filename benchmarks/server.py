@@ -40,7 +40,7 @@ http {{
     default_type application/octet-stream;
     # OSS says so in a 206 as well, and pypdl needs it there; nginx says so in a 200 only.
     map $http_range $ranges {{ "" ""; default bytes; }}
-{draws}    ssl_certificate {folder}/server.pem;
+{draws}{pages}    ssl_certificate {folder}/server.pem;
     ssl_certificate_key {folder}/server.key;
     ssl_protocols TLSv1.3;
     # OSS compares the ETag of its own; nginx would compare the one that it does not have.
@@ -67,6 +67,26 @@ DRAW = """\
     split_clients "$connection$msec" $speed_of_{number} {{ 10% {slow}; * {fast}; }}
 """
 """Each request is slow with a chance of one in ten. nginx sends the share of a second at its beginning."""
+
+PAGES = """\
+    map $args $listed {{ default none; "~prefix=([a-z0-9-]+)" $1; }}
+    map $args $page {{ default 0; "~continuation-token=([0-9]+)" $1; }}
+"""
+LISTING = """\
+        location ~ ^/{bucket}/?$ {{
+            root {folder}/pages;
+            rewrite ^ /$listed/$page break;
+            default_type application/xml;
+        }}
+"""
+"""Pages of a listing, by the prefix and the token that are asked for."""
+
+ENTRY = (
+    "<Contents><Key>{prefix}%2F{number:06d}</Key><LastModified>2026-05-18T05:45:43.000Z</LastModified>"
+    "<ETag>&quot;{etag}&quot;</ETag><Type>Normal</Type><Size>{size}</Size><StorageClass>Standard</StorageClass>"
+    "</Contents>\n"
+)
+PAGE_KEYS = 1000
 
 LOCATION = """\
         location {before}/{prefix} {{
@@ -103,6 +123,7 @@ class Nginx:
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "objects").mkdir(parents=True)
         (folder / "tmp").mkdir()
+        (folder / "pages").mkdir()
 
     @staticmethod
     def missing() -> str | None:
@@ -132,6 +153,25 @@ class Nginx:
                     file.write(chunk)
         stored = self.objects[prefix] = Stored(prefix, size, checksum, speeds)
         return stored
+
+    def list_as(self, stored: Stored, count: int) -> None:
+        """Answer listings of its prefix with so many keys below it."""
+        folder = self.folder / "pages" / stored.prefix
+        folder.mkdir()
+        for start in range(0, count, PAGE_KEYS):
+            stop = min(start + PAGE_KEYS, count)
+            following = f"<NextContinuationToken>{stop // PAGE_KEYS}</NextContinuationToken>" if stop < count else ""
+            entries = "".join(
+                ENTRY.format(prefix=stored.prefix, number=number, etag=f"{stored.crc64:032X}", size=stored.size)
+                for number in range(start, stop)
+            )
+            is_truncated = "true" if following else "false"
+            (folder / str(start // PAGE_KEYS)).write_text(
+                f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult><Name>{BUCKET}</Name>'
+                f"<Prefix>{stored.prefix}%2F</Prefix><MaxKeys>{PAGE_KEYS}</MaxKeys><EncodingType>url</EncodingType>"
+                f"<IsTruncated>{is_truncated}</IsTruncated>{following}<KeyCount>{stop - start}</KeyCount>"
+                f"{entries}</ListBucketResult>\n"
+            )
 
     def __enter__(self) -> "Nginx":
         self._certify()
@@ -165,7 +205,8 @@ class Nginx:
                     for number, s in enumerate(self.objects.values())
                     if s.speeds
                 ),
-                locations=path_style,
+                pages=PAGES.format(),
+                locations=path_style + LISTING.format(bucket=BUCKET, folder=self.folder),
                 host_locations=host_style,
             )
         )

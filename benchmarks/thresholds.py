@@ -47,6 +47,7 @@ def verdicts(results: Results) -> Iterator[Verdict]:
     if "at_once" in results:
         yield from _at_once(results["at_once"])
     yield from _in_memory(results)
+    yield from _batches(results)
     if "latency" in results:
         yield _least("latency of link, auto", _best(results["latency"], "", "of_link", max, of=AUTO), 0.9)
     if "resume" in results:
@@ -113,6 +114,31 @@ def _in_memory(results: Results) -> Iterator[Verdict]:
         idle, busy = (_ms(results["service"], "", "p99", of=f"service/{which}") for which in ("idle", "busy"))
         more = busy - idle if idle is not None and busy is not None else None
         yield _most("service: p99 of an endpoint, ms more than at rest", more, 5, 2)
+
+
+def _batches(results: Results) -> Iterator[Verdict]:
+    """Listings, batches, prefixes and clusters."""
+    if "list" in results:
+        listing = ("list/aioss-resume", "list/aioss-resume-uvloop")
+        for rival, least, aim in (("oss2", 3, 6), ("oss-v2", 2, 4)):
+            found = _ratio(results["list"], "200,000", f"list/{rival}", of=listing)
+            yield _least(f"list x {rival}", found, least, aim)
+        rss = _figure(results["list"], "1,000,000", "list/aioss-resume", "rss_above", 2)
+        yield _most("list: RSS above start over 1 000 000 keys, MiB", rss and rss / MiB, 64, 32)
+    if "many" in results:
+        of = ("many/aioss-resume",)
+        yield _least("many x 16 tasks of download()", _ratio(results["many"], "", "aioss-resume", of=of), 0.95)
+        of = (*of, "many/aioss-resume-uvloop")
+        yield _least("many x obstore", _ratio(results["many"], "", "obstore", of=of), 0.7, 0.9)
+    if "prefix" in results:
+        found = _ratio(results["prefix"], "", "many/aioss-resume", of=("many/prefix",))
+        yield _least("prefix x download_many()", found, 0.8, 0.95)
+    if "second_run" in results:
+        found = _figure(results["second_run"], "", "many/second-run", "second_run")
+        yield _least("second_run, files a second", found, 15_000, 40_000)
+    if "cluster" in results:
+        found = _ratio(results["cluster"], "", "cluster/1-process", of=("cluster/2-processes",))
+        yield _least("cluster: 2 processes x 1", found, 1.7, 1.9)
 
 
 def _at_once(rows: list[Row]) -> Iterator[Verdict]:

@@ -3,14 +3,16 @@
 Source: https://www.alibabacloud.com/help/en/oss/developer-reference/listobjectsv2
 """
 
+import operator
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-from aioss_resume._core.objects import ObjectMeta, unquoted
+from aioss_resume._core.objects import ObjectMeta, listed_meta, unquoted
 
 PAGE_KEYS_MOST: Final = 1000
 """Keys and common prefixes of one page: OSS's own most."""
@@ -20,8 +22,17 @@ EMPTY_PAGES_MOST: Final = 100
 """Pages in a row without a name, of which each says that another follows."""
 
 _TAGS_MOST: Final = 100 * PAGE_KEYS_MOST  # OSS's own pages have 20 for each object: opening and closing ones
-_PROLOG_STEP: Final = 256  # bytes
 _ENTRIES: Final = frozenset({"Contents", "CommonPrefixes"})
+_USUAL: Final = re.compile(
+    r"<Contents>\s*<Key>([^<&]*+)</Key>"
+    r"\s*<LastModified>([^<&]*+)</LastModified>"
+    r"\s*<ETag>(?:&quot;|\")([^<&\"]*+)(?:&quot;|\")</ETag>"
+    r"\s*<Type>([^<&]*+)</Type>"
+    r"\s*<Size>([0-9]{1,19})</Size>"
+    r"\s*<StorageClass>([^<&]*+)</StorageClass>"
+    r"\s*(?:<RestoreInfo>((?:[^<&]|&quot;)*)</RestoreInfo>\s*)?"
+    r"(?:<Owner>\s*<ID>[^<]*</ID>\s*<DisplayName>[^<]*</DisplayName>\s*</Owner>\s*)?</Contents>"
+)
 
 
 class MalformedPageError(ValueError):
@@ -44,16 +55,17 @@ class Page:
 
 
 class PageParser:
-    """Parses one page while it is received, with expat, through the part of ElementTree that is written in C."""
+    """Checks one page with expat while it is received, and reads it when it is complete."""
 
     def __init__(self) -> None:
-        self._parser = ElementTree.XMLParser(encoding="utf-8")  # noqa: S314  # entities need a DTD, which is refused
-        self._prolog: _Prolog | None = _Prolog()
+        self._chunks: list[bytes] = []
         self._received = 0
         self._tags = 0
+        self._parser = expat.ParserCreate("utf-8")
+        self._parser.StartDoctypeDeclHandler = _refuse_doctype
 
     def feed(self, data: bytes) -> None:
-        """Parse some more of the page.
+        """Check some more of the page.
 
         Raises:
             MalformedPageError: It cannot be one.
@@ -64,15 +76,8 @@ class PageParser:
         self._tags += data.count(b"<")
         if self._tags > _TAGS_MOST:
             raise MalformedPageError(f"it has more than {_TAGS_MOST} tags")
-        try:
-            if self._prolog is not None and self._prolog.ends_within(data):
-                self._prolog = None
-            self._parser.feed(data)
-        except (expat.ExpatError, ElementTree.ParseError) as error:
-            problem = str(error)
-        else:
-            return
-        raise MalformedPageError(f"it is no XML ({problem})")
+        self._chunks.append(data)
+        self._parse(data, is_last=False)
 
     def finish(self) -> Page:
         """The page, when all of it was fed.
@@ -80,59 +85,72 @@ class PageParser:
         Raises:
             MalformedPageError: It is incomplete, or its values cannot be.
         """
+        self._parse(b"", is_last=True)
+        text = b"".join(self._chunks).decode()  # expat has found it to be UTF-8
+        page = _read_usual(text)
+        return page if page is not None else _read_tree(text)
+
+    def _parse(self, data: bytes, *, is_last: bool) -> None:
         try:
-            root = self._parser.close()
-        except ElementTree.ParseError as error:
+            self._parser.Parse(data, is_last)
+        except expat.ExpatError as error:
             problem = str(error)
         else:
-            return _page(root)
+            return
         raise MalformedPageError(f"it is no XML ({problem})")
 
 
-class _Prolog:
-    """What stands before the first element: the only place where a document type may be."""
+def _read_usual(text: str) -> Page | None:
+    """Read a page whose objects look as OSS's own do, in an eighth of the time of _read_tree(); None if they do not.
 
-    def __init__(self) -> None:
-        self._has_ended = False
-        self._parser = expat.ParserCreate("utf-8")
-        self._parser.StartElementHandler = self._end
-        self._parser.StartDoctypeDeclHandler = self._refuse
+    The document is known to be well-formed. If it has no comments and no CDATA either, what matches is an element.
+    """
+    begin, end = text.find("<Contents>"), text.rfind("</Contents>") + len("</Contents>")
+    if begin < 0 or "<!" in text:
+        return None
+    objects, rest = _USUAL.findall(text, begin, end), text[:begin] + text[end:]
+    if len(objects) != text.count("<Contents") or "<IsTruncated>" not in rest or "<CommonPrefixes" in text[begin:end]:
+        return None
+    if "<EncodingType>url<" not in rest:
+        return None
+    page = _read_tree(rest, len(objects))
+    page.objects += [
+        listed_meta(
+            _decoded(key, is_encoded=True) or _no_key(),
+            int(size),
+            etag,
+            _time(modified),
+            storage_class,
+            kind,
+            restore.replace("&quot;", '"') or None,
+        )
+        for key, modified, etag, kind, size, storage_class, restore in objects
+    ]
+    return page
 
-    def ends_within(self, data: bytes) -> bool:
-        for start in range(0, len(data), _PROLOG_STEP):
-            self._parser.Parse(data[start : start + _PROLOG_STEP])
-            if self._has_ended:
-                return True
-        return False
 
-    def _end(self, tag: str, _attributes: dict[str, str]) -> None:
-        if not self._has_ended and tag != "ListBucketResult":
-            raise MalformedPageError(f"it is a {tag[:40]!r}")
-        self._has_ended = True
+def _read_tree(text: str, objects_besides: int = 0) -> Page:
+    """Read a page, whatever its layout. It is known to be well-formed and to have no document type.
 
-    def _refuse(self, *_: object) -> NoReturn:
-        raise MalformedPageError("it has a document type, which no answer of OSS has")
-
-
-def _page(root: ElementTree.Element) -> Page:
-    page, top = Page(), dict[str, str]()
-    entries = []
-    for element in root:
-        tag = element.tag
-        if tag in _ENTRIES:
-            entries.append(element)
-        else:
-            top[tag] = element.text or ""
-    if len(entries) > PAGE_KEYS_MOST:
+    Args:
+        objects_besides: So many objects were taken out of the document.
+    """
+    root = ElementTree.fromstring(text)  # noqa: S314  # entities need a document type
+    if root.tag != "ListBucketResult":
+        raise MalformedPageError(f"it is a {root.tag[:40]!r}")
+    top = {element.tag: (element.text or "").strip() for element in root if element.tag not in _ENTRIES}
+    entries = [element for element in root if element.tag in _ENTRIES]
+    if len(entries) + objects_besides > PAGE_KEYS_MOST:
         raise MalformedPageError(f"it has more than {PAGE_KEYS_MOST} entries")
     is_encoded = top.get("EncodingType") == "url"
+    page = Page()
     for element in entries:
-        entry = {child.tag: child.text or "" for child in element}
+        fields = {child.tag: child.text or "" for child in element}
         if element.tag == "Contents":
-            page.objects.append(_object(entry, is_encoded=is_encoded))
+            page.objects.append(_object(fields, is_encoded=is_encoded))
         else:
-            page.prefixes.append(_decoded(entry.get("Prefix", ""), is_encoded=is_encoded))
-    is_truncated = top.get("IsTruncated", "").strip()
+            page.prefixes.append(_decoded(fields.get("Prefix", ""), is_encoded=is_encoded))
+    is_truncated = top.get("IsTruncated")
     if is_truncated not in ("true", "false"):
         raise MalformedPageError("it does not say whether another page follows")
     if is_truncated == "true":
@@ -140,6 +158,10 @@ def _page(root: ElementTree.Element) -> Page:
         if not page.next_token:
             raise MalformedPageError("another page follows, and it does not say which")
     return page
+
+
+def _refuse_doctype(*_: object) -> NoReturn:
+    raise MalformedPageError("it has a document type, which no answer of OSS has")
 
 
 class PageOrder:
@@ -175,37 +197,46 @@ class PageOrder:
             raise MalformedPageError(f"{EMPTY_PAGES_MOST} pages before it were empty, too")
 
     def _checked(self, names: list[str], last: bytes) -> bytes:
-        for name in names:
+        if not names:
+            return last
+        keys: list[Any] = names  # strings of ASCII are in the order of their bytes
+        if not "".join(names).isascii():
+            keys = [_order(name) for name in names]
+        if _order(names[0]) <= last:
+            raise MalformedPageError(f"{names[0][:80]!a} does not come after {last.decode(errors='replace')[:80]!a}")
+        if not all(map(operator.lt, keys, keys[1:])):
+            raise MalformedPageError("its names are not in order: each must come after the one before it")
+        for name in (names[0], names[-1]):  # those between them, too, begin with what both begin with
             if not name.startswith(self._prefix):
                 raise MalformedPageError(f"it has {name[:80]!a}, which does not begin with {self._prefix[:80]!a}")
-            if (order := _order(name)) <= last:
-                raise MalformedPageError(f"{name[:80]!a} does not come after {last.decode(errors='replace')[:80]!a}")
-            last = order
-        return last
+        return _order(names[-1])
 
 
-def _object(entry: dict[str, str], *, is_encoded: bool) -> ObjectMeta:
-    size = entry.get("Size", "").strip()
+def _object(fields: dict[str, str], *, is_encoded: bool) -> ObjectMeta:
+    get = fields.get
+    size = get("Size", "").strip()
     if not (size.isascii() and size.isdigit() and len(size) < 20):
         raise MalformedPageError(f"{size[:40]!r} is no size")
-    key = _decoded(entry.get("Key", ""), is_encoded=is_encoded)
-    if not key:
-        raise MalformedPageError("it has an object without a key")
-    return ObjectMeta(
-        key,
+    return listed_meta(
+        _decoded(get("Key", ""), is_encoded=is_encoded) or _no_key(),
         int(size),
-        unquoted(entry.get("ETag", "")),
-        last_modified=_time(entry.get("LastModified", "")),
-        storage_class=entry.get("StorageClass"),
-        object_type=entry.get("Type"),
-        restore=entry.get("RestoreInfo"),
+        unquoted(get("ETag", "")),
+        _time(get("LastModified", "").strip()),
+        get("StorageClass"),
+        get("Type"),
+        get("RestoreInfo"),
     )
+
+
+def _no_key() -> NoReturn:
+    raise MalformedPageError("it has an object without a key")
 
 
 def _decoded(text: str, *, is_encoded: bool) -> str:
     if not is_encoded or "%" not in text:
         return text
-    return unquote_to_bytes(text).decode("utf-8", "surrogateescape")  # twice as fast as unquote()
+    text = text.replace("%2F", "/")  # most keys have no other escape, and a percent sign is always escaped itself
+    return unquote_to_bytes(text).decode("utf-8", "surrogateescape") if "%" in text else text
 
 
 def _time(text: str) -> datetime | None:

@@ -1,10 +1,11 @@
 """ObjectMeta: the metadata of an object, and whether two responses are about the same object."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 _USERS: Final = "x-oss-meta-"
@@ -75,6 +76,45 @@ def is_archived(meta: ObjectMeta) -> bool:
     Source: https://www.alibabacloud.com/help/en/oss/user-guide/restore-objects
     """
     return meta.storage_class in _ARCHIVED and 'ongoing-request="false"' not in (meta.restore or "")
+
+
+_set: Final[dict[str, Callable[[ObjectMeta, object], None]]] = {
+    name: getattr(ObjectMeta, name).__set__ for name in ObjectMeta.__slots__
+}
+_NO_METADATA: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def listed_meta(
+    key: str,
+    size: int,
+    etag: str,
+    last_modified: datetime | None,
+    storage_class: str | None,
+    object_type: str | None,
+    restore: str | None,
+) -> ObjectMeta:
+    """An object as a listing describes it, made in less than half the time that ObjectMeta() takes.
+
+    A listing has a thousand of them on each page, and a frozen dataclass sets each field through two calls.
+    """
+    meta = object.__new__(ObjectMeta)
+    _set_key(meta, key)
+    _set_size(meta, size)
+    _set_etag(meta, etag)
+    _set_last_modified(meta, last_modified)
+    _set_storage_class(meta, storage_class)
+    _set_object_type(meta, object_type)
+    _set_restore(meta, restore)
+    for set_field in _set_unlisted:
+        set_field(meta, None)
+    _set_user_metadata(meta, _NO_METADATA)
+    return meta
+
+
+_set_key, _set_size, _set_etag, _set_last_modified = (_set[n] for n in ("key", "size", "etag", "last_modified"))
+_set_storage_class, _set_object_type = _set["storage_class"], _set["object_type"]
+_set_restore, _set_user_metadata = _set["restore"], _set["user_metadata"]
+_set_unlisted: Final = tuple(_set[name] for name in ("crc64", "version_id", "content_type", "content_encoding"))
 
 
 def is_same_content(pinned: ObjectMeta, seen: ObjectMeta) -> bool:

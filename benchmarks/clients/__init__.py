@@ -86,6 +86,9 @@ FILES = {
     "first-byte": "in_memory",
     "read": "in_memory",
     "ranges": "in_memory",
+    "list": "listings",
+    "many": "batches",
+    "cluster": "batches",
 }
 """The part of a client's name before the slash, and the file that it lives in."""
 
