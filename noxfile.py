@@ -74,6 +74,22 @@ def newest(session: nox.Session) -> None:
 
 
 @nox.session
+def adopting(session: nox.Session) -> None:
+    """Downloads that other tools began, aiooss2 and the oldest oss2 among them, and 2000 records that were changed."""
+    session.install("-e", ".[test]")
+    others = Path(session.create_tmp()) / "aiooss2"
+    session.run("python", "-m", "venv", str(others))
+    python = others / "bin" / "python"
+    session.run(str(python), "-m", "pip", "install", "--quiet", "aiooss2", external=True)
+    session.run(
+        "pytest",
+        "tests/processes/test_adopting.py",
+        *session.posargs,
+        env={"AIOOSS2_PYTHON": str(python.resolve().parent / "python"), "MUTATED_RECORDS": "2000"},
+    )
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The main job, as the README shows it."""
     session.install(".[cli]")

@@ -4,6 +4,7 @@ from aioss_resume._batch.listing import ObjectListing
 from aioss_resume._batch.outcomes import Outcome, PrefixOutcome, PrefixSummary
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._stream.stream import ObjectStream
+from aioss_resume.compat import resumable_download
 from aioss_resume.downloader import Downloader, download, download_url
 from aioss_resume.errors import (
     AccessDeniedError,
@@ -88,4 +89,5 @@ __all__ = [
     "Timeouts",
     "download",
     "download_url",
+    "resumable_download",
 ]

@@ -33,6 +33,7 @@ from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._file.download import Download
 from aioss_resume._file.sharing import DownloadRequest, share
 from aioss_resume._file.sync import sync
+from aioss_resume._io.foreign import ForeignRecords, Store
 from aioss_resume._io.origin import Origin
 from aioss_resume._io.session import check_netrc, check_session
 from aioss_resume._io.sign import check_bucket
@@ -209,11 +210,17 @@ class Downloader:
         return await self._download(self._open_client(), key, path, options)
 
     async def _download(
-        self, client: Client, key: str | SignedURL, path: str | os.PathLike[str], options: DownloadOptions
+        self,
+        client: Client,
+        key: str | SignedURL,
+        path: str | os.PathLike[str],
+        options: DownloadOptions,
+        store: Store | None = None,
     ) -> DownloadResult:
         name = self._name(key)
         with self._calls.call():
-            return await self._download_within_call(client, key, path, options)
+            result, _ = await self._download_into(client, key, path, options, client.storage, store)
+            return result
         raise closed_error(name)
 
     async def _download_within_call(
@@ -230,8 +237,13 @@ class Downloader:
         path: str | os.PathLike[str],
         options: DownloadOptions,
         storage: Storage,
+        store: Store | None = None,
     ) -> tuple[DownloadResult, os.stat_result | None]:
-        """The result, and the file as it was published; None if another call's download, or none, has published it."""
+        """The result, and the file as it was published; None if another call's download, or none, has published it.
+
+        Args:
+            store: Where oss2 may have left a record of this download, if it is adopted; None: where it does by default.
+        """
         if options.integrity == "require" and not isinstance(key, SignedURL) and not self._checked_bucket().enable_crc:
             raise ConfigError('integrity="require" contradicts the bucket\'s enable_crc=False')
         name = self._name(key)
@@ -242,7 +254,8 @@ class Downloader:
 
         def make() -> Download:
             timeouts = self._timeouts(options.timeouts)
-            made.append(Download(client, storage, origin, name, absolute, options, timeouts))
+            records = ForeignRecords(client.threads, store) if options.adopt else None
+            made.append(Download(client, storage, origin, name, absolute, options, timeouts, records))
             return made[0]
 
         endpoint = name.bucket if isinstance(key, SignedURL) else self._bucket.endpoint
@@ -571,7 +584,7 @@ async def download(
         key: The object's, 1 to 1023 bytes of UTF-8.
         path: Where the file goes. A symbolic link stays, and the file that it leads to is replaced.
         keywords: See DownloadOptions: version_id, part_size, multiget_threshold, concurrency, store,
-            progress_callback, headers, params, overwrite, on_change, on_busy, integrity, fsync, retry, timeouts.
+            progress_callback, headers, params, overwrite, on_change, on_busy, integrity, fsync, adopt, retry, timeouts.
 
     Raises:
         ConfigError: An argument that cannot be; before any request.
@@ -624,14 +637,18 @@ async def download_url(
 
 
 async def _download_through_shared_client(
-    downloader: Downloader, key: str | SignedURL, path: str | os.PathLike[str], options: DownloadOptions
+    downloader: Downloader,
+    key: str | SignedURL,
+    path: str | os.PathLike[str],
+    options: DownloadOptions,
+    store: Store | None = None,
 ) -> DownloadResult:
     client = _shared_client()
     downloader._enter(client)
     try:
         if options.concurrency != "auto":
             client.allow(options.concurrency)
-        return await downloader._download(client, key, path, options)
+        return await downloader._download(client, key, path, options, store)
     finally:
         await client.end_lease()
 

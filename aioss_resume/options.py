@@ -209,6 +209,7 @@ class DownloadKeywords(ReadKeywords, total=False):
     on_change: OnChange
     on_busy: OnBusy
     fsync: bool
+    adopt: bool
 
 
 class PrefixKeywords(DownloadKeywords, total=False):
@@ -322,6 +323,8 @@ class DownloadOptions(ReadOptions):
         on_busy: Another process downloads to this path: "wait" for it or "fail". A small object that is waited for
             ("wait") makes itself known to other processes after 50 ms only: both may fetch it then, each as a whole.
         fsync: The file and its directory are on the disk before `download` returns.
+        adopt: Continue a download to this path that oss2, aiooss2 or alibabacloud-oss-v2 began and left, if its record
+            is where they keep it by default. Its bytes are proven first.
     """
 
     multiget_threshold: int = MULTIGET_THRESHOLD
@@ -331,6 +334,7 @@ class DownloadOptions(ReadOptions):
     on_change: OnChange = "restart"
     on_busy: OnBusy = "wait"
     fsync: bool = True
+    adopt: bool = False
 
     def __post_init__(self) -> None:
         ReadOptions.__post_init__(self)
@@ -339,6 +343,7 @@ class DownloadOptions(ReadOptions):
             object.__setattr__(self, "multiget_threshold", MULTIGET_THRESHOLD)
         _whole("multiget_threshold", self.multiget_threshold, least=0)
         _kind("fsync", self.fsync, bool, "True or False")
+        _kind("adopt", self.adopt, bool, "True or False")
         if self.store is not None:
             _kind("store", self.store, CheckpointStore, "a CheckpointStore or None")
         if self.progress_callback is not None and not callable(self.progress_callback):

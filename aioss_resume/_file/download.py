@@ -6,12 +6,14 @@ from dataclasses import replace
 
 from aioss_resume._core.checkpoint import Checkpoint
 from aioss_resume._core.objects import ObjectMeta, is_same_content
+from aioss_resume._file.adopting import adopt
 from aioss_resume._file.destination import Destination
 from aioss_resume._file.job import Job, Progress
 from aioss_resume._file.locking import Existing, TakenByAnotherProcess
 from aioss_resume._file.processed import download_processed
 from aioss_resume._file.resuming import discard_leftovers, usable_checkpoint
 from aioss_resume._file.run import MismatchError, Run
+from aioss_resume._io.foreign import ForeignRecords
 from aioss_resume._io.origin import Origin
 from aioss_resume._io.resolve import LeadsElsewhere
 from aioss_resume._io.storage import Storage
@@ -36,6 +38,7 @@ class Download:
     Args:
         storage: The file system, or what of it may be touched.
         path: The destination; absolute.
+        records: Where other tools may have left records of this download; None: they are not looked for.
 
     Attributes:
         progress: How far it is.
@@ -51,12 +54,14 @@ class Download:
         path: str,
         options: DownloadOptions,
         timeouts: Timeouts,
+        records: ForeignRecords | None = None,
     ) -> None:
         assert options.params is not None
         self.progress = Progress()
         self.found_file: bool | None = None
         self._client = client
         self._storage = storage
+        self._records = records
         self._is_processed = "x-oss-process" in options.params
         report = client.reporter(name)
         self._job = Job(
@@ -161,6 +166,8 @@ class Download:
             raise file_exists_error(job.name, str(job.destination.path))
         if self._is_processed:
             return await download_processed(job)
+        if self._records is not None:
+            existing = await adopt(job, existing, self._records)
         return await self._run_until_published(usable_checkpoint(job, existing))
 
     async def _same_as_destination(self) -> ObjectMeta | None:

@@ -48,9 +48,19 @@ async def crc64_of_file(
     """
     if await threads.run(_size, storage, path) != size:
         return None
+    return await crc64_of_start(path, size, threads, storage, name=name)
+
+
+async def crc64_of_start(
+    path: Path, length: int, threads: Threads, storage: Storage = STORAGE, *, name: ObjectName | None = None
+) -> int | None:
+    """CRC-64 of the first bytes of a file; None when it has fewer.
+
+    Takes the arguments and raises the errors of span_matches_disk().
+    """
     found = EMPTY
-    for offset in range(0, size, _HOP_BYTES):
-        summed = await threads.run(_sum, storage, path, offset, min(offset + _HOP_BYTES, size), found, name)
+    for offset in range(0, length, _HOP_BYTES):
+        summed = await threads.run(_sum, storage, path, offset, min(offset + _HOP_BYTES, length), found, name)
         if summed is None:
             return None
         found = summed

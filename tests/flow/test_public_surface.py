@@ -64,6 +64,7 @@ NAMES = (
         "Timeouts",
         "download",
         "download_url",
+        "resumable_download",
     }
 )
 KEYWORDS = {
@@ -80,6 +81,7 @@ KEYWORDS = {
     "on_busy": "wait",
     "integrity": "auto",
     "fsync": True,
+    "adopt": False,
     "retry": RetryPolicy(attempts=6, deadline=None, wait_initial=0.2, wait_max=20.0),
     "timeouts": Timeouts(connect=10.0, response=30.0, stall=30.0, min_speed=1024, min_speed_window=30.0),
 }

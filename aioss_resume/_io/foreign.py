@@ -1,0 +1,174 @@
+"""Records that other tools left of a download, and their temporary files.
+
+All of it blocks, so it runs in threads, but for the methods of a store of the caller's, which may be coroutines.
+"""
+
+import errno
+import inspect
+import os
+import stat
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from aioss_resume._core.foreign import (
+    MOST_BYTES,
+    OSS2_DIRECTORY,
+    Record,
+    UnusableRecordError,
+    oss2_name,
+    parse_json,
+    read_oss2,
+    read_v2,
+    v2_name,
+)
+from aioss_resume._io.storage import Storage, exists
+from aioss_resume._io.threads import Threads
+from aioss_resume.errors import ConfigError, ObjectName
+
+STORE_METHODS: Final = ("get", "put", "delete", "make_store_key")
+
+
+class Store(Protocol):
+    """Where oss2 keeps records: its ResumableDownloadStore, or anything like it. Its methods may be coroutines."""
+
+    def get(self, key: str) -> Any: ...  # Any: a record as json.loads() gives it, or None; perhaps to be awaited
+    def put(self, key: str, value: Any) -> Any: ...
+    def delete(self, key: str) -> Any: ...
+    def make_store_key(self, bucket_name: str, key: str, filename: str, version_id: str | None = None) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A record that was found, and how it is removed."""
+
+    record: Record
+    remove: Callable[[], Awaitable[None]]
+
+
+class ForeignRecords:
+    """Where records of other tools may be.
+
+    Args:
+        store: oss2's; None: the directory that oss2 uses by default.
+    """
+
+    def __init__(self, threads: Threads, store: Store | None = None) -> None:
+        self._threads = threads
+        self._store = store
+
+    async def find(self, name: ObjectName, version_id: str | None, path: str) -> list[Found]:
+        """The records of a download to that absolute path, those that are usable.
+
+        Raises:
+            Exception: What a store of the caller's raised.
+        """
+        found = [] if self._store is None else await self._in_store(self._store, name, version_id, path)
+        return [*found, *await self._threads.run(self._in_files, name, version_id, path)]
+
+    async def _in_store(self, store: Store, name: ObjectName, version_id: str | None, path: str) -> list[Found]:
+        arguments = (*name, path) if version_id is None else (*name, path, version_id)
+        try:
+            inspect.signature(store.make_store_key).bind(*arguments)
+        except (TypeError, ValueError):  # an upload's store knows of no versions
+            return []
+        key = await self._call(store.make_store_key, *arguments)
+        content = await self._call(store.get, key)
+
+        async def remove() -> None:
+            await self._call(store.delete, key)
+
+        try:
+            return [] if content is None else [Found(read_oss2(content, *name, path), remove)]
+        except UnusableRecordError:
+            return []
+
+    async def _call(self, method: Callable[..., Any], *arguments: str) -> Any:  # Any: the caller's own
+        if inspect.iscoroutinefunction(method):
+            return await method(*arguments)
+        answer = await self._threads.run(method, *arguments)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    def _in_files(self, name: ObjectName, version_id: str | None, path: str) -> list[Found]:
+        found = []
+        if self._store is None:
+            file = Path.home() / OSS2_DIRECTORY / oss2_name(*name, version_id, os.path.normcase(path))
+            found += self._in_file(file, lambda data: read_oss2(parse_json(data), *name, path))
+        directories = {tempfile.gettempdir(), os.path.dirname(path)}  # noqa: PTH120  # cheaper than a Path
+        for directory in sorted(directories):
+            file = Path(directory, v2_name(*name, version_id, path))
+            found += self._in_file(file, lambda data: read_v2(data, *name, version_id, path))
+        return found
+
+    def _in_file(self, file: Path, read: Callable[[bytes], Record]) -> list[Found]:
+        try:
+            data = _read(file)
+            record = read(data)
+        except (OSError, UnusableRecordError):
+            return []
+
+        def remove_now() -> None:
+            try:
+                if _read(file) == data:  # it is still that record
+                    file.unlink()
+            except OSError:  # what is left does no harm: its temporary file is gone
+                pass
+
+        async def remove() -> None:
+            await self._threads.run_uncancelled(remove_now)
+
+        return [Found(record, remove)]
+
+
+def checked_store(store: Any) -> Store:  # Any: it is checked here
+    """A store of oss2's kind, or ConfigError."""
+    missing = [name for name in STORE_METHODS if not callable(getattr(store, name, None))]
+    if missing:
+        raise ConfigError(
+            f"store must have {', '.join(STORE_METHODS)}; {type(store).__name__} lacks {', '.join(missing)}",
+            hint="pass an oss2.ResumableDownloadStore, or leave it out",
+        )
+    found: Store = store
+    return found
+
+
+def take_temporary_file(storage: Storage, temporary: str, part: str, size: int) -> bool:
+    """Make the temporary file of another tool a part file, by renaming it. False if it is not one that can be.
+
+    Args:
+        size: The object's, in bytes: a file that is longer is something else.
+
+    Raises:
+        OSError: It could not be renamed.
+    """
+    try:
+        descriptor = storage.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EACCES, errno.EPERM):
+            return False
+        raise
+    try:
+        found = storage.fstat(descriptor)
+        is_usable = stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid()
+        if not is_usable or found.st_size > size or exists(storage, part, follow_symlinks=False):
+            return False
+        storage.fchmod(descriptor, 0o600)
+        again = storage.stat(temporary, follow_symlinks=False)
+        if (again.st_dev, again.st_ino) != (found.st_dev, found.st_ino):
+            return False
+        storage.replace(temporary, part)
+    finally:
+        storage.close(descriptor)
+    return True
+
+
+def _read(file: Path) -> bytes:
+    """A small file of this user's; OSError if it is none."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as opened:  # noqa: PTH123  # it is a descriptor
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_size > MOST_BYTES:
+            raise OSError(errno.EINVAL, "it is no record", str(file))
+        return opened.read(MOST_BYTES)
