@@ -12,6 +12,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 from contrib.serving import ask, serving
+from flow.presigned import presigned
 
 from aioss_resume.testing import LocalOSS
 
@@ -19,7 +20,16 @@ pytestmark = pytest.mark.anyio
 
 PAGES = Path(__file__).parents[2] / "docs" / "how-to"
 NAMES = [
-    *("dask", "fastapi", "limit-bandwidth", "mirror-a-dataset", "model-files", "opentelemetry", "pandas-pyarrow-torch"),
+    *(
+        "dask",
+        "fastapi",
+        "limit-bandwidth",
+        "migrate",
+        "mirror-a-dataset",
+        "model-files",
+        "opentelemetry",
+        "pandas-pyarrow-torch",
+    ),
     *("pipeline", "presigned-urls", "proxy-with-ranges", "sts-for-weeks"),
 ]
 CONTENT = b"line\n" * 1000
@@ -90,6 +100,23 @@ async def test_code_for_mirroring_runs(oss: LocalOSS, bucket: Any, capsys: pytes
         ("would_delete", "datasets/v3/a"),
         ("would_download", "datasets/v3/d/c.tmp"),
     ]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # connections that the others leave open
+async def test_code_for_migrating_runs(
+    oss: LocalOSS, bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = executed("migrate", oss, bucket)
+    url = presigned(bucket, "key")
+    calls: list[tuple[str, tuple[str, ...]]] = [("before", ()), ("before_v2", ()), ("before_aiohttp", (url,))]
+    for before, arguments in calls:
+        for name in (before, before.replace("before", "after")):
+            path = tmp_path / name
+            answer = found[name](*arguments, str(path))
+            if inspect.isawaitable(answer):
+                await answer
+            assert path.read_bytes() == CONTENT
 
 
 async def test_code_for_a_pipeline_runs(oss: LocalOSS, bucket: Any) -> None:
