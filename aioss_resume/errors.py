@@ -124,9 +124,11 @@ class RequestError(AiossError):
 
     Attributes:
         errno: What the system said, as far as it did.
+        is_past_deadline: Whether the policy's deadline has passed.
     """
 
     permanent = False
+    is_past_deadline = False
     errno: int | None = None
 
 

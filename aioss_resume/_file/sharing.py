@@ -83,11 +83,13 @@ async def share(request: DownloadRequest, make: Callable[[], Download]) -> Downl
         return await _take_part(request, make)
     with anyio.move_on_after(deadline):
         return await _take_part(request, make)
-    raise RequestError(
+    late = RequestError(
         f"{request.name}: not there after the deadline of {deadline:g} s",
         name=request.name,
         hint="run again: what was written is kept",
     )
+    late.is_past_deadline = True
+    raise late
 
 
 async def _take_part(request: DownloadRequest, make: Callable[[], Download]) -> DownloadResult:

@@ -16,6 +16,7 @@ import pyarrow
 import pyarrow.dataset
 import pyarrow.parquet
 import pytest
+from contrib.closing import close_file_systems
 from flow.ranged import whole
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.tests.abstract import AbstractFixtures, AbstractGetTests
@@ -34,6 +35,13 @@ def oss() -> Iterator[LocalOSS]:
         yield server
 
 
+@pytest.fixture(autouse=True)
+def nothing_stays_open() -> Iterator[None]:
+    """fsspec keeps each instance; its threads would be taken for those of other tests."""
+    yield
+    close_file_systems()
+
+
 @pytest.fixture
 def options(oss: LocalOSS, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What fsspec calls storage options; the keys are in the environment."""
@@ -43,10 +51,8 @@ def options(oss: LocalOSS, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 @pytest.fixture
-def fs(options: dict[str, Any]) -> Iterator[OSSResumeFileSystem]:
-    fs = OSSResumeFileSystem(**options, skip_instance_cache=True)
-    yield fs
-    fsspec.asyn.sync(fs.loop, fs.close)
+def fs(options: dict[str, Any]) -> OSSResumeFileSystem:
+    return OSSResumeFileSystem(**options)
 
 
 @pytest.fixture
@@ -271,7 +277,7 @@ def test_instances_pickle_without_keys(oss: LocalOSS, options: dict[str, Any]) -
 def test_environment_without_keys_is_named(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OSS_ACCESS_KEY_SECRET")
     with pytest.raises(ConfigError, match="OSS_ACCESS_KEY_SECRET is not set"):
-        OSSResumeFileSystem(**options, skip_instance_cache=True).ls("bucket")
+        OSSResumeFileSystem(**options).ls("bucket")
 
 
 class TestBucketConfig:

@@ -4,6 +4,7 @@ import inspect
 import io
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy
 import pyarrow
 import pyarrow.parquet
 import pytest
+from contrib.closing import close_file_systems
 from contrib.serving import ask, serving
 from flow.presigned import presigned
 
@@ -143,7 +145,13 @@ async def test_code_for_dask_runs(oss: LocalOSS, bucket: Any) -> None:
     assert len(list(Path("v3").glob("[0-9]*"))) == 60
 
 
-@pytest.mark.usefixtures("keys_in_the_environment")
+@pytest.fixture
+def nothing_stays_open() -> Iterator[None]:
+    yield
+    close_file_systems()
+
+
+@pytest.mark.usefixtures("keys_in_the_environment", "nothing_stays_open")
 def test_code_for_pandas_pyarrow_and_torch_runs(oss: LocalOSS, bucket: Any) -> None:
     oss.put("examplebucket", "tables/cities.csv", b"name,people\nHangzhou,12\nKyoto,1\n")
     target = io.BytesIO()

@@ -221,7 +221,7 @@ def mutated(content: dict[str, Any], dice: random.Random) -> Any:
             if isinstance(target, dict) and dice.random() < 0.2:
                 del target[key]
             else:
-                target[key] = dice.choice(values)
+                target[key] = copy.deepcopy(dice.choice(values))
             break
     return content
 
