@@ -1,12 +1,14 @@
 """The demo: a download is killed half-way, and the next process resumes it."""
 
 import secrets
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from aioss_resume.cli.process import DownloadProcess
 from aioss_resume.cli.progress import Progress, progress_on_stderr
@@ -192,3 +194,30 @@ def _directory(given: Path | None) -> Iterator[Path]:
 
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+def run_demo(size: int, kills: int, directory: Path | None) -> int:
+    """Run a demo; the exit code. SIGTERM and SIGHUP clean up as Ctrl-C does."""
+    try:
+        with _as_ctrl_c(signal.SIGTERM, signal.SIGHUP):
+            return Demo(size, kills, directory).run()
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        print(f"aioss-resume demo: {error}", file=sys.stderr)
+        return 1
+
+
+@contextmanager
+def _as_ctrl_c(*numbers: signal.Signals) -> Iterator[None]:
+    """Let these signals end the process, so that processes and directories are cleaned up."""
+
+    def end(number: int, _frame: object) -> NoReturn:
+        sys.exit(128 + number)
+
+    before = [(number, signal.signal(number, end)) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)

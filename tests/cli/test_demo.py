@@ -12,6 +12,12 @@ import pytest
 from aioss_resume.__main__ import main
 
 
+def code_of(arguments: list[str]) -> int | str | None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    return ended.value.code
+
+
 def test_demo_kills_resumes_and_verifies(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "aioss_resume", "demo", "--size", "8MiB", "--directory", str(tmp_path / "new")]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -52,12 +58,12 @@ def test_demo_that_is_ended_by_a_signal_leaves_neither_process_nor_directory(
 
 def test_demo_says_what_is_wrong_with_the_directory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_bytes(b"")
-    assert main(["demo", "--size", "1MiB", "--kills", "0", "--directory", str(tmp_path / "file")]) == 1
+    assert code_of(["demo", "--size", "1MiB", "--kills", "0", "--directory", str(tmp_path / "file")]) == 1
     assert "File exists" in capsys.readouterr().err
 
 
 def test_demo_replaces_an_older_demos_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "demo.bin").write_bytes(b"older")
-    assert main(["demo", "--size", "1MiB", "--kills", "0", "--directory", str(tmp_path)]) == 0
+    assert code_of(["demo", "--size", "1MiB", "--kills", "0", "--directory", str(tmp_path)]) == 0
     assert "begins from zero" in capsys.readouterr().out
     assert (tmp_path / "demo.bin").stat().st_size == 2**20

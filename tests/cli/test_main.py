@@ -37,9 +37,12 @@ def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> N
         (["demo", "--size", "huge"], "'huge' is no size: write bytes, or a unit as in 256MiB"),
         (["demo", "--size", "-1"], "'-1' is no size"),
         (["demo", "--size", "1k"], "less than 1 MiB"),
-        (["demo", "--kills", "many"], "'many' must be a whole number from 0 to 100"),
-        (["demo", "--kills", "101"], "'101' must be a whole number from 0 to 100"),
-        ([], "COMMAND"),
+        (["demo", "--kills", "many"], "'many' is not a valid integer"),
+        (["demo", "--kills", "101"], "101 is not in the range 0<=x<=100"),
+        (["gett"], "there is no command 'gett'. Did you mean 'get'?"),
+        (["get"], "say what to get"),
+        (["get", "oss://examplebucket/k", "-j", "0"], "must be a whole number of at least 1"),
+        (["get", "oss://examplebucket/k", "--deadline", "soon"], "'soon' is no time"),
     ],
 )
 def test_bad_arguments_are_named_and_end_with_2(

@@ -1,0 +1,409 @@
+"""The command `aioss-resume`: its flags. What the commands do is imported when they run, so that --help is quick."""
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import click
+
+if TYPE_CHECKING:
+    from aioss_resume.cli.transferring import Asked
+
+from aioss_resume.cli.sizes import parse_size
+from aioss_resume.cli.usage import EPILOG
+
+F = TypeVar("F", bound=Callable[..., Any])  # Any: every signature
+
+_MIB: Final = 1 << 20
+_SECONDS: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)?")
+
+
+class _Group(click.Group):
+    """A group of commands that offers what is near to a mistyped one."""
+
+    def resolve_command(self, context: click.Context, args: list[str]) -> Any:  # Any: click's own
+        name = args[0] if args else ""
+        if self.get_command(context, name) is None and not name.startswith("-"):
+            near = difflib.get_close_matches(name, self.list_commands(context), n=1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            context.fail(f"there is no command {name!r}.{meant}")
+        return super().resolve_command(context, args)
+
+
+class _Size(click.ParamType):  # type: ignore[type-arg]  # it has no arguments in older releases
+    name = "SIZE"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:  # Any: click's own
+        try:
+            return value if isinstance(value, int) else parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Parallel(click.ParamType):  # type: ignore[type-arg]
+    name = "N|auto"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | str:  # Any: click's own
+        if value != "auto" and not (str(value).isdecimal() and int(value) > 0):
+            self.fail(f'{value!r} must be a whole number of at least 1, or "auto"', param, ctx)
+        return "auto" if value == "auto" else int(value)
+
+
+class _Seconds(click.ParamType):  # type: ignore[type-arg]
+    name = "SECONDS"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:  # Any: click's own
+        found = _SECONDS.fullmatch(str(value))
+        if found is None:
+            self.fail(f"{value!r} is no time: write seconds, or a unit as in 90s, 15m or 2h", param, ctx)
+        return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[found[2] or "s"]
+
+
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_common = _options(
+    click.option("-v", "--verbose", is_flag=True, help="Also request ids, ECs and where errors come from."),
+    click.option("--debug", is_flag=True, help="Tracebacks."),
+    click.option("--json", "as_json", is_flag=True, help='JSON on standard output, one object a line, with "v": 1.'),
+)
+_where = _options(
+    click.option("-e", "--endpoint", metavar="URL", help="Of OSS; otherwise OSS_ENDPOINT, or made from the region."),
+    click.option("--region", metavar="REGION", help="Such as cn-hangzhou; otherwise OSS_REGION."),
+    click.option("--profile", metavar="NAME", help="In the configuration of ossutil or the aliyun CLI."),
+    click.option("--config-file", metavar="FILE", help="Otherwise ~/.ossutilconfig or ~/.aliyun/config.json."),
+)
+_transfer = _options(
+    click.option("--part-size", type=_Size(), help="Of one request; otherwise chosen from the object's size."),
+    click.option("-j", "--parallel", type=_Parallel(), default="auto", show_default=True, help="Requests in flight."),
+    click.option("--limit-rate", type=_Size(), help="Bytes a second, such as 10MiB."),
+    click.option("--no-clobber", is_flag=True, help="Leave files that are there as they are."),
+    click.option("--if-changed", is_flag=True, help="Skip a file that has the object's size and CRC-64."),
+    click.option("--on-change", type=click.Choice(["restart", "fail"]), default="restart", help="The object changed."),
+    click.option("--retries", type=click.IntRange(0), default=5, show_default=True, help="After a failed attempt."),
+    click.option("--deadline", type=_Seconds(), help="For each object; seconds, or as in 15m."),
+    click.option("--requester-pays", is_flag=True, help="You pay for the requests."),
+    click.option("--no-fsync", is_flag=True, help="Do not wait until files are on the disk."),
+    click.option("--adopt", is_flag=True, help="Go on from what oss2 or alibabacloud-oss-v2 has left."),
+    click.option(
+        "--progress",
+        type=click.Choice(["auto", "bar", "plain", "json", "none"]),
+        default="auto",
+        show_default=True,
+        help="How progress is shown.",
+    ),
+    click.option("-q", "--quiet", is_flag=True, help="Errors alone."),
+)
+_version_id = click.option("--version-id", metavar="ID", help="That version of the object.")
+
+
+@click.group(
+    cls=_Group,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Resumable downloads from Alibaba Cloud OSS: interrupted anywhere, never a wrong file.\n\n"
+    "Keys come from OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET, or from the files of ossutil and the aliyun CLI; "
+    "no flag takes a secret. The same line, typed again, goes on where it was interrupted.",
+    epilog=EPILOG,
+)
+@click.version_option(version("aioss-resume"), prog_name="aioss-resume", message="%(prog)s %(version)s")
+def app() -> None:
+    pass
+
+
+@app.command(short_help="Download an object, or a presigned address.")
+@click.argument("source", required=False)
+@click.argument("path", required=False)
+@_where
+@_transfer
+@_version_id
+@click.option("--restart", is_flag=True, help="Forget what an earlier run has fetched.")
+@click.option("--from-file", "listed", metavar="LIST", help="Keys or addresses of SOURCE's bucket, one on each line.")
+@_common
+def get(source: str | None, path: str | None, listed: str | None, restart: bool, **given: Any) -> None:
+    """Download SOURCE (oss://BUCKET/KEY, or a presigned address) to PATH.
+
+    PATH may be a directory, or "-" for standard output: in order, and verified before the last byte. With --from-file,
+    SOURCE is oss://BUCKET/ and PATH a directory.
+    """
+    _finish(_get(source, path, listed, restart=restart, given=given), given)
+
+
+def _get(source: str | None, path: str | None, listed: str | None, *, restart: bool, given: dict[str, Any]) -> Any:
+    def prepare() -> Any:
+        from aioss_resume.cli import transferring
+        from aioss_resume.cli.place import is_url, parse_address
+        from aioss_resume.cli.showing import showing
+        from aioss_resume.errors import ConfigError
+
+        if source is None:
+            raise click.UsageError("say what to get: oss://BUCKET/KEY, or an address")
+        asked = _asked(given)
+        address = source if is_url(source) else parse_address(source, needs_key=listed is None)
+        if path == "-" and given["as_json"]:
+            raise ConfigError("--json and the object cannot both go to standard output")
+        bucket = None if isinstance(address, str) else _bucket(address.bucket, given)
+        name = unquote(urlsplit(address).path) if isinstance(address, str) else address.key
+        target = _target(path, name, is_directory=listed is not None)
+        is_there = target != "-" and listed is None and Path(target).exists()
+        how, as_json, quiet = given["progress"], given["as_json"], given["quiet"] or path == "-"
+
+        async def main() -> int:
+            with showing(how, as_json=as_json, quiet=quiet) as shown:
+                if listed is not None:
+                    assert not isinstance(address, str)
+                    items = [item async for item in transferring.lines_of(listed, address.bucket, target)]
+                    return await transferring.get_many(bucket, iter(items), asked, shown)
+                if asked.keywords["overwrite"] == "never" and is_there:
+                    shown.line(f"{target} is there already")
+                    return 0
+                if restart and not isinstance(address, str):
+                    version_id = asked.keywords["version_id"]
+                    await transferring.forget_checkpoint(address.bucket, address.key, version_id, target)
+                return await transferring.get(bucket, address, target, asked, shown)
+
+        return main
+
+    return prepare
+
+
+@app.command(short_help="Download a prefix into a directory.")
+@click.argument("source")
+@click.argument("directory")
+@_where
+@_transfer
+@click.option("--include", multiple=True, metavar="GLOB", help="Only these keys; ** crosses slashes. May be repeated.")
+@click.option("--exclude", multiple=True, metavar="GLOB", help="Not these. May be repeated.")
+@click.option("--delete", is_flag=True, help="Delete files whose objects are gone.")
+@click.option("--delete-more-than-half", is_flag=True, help="With --delete: even so many.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@_common
+def mirror(source: str, directory: str, **given: Any) -> None:
+    """Download the prefix SOURCE (oss://BUCKET/PREFIX/) into DIRECTORY. Files that are unchanged are skipped."""
+
+    def prepare() -> Any:
+        from dataclasses import replace
+
+        from aioss_resume.cli import transferring
+        from aioss_resume.cli.place import parse_address
+        from aioss_resume.cli.showing import showing
+
+        asked = _asked(given)
+        keywords = {name: value for name, value in asked.keywords.items() if name != "version_id"}
+        keywords["overwrite"] = "never" if given["no_clobber"] else "if_changed"
+        keywords |= {name: list(given[name]) for name in ("include", "exclude")}
+        keywords |= {"dry_run": given["dry_run"], "delete_extra": given["delete"]}
+        if given["delete_more_than_half"]:
+            keywords["delete_extra"] = "force"
+        address = parse_address(source, needs_key=False)
+        bucket = _bucket(address.bucket, given)
+
+        async def main() -> int:
+            with showing(given["progress"], as_json=given["as_json"], quiet=given["quiet"]) as shown:
+                return await transferring.mirror(bucket, address, directory, replace(asked, keywords=keywords), shown)
+
+        return main
+
+    _finish(prepare, given)
+
+
+@app.command(short_help="List objects.")
+@click.argument("source")
+@_where
+@click.option("-r", "--recursive", is_flag=True, help="Also below the next slash.")
+@_common
+def ls(source: str, recursive: bool, **given: Any) -> None:
+    """List the objects and prefixes below SOURCE (oss://BUCKET/PREFIX)."""
+    _look("ls", source, given, needs_key=False, recursive=recursive, as_json=given["as_json"])
+
+
+@app.command(short_help="Say what OSS knows of an object.")
+@click.argument("source")
+@_where
+@_version_id
+@_common
+def stat(source: str, version_id: str | None, **given: Any) -> None:
+    """Say what OSS knows of SOURCE (oss://BUCKET/KEY)."""
+    _look("stat", source, given, version_id=version_id, as_json=given["as_json"])
+
+
+@app.command(short_help="Write an object to standard output.")
+@click.argument("source")
+@_where
+@_version_id
+@_common
+def cat(source: str, version_id: str | None, **given: Any) -> None:
+    """Write SOURCE (oss://BUCKET/KEY) to standard output, in order, and verified before the last byte."""
+    _look("cat", source, given, version_id=version_id)
+
+
+@app.command(short_help="Compare a file with an object.")
+@click.argument("path")
+@click.argument("source")
+@_where
+@_version_id
+@_common
+def verify(path: str, source: str, version_id: str | None, **given: Any) -> None:
+    """Compare the file PATH with SOURCE (oss://BUCKET/KEY) by size and CRC-64. Nothing is downloaded."""
+    _look("verify", source, given, path, version_id=version_id)
+
+
+@app.command(short_help="List, or remove, what is unfinished.")
+@click.argument("action", type=click.Choice(["list", "clean"]))
+@click.argument("directory", type=click.Path(exists=True, file_okay=False))
+@_common
+def checkpoints(action: str, directory: str, **given: Any) -> None:
+    """List what is unfinished in DIRECTORY: how much of it is there, and since when; or remove it."""
+    from aioss_resume.cli.looking import checkpoints as show
+
+    sys.exit(show(directory, clean=action == "clean", as_json=given["as_json"]))
+
+
+@app.command(short_help="Look whether this machine has what downloads need.")
+@click.argument("directory", default=".", type=click.Path(exists=True, file_okay=False))
+@_where
+@_common
+def doctor(directory: str, **given: Any) -> None:
+    """Look at versions, keys, endpoint, clock, and whether locks and fsync work in DIRECTORY."""
+
+    def prepare() -> Any:
+        from aioss_resume.cli.examining import doctor as examine
+
+        place = _place(given)
+        return lambda: examine(place, directory)
+
+    _finish(prepare, given)
+
+
+@app.command(short_help="Serve a folder as a local OSS.")
+@click.argument("directory", type=click.Path(exists=True, file_okay=False))
+@click.option("--bucket", default="examplebucket", show_default=True, help="The bucket's name.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Otherwise one that is free.")
+@click.option("--fault", "faults", multiple=True, metavar="FAULT", help="Such as reset:5%, slow:1MiB or 503:10%.")
+@_common
+def serve(directory: str, bucket: str, port: int, faults: tuple[str, ...], **given: Any) -> None:
+    """Serve the files in DIRECTORY as objects of a local OSS, for any client, until Ctrl-C.
+
+    The first two lines, on standard output, set the environment for clients.
+    """
+    from aioss_resume.cli.exits import code_of, explain
+    from aioss_resume.cli.serving import serve as serve_files
+    from aioss_resume.errors import AiossError
+
+    try:
+        sys.exit(serve_files(directory, bucket, port, faults))
+    except AiossError as error:
+        explain(error, verbose=given["verbose"], debug=given["debug"])
+        sys.exit(code_of(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@app.command(short_help="Kill a download half-way and resume it, on this machine.")
+@click.option("--size", type=_Size(), default="256MiB", show_default=True, help="Of the object, from 1MiB.")
+@click.option("--kills", type=click.IntRange(0, 100), default=1, show_default=True, help="How often SIGKILL is sent.")
+@click.option("--directory", type=click.Path(path_type=Path), help="Keep the file there; otherwise it is removed.")
+def demo(size: int, kills: int, directory: Path | None) -> None:
+    """Serve an object from an OSS on this machine, download it in a process that is killed half-way, resume it.
+
+    It says what was kept and what was fetched, and needs neither network nor account.
+    """
+    from aioss_resume.cli.demo import run_demo
+
+    if size < _MIB:
+        raise click.BadParameter("it is less than 1 MiB, the least that a demo makes sense with", param_hint="--size")
+    sys.exit(run_demo(size, kills, directory))
+
+
+@app.command(short_help="Print the completion for a shell.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what completes this command in SHELL: eval "$(aioss-resume completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(app, {}, "aioss-resume", "_AIOSS_RESUME_COMPLETE").source())
+
+
+def _look(what: str, source: str, given: dict[str, Any], *before: Any, needs_key: bool = True, **options: Any) -> None:
+    def prepare() -> Any:
+        from aioss_resume.cli import looking
+        from aioss_resume.cli.place import parse_address
+
+        address = parse_address(source, needs_key=needs_key)
+        bucket = _bucket(address.bucket, given)
+        return lambda: getattr(looking, what)(bucket, *before, address, **options)
+
+    _finish(prepare, given)
+
+
+def _finish(prepare: Callable[[], Any], given: dict[str, Any]) -> None:
+    """Run what was prepared, and end with its exit code."""
+    from aioss_resume.cli.exits import code_of, explain
+    from aioss_resume.cli.running import run
+    from aioss_resume.errors import AiossError
+
+    try:
+        main = prepare()
+    except AiossError as error:
+        explain(error, verbose=given["verbose"], debug=given["debug"])
+        sys.exit(code_of(error))
+    resumes = "progress" in given
+    sys.exit(run(main, verbose=given["verbose"], debug=given["debug"], resumes=resumes))
+
+
+def _place(given: dict[str, Any]) -> Any:  # Any: a Place, which is imported late
+    from aioss_resume.cli.place import find_place
+
+    return find_place(given["endpoint"], given["region"], given["profile"], given["config_file"])
+
+
+def _bucket(name: str, given: dict[str, Any]) -> Any:  # Any: oss2 has no types
+    from aioss_resume.cli.place import open_bucket
+
+    return open_bucket(_place(given), name)
+
+
+def _asked(given: dict[str, Any]) -> "Asked":
+    from aioss_resume.cli.transferring import Asked
+    from aioss_resume.options import CONCURRENCY_OF_ALL, RetryPolicy
+
+    parallel = given["parallel"]
+    overwrite = "never" if given["no_clobber"] else "if_changed" if given["if_changed"] else "always"
+    keywords = {
+        "version_id": given.get("version_id"),
+        "part_size": given["part_size"],
+        "concurrency": parallel,
+        "overwrite": overwrite,
+        "on_change": given["on_change"],
+        "retry": RetryPolicy(attempts=given["retries"] + 1, deadline=given["deadline"]),
+        "headers": {"x-oss-request-payer": "requester"} if given["requester_pays"] else None,
+        "fsync": not given["no_fsync"],
+        "adopt": given["adopt"],
+    }
+    concurrency = max(CONCURRENCY_OF_ALL, parallel) if isinstance(parallel, int) else CONCURRENCY_OF_ALL
+    return Asked(keywords, concurrency, given["limit_rate"], given["verbose"], given["debug"])
+
+
+def _target(path: str | None, name: str, *, is_directory: bool) -> str:
+    """The file for an object: a directory gets one of the key's last name."""
+    if path == "-" or is_directory:
+        return path or "."
+    last = name.rstrip("/").rpartition("/")[2]
+    if (path is None or path.endswith("/")) and last in ("", ".", ".."):
+        raise click.UsageError("the object has no name that a file could have: say where it goes")
+    if path is None:
+        return last
+    return os.path.join(path, last) if path.endswith("/") or Path(path).is_dir() else path  # noqa: PTH118

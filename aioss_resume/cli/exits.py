@@ -1,0 +1,70 @@
+"""Exit codes, and the lines that say why."""
+
+import sys
+import traceback
+from typing import Final
+
+import click
+
+from aioss_resume.errors import (
+    AccessDeniedError,
+    AiossError,
+    ConfigError,
+    CredentialsError,
+    DownloadInProgressError,
+    IntegrityError,
+    LocalFileError,
+    ObjectArchivedError,
+    ObjectChangedError,
+    ObjectNotFoundError,
+    RequestError,
+    ServiceError,
+)
+
+DONE: Final = 0
+SOME_FAILED: Final = 1
+USAGE: Final = 2
+NOT_FOUND: Final = 3
+DENIED: Final = 4
+NETWORK: Final = 5
+INTEGRITY: Final = 6
+CHANGED: Final = 7
+LOCAL: Final = 8
+BUSY: Final = 9
+DEADLINE: Final = 10
+
+_CODES: Final = (
+    (ConfigError, USAGE),
+    (ObjectChangedError, CHANGED),
+    (ObjectNotFoundError, NOT_FOUND),
+    ((AccessDeniedError, CredentialsError, ObjectArchivedError), DENIED),
+    (IntegrityError, INTEGRITY),
+    (LocalFileError, LOCAL),
+    (DownloadInProgressError, BUSY),
+)
+
+
+def code_of(error: BaseException) -> int:
+    """The exit code for an error."""
+    if isinstance(error, RequestError) and error.is_past_deadline:
+        return DEADLINE
+    for kinds, code in _CODES:
+        if isinstance(error, kinds):
+            return code
+    return NETWORK if isinstance(error, AiossError) else SOME_FAILED
+
+
+def explain(error: AiossError, *, verbose: bool, debug: bool) -> None:
+    """Say on standard error what went wrong, and what to do."""
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+        return
+    text, hint = error.args[0] if error.args else str(error), error.hint
+    click.echo(f"aioss-resume: {text}", err=True)
+    if hint:
+        click.echo(f"  {hint}", err=True)
+    if verbose and isinstance(error, ServiceError):
+        click.echo(f"  request id {error.request_id or 'unknown'}, EC {error.ec or 'unknown'}", err=True)
+    if verbose:
+        for note in getattr(error, "__notes__", ()):
+            click.echo(f"  {note}", err=True)

@@ -1,0 +1,147 @@
+"""ls, stat, cat and verify: what objects are, without keeping them; and checkpoints: what is unfinished here."""
+
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aioss_resume._core.checkpoint import MOST_BYTES, Unusable, decode
+from aioss_resume._io.threads import Threads
+from aioss_resume._io.verify import crc64_of_file
+from aioss_resume.cli.exits import DONE, INTEGRITY, LOCAL, NOT_FOUND
+from aioss_resume.cli.place import Address
+from aioss_resume.cli.sizes import in_words
+from aioss_resume.downloader import Downloader
+from aioss_resume.errors import ConfigError, ObjectName, printable
+
+
+async def ls(bucket: Any, source: Address, *, recursive: bool, as_json: bool) -> int:  # Any: oss2 has no types
+    """The objects and prefixes below an address."""
+    found = 0
+    async with (
+        Downloader(bucket) as downloader,
+        downloader.list(source.key, delimiter=None if recursive else "/") as objects,
+    ):
+        async for meta in objects:
+            found += 1
+            when = meta.last_modified.strftime("%Y-%m-%d %H:%M:%S") if meta.last_modified else "-"
+            if as_json:
+                fields = {"key": meta.key, "size": meta.size, "etag": meta.etag, "storage_class": meta.storage_class}
+                click.echo(json.dumps({"v": 1, **fields, "last_modified": when}))
+            else:
+                click.echo(f"{when}  {in_words(meta.size):>12}  {printable(meta.key)}")
+        for prefix in objects.prefixes:
+            found += 1
+            click.echo(json.dumps({"v": 1, "prefix": prefix}) if as_json else f"{'':19}  {'':>12}  {printable(prefix)}")
+    return DONE if found or not source.key else NOT_FOUND
+
+
+async def stat(bucket: Any, source: Address, *, version_id: str | None, as_json: bool) -> int:
+    """What OSS says of an object. Any: as above."""
+    async with Downloader(bucket) as downloader:
+        meta = await downloader.head(source.key, version_id=version_id)
+    fields = {
+        "key": meta.key,
+        "size": meta.size,
+        "etag": meta.etag,
+        "crc64": meta.crc64,
+        "version_id": meta.version_id,
+        "last_modified": meta.last_modified and meta.last_modified.isoformat(),
+        "content_type": meta.content_type,
+        "storage_class": meta.storage_class,
+        "object_type": meta.object_type,
+        **{f"meta-{name}": value for name, value in meta.user_metadata.items()},
+    }
+    if as_json:
+        click.echo(json.dumps({"v": 1, **fields}))
+    else:
+        for name, value in fields.items():
+            if value is not None:
+                click.echo(f"{name:14} {printable(str(value))}")
+    return DONE
+
+
+async def cat(bucket: Any, source: Address, *, version_id: str | None) -> int:
+    """An object to standard output, verified before its last byte. Any: as above."""
+    async with Downloader(bucket) as downloader, downloader.stream(source.key, version_id=version_id) as stream:
+        async for chunk in stream:
+            await asyncio.to_thread(_write, chunk)
+    return DONE
+
+
+async def verify(bucket: Any, path: str, source: Address, *, version_id: str | None) -> int:
+    """Compare a file with an object, by size and CRC-64; nothing is downloaded. Any: as above."""
+    async with Downloader(bucket) as downloader:
+        meta = await downloader.head(source.key, version_id=version_id)
+    if meta.crc64 is None:
+        raise ConfigError(f"{source}: OSS knows no CRC-64 of it", hint="it is older than OSS's use of them")
+    threads = Threads()
+    try:
+        size = await threads.run(_size_of, path)
+        found = await crc64_of_file(Path(path), meta.size, threads, name=ObjectName(source.bucket, source.key))
+    finally:
+        await threads.close()
+    if size is None:
+        click.echo(f"aioss-resume: {path!r} is no file", err=True)
+        return LOCAL
+    if size != meta.size:
+        click.echo(f"differs: {printable(path)} has {size} bytes, and the object {meta.size}")
+        return INTEGRITY
+    if found != meta.crc64:
+        click.echo(f"differs: {printable(path)} has CRC-64 {found}, and the object {meta.crc64}")
+        return INTEGRITY
+    click.echo(f"same: {printable(path)}, {meta.size} bytes, CRC-64 {meta.crc64}")
+    return DONE
+
+
+def checkpoints(directory: str, *, clean: bool, as_json: bool) -> int:
+    """List what is unfinished in a directory, or remove it."""
+    found = 0
+    for file in sorted(Path(directory).glob(".*.checkpoint")):
+        try:
+            with file.open("rb") as opened:
+                checkpoint = decode(opened.read(MOST_BYTES))
+        except (OSError, Unusable) as error:
+            click.echo(f"{file}: {error}", err=True)
+            continue
+        found += 1
+        done = sum(span.stop - span.start for span in checkpoint.spans)
+        part = file.with_name(checkpoint.part_file)
+        age = time.time() - file.stat().st_mtime
+        if as_json:
+            fields = {"bucket": checkpoint.name.bucket, "key": checkpoint.name.key, "size": checkpoint.meta.size}
+            click.echo(json.dumps({"v": 1, **fields, "done": done, "age": round(age), "checkpoint": str(file)}))
+        else:
+            percent = 100 * done // max(1, checkpoint.meta.size)
+            click.echo(
+                f"{percent:3} %  {in_words(done)} of {in_words(checkpoint.meta.size)}, last written {_ago(age)} ago: "
+                f"{checkpoint.name}"
+            )
+        if clean:
+            part.unlink(missing_ok=True)
+            file.unlink(missing_ok=True)
+    if not as_json:
+        what = "removed" if clean else "unfinished"
+        click.echo(f"{found} {what}" if found else "nothing is unfinished", err=True)
+    return DONE
+
+
+def _ago(seconds: float) -> str:
+    for unit, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds // unit:.0f} {name}"
+    return f"{seconds:.0f} seconds"
+
+
+def _size_of(path: str) -> int | None:
+    file = Path(path)
+    return file.stat().st_size if file.is_file() else None
+
+
+def _write(chunk: bytes) -> None:
+    sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()

@@ -1,0 +1,56 @@
+"""Runs a coroutine of a command: signals end it soon, and what it has is kept."""
+
+import asyncio
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any, Final
+
+import click
+
+from aioss_resume.cli.exits import code_of, explain
+from aioss_resume.errors import AiossError
+
+_PIPE: Final = 141  # as a shell says that SIGPIPE has ended a program
+
+
+def run(main: Callable[[], Coroutine[Any, Any, int]], *, verbose: bool, debug: bool, resumes: bool = False) -> int:
+    """The exit code. Any: a coroutine's types of no interest.
+
+    Args:
+        resumes: The same command goes on after an interruption, so it is shown.
+    """
+    try:
+        return asyncio.run(_main(main, resumes=resumes))
+    except AiossError as error:
+        explain(error, verbose=verbose, debug=debug)
+        return code_of(error)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it at its end
+        return _PIPE
+
+
+async def _main(main: Callable[[], Coroutine[Any, Any, int]], *, resumes: bool) -> int:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    caught: list[signal.Signals] = []
+
+    def end(number: signal.Signals) -> None:
+        if caught:  # a second one: at once
+            os._exit(128 + number)
+        caught.append(number)
+        task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, end, number)
+    try:
+        return await main()
+    except asyncio.CancelledError:
+        if not caught:
+            raise
+    if resumes:
+        command = shlex.join(["aioss-resume", *sys.argv[1:]])
+        click.echo(f"\ninterrupted; what was written is kept. To go on:\n  {command}", err=True)
+    return 128 + caught[0]

@@ -1,0 +1,187 @@
+"""get and mirror."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aioss_resume._core.checkpoint import Unusable
+from aioss_resume._core.paths import checkpoint_name
+from aioss_resume._io.flush import CheckpointFile
+from aioss_resume._io.threads import Threads
+from aioss_resume.cli.exits import DONE, SOME_FAILED, explain
+from aioss_resume.cli.place import Address
+from aioss_resume.cli.showing import Shown, State
+from aioss_resume.cli.sizes import in_words
+from aioss_resume.downloader import Downloader
+from aioss_resume.errors import AiossError, ObjectName, printable
+from aioss_resume.events import AttemptFailed, DownloadResult, DownloadStarted, Event
+from aioss_resume.urls import SignedURL
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a command was asked for, besides where and what.
+
+    Attributes:
+        keywords: Of download(), or of download_prefix(). Any: they are of many types.
+    """
+
+    keywords: dict[str, Any]
+    concurrency: int
+    limit_rate: int | None
+    verbose: bool = False
+    debug: bool = False
+
+
+class _Events:
+    """Keeps the states of the transfers that are shown up to date."""
+
+    def __init__(self, shown: Shown) -> None:
+        self._shown = shown
+        self.states: dict[str, State] = {}
+
+    def __call__(self, event: Event) -> None:
+        state = self.states.get(event.key)
+        if isinstance(event, AttemptFailed):
+            self._shown.event("attempt_failed", key=event.key, error=str(event.error), wait=round(event.wait, 3))
+            if state is not None:
+                state.retries += 1
+                self._shown.show(state)
+        elif isinstance(event, DownloadStarted) and state is not None:
+            state.total, state.kept = event.size, event.resumed_bytes
+            self._shown.event("started", key=event.key, size=event.size, kept=event.resumed_bytes)
+            if event.resumed_bytes:
+                self._shown.line(f"{printable(event.key)}: {in_words(event.resumed_bytes)} are there and being proven")
+
+
+async def get(bucket: Any, source: Address | str, path: str, asked: Asked, shown: Shown) -> int:
+    """One object, or one address, into a file or to standard output. Any: oss2 has no types."""
+    key = SignedURL(source) if isinstance(source, str) else source.key
+    title = (key.name.key if isinstance(key, SignedURL) else key).rpartition("/")[2]
+    events = _Events(shown)
+    async with Downloader(
+        bucket, concurrency=asked.concurrency, max_bytes_per_second=asked.limit_rate, on_event=events
+    ) as downloader:
+        if path == "-":
+            await _to_stdout(downloader, key, asked)
+            return DONE
+        name = key.name.key if isinstance(key, SignedURL) else key
+        state = events.states[name] = State(title)
+
+        def report(consumed: int, total: int | None) -> None:
+            state.consumed, state.total = consumed, total
+            shown.show(state)
+
+        result = await downloader.download(key, path, progress_callback=report, **asked.keywords)
+    say_result(result, shown)
+    return DONE
+
+
+async def get_many(bucket: Any, items: Iterator[tuple[str, str]], asked: Asked, shown: Shown) -> int:
+    """Pairs of a key and a path. Any: as above."""
+    failed = 0
+    async with (
+        Downloader(bucket, concurrency=asked.concurrency, max_bytes_per_second=asked.limit_rate) as downloader,
+        downloader.download_many(items, **asked.keywords) as outcomes,
+    ):
+        async for outcome in outcomes:
+            if outcome.result is not None:
+                say_result(outcome.result, shown)
+            else:
+                failed += 1
+                say_failure(outcome.item[0], outcome.error, asked, shown)
+    return SOME_FAILED if failed else DONE
+
+
+async def mirror(bucket: Any, source: Address, directory: str, asked: Asked, shown: Shown) -> int:
+    """A prefix into a directory. Any: as above."""
+    state = State(source.key or source.bucket)
+    async with (
+        Downloader(
+            bucket, concurrency=asked.concurrency, max_bytes_per_second=asked.limit_rate, on_event=None
+        ) as downloader,
+        downloader.download_prefix(source.key, directory, **asked.keywords) as outcomes,
+    ):
+        async for outcome in outcomes:
+            state.consumed += outcome.size
+            shown.show(state)
+            shown.event(outcome.action, key=outcome.key, path=str(outcome.path), size=outcome.size)
+            if outcome.error is not None:
+                say_failure(outcome.key, outcome.error, asked, shown)
+            elif outcome.action != "unchanged":
+                shown.line(f"{outcome.action.replace('_', ' ')}: {printable(outcome.key)}")
+    summary = outcomes.summary()
+    shown.event("summary", counts=dict(summary.counts), sizes=dict(summary.sizes))
+    words = [f"{count} {action.replace('_', ' ')}" for action, count in summary.counts.items()]
+    shown.line(", ".join(words) or "nothing there")
+    return SOME_FAILED if summary.counts.get("failed") else DONE
+
+
+def say_result(result: DownloadResult, shown: Shown) -> None:
+    shown.event(
+        "skipped" if result.skipped else "downloaded",
+        key=result.key,
+        path=str(result.path),
+        size=result.size,
+        kept=result.resumed_bytes,
+        fetched=result.fetched_bytes,
+        verified=result.verified,
+        seconds=round(result.elapsed, 3),
+    )
+    shown.line(str(result))
+
+
+def say_failure(key: object, error: Exception | None, asked: Asked, shown: Shown) -> None:
+    shown.event("failed", key=str(key), error=str(error))
+    if isinstance(error, AiossError):
+        explain(error, verbose=asked.verbose, debug=asked.debug)
+    else:
+        click.echo(f"aioss-resume: {error!r}", err=True)
+
+
+async def _to_stdout(downloader: Downloader, key: str | SignedURL, asked: Asked) -> None:
+    wanted = {name: asked.keywords[name] for name in _OF_STREAMS if name in asked.keywords}
+    async with downloader.stream(key, **wanted) as stream:
+        async for chunk in stream:
+            await asyncio.to_thread(_write, chunk)
+
+
+_OF_STREAMS = ("version_id", "part_size", "concurrency", "headers", "params", "integrity", "retry", "timeouts")
+
+
+def _write(chunk: bytes) -> None:
+    sys.stdout.buffer.write(chunk)
+    sys.stdout.buffer.flush()
+
+
+async def forget_checkpoint(bucket_name: str, key: str, version_id: str | None, path: str) -> bool:
+    """Remove what an earlier run left of a download to that path; whether there was anything."""
+    absolute = str(await asyncio.to_thread(Path(path).absolute))
+    name, threads = ObjectName(bucket_name, key), Threads()
+    file = CheckpointFile(
+        str(Path(absolute).with_name(checkpoint_name(absolute, name, version_id))), name, threads, fsync=False
+    )
+    try:
+        found = await threads.run(file.load)
+        if found is None:
+            return False
+        await file.remove(Path(absolute).with_name(found.part_file))
+    except Unusable:
+        await file.remove()
+    finally:
+        await threads.close()
+    return True
+
+
+async def lines_of(path: str, bucket_name: str, directory: str) -> AsyncIterator[tuple[str, str]]:
+    """Pairs of a key and a path, from a list of keys or addresses, one on each line."""
+    for line in (await asyncio.to_thread(Path(path).read_text, encoding="utf-8")).splitlines():
+        address = line.strip()
+        if address and not address.startswith("#"):
+            key = address.removeprefix(f"oss://{bucket_name}/")
+            yield key, f"{directory}/{key.rstrip('/').rpartition('/')[2]}"

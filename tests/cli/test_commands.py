@@ -1,0 +1,418 @@
+"""The commands against a local OSS: what they print, where, and their exit codes."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flow.presigned import presigned
+from flow.ranged import whole
+
+from aioss_resume.testing import LocalOSS, MiB
+
+COMMAND = [str(Path(sys.executable).with_name("aioss-resume"))]
+SIZE = 300_000
+
+
+@pytest.fixture
+def oss() -> Iterator[LocalOSS]:
+    with LocalOSS() as server:
+        server.put("examplebucket", "d/key", size=SIZE, seed=1)
+        for number in range(3):
+            server.put("examplebucket", f"d/sub/{number}", f"content {number}".encode())
+        yield server
+
+
+@pytest.fixture
+def environment(oss: LocalOSS, tmp_path: Path) -> dict[str, str]:
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    return {
+        **kept,
+        "HOME": str(tmp_path / "home"),
+        "TERM": "xterm",
+        "OSS_ENDPOINT": oss.endpoint,
+        "OSS_REGION": oss.region,
+        "OSS_ACCESS_KEY_ID": oss.access_key_id,
+        "OSS_ACCESS_KEY_SECRET": oss.access_key_secret,
+    }
+
+
+class Run:
+    """Runs the command in a directory of its own."""
+
+    def __init__(self, directory: Path, environment: dict[str, str]) -> None:
+        self.directory, self.environment = directory, environment
+
+    def __call__(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[bytes]":
+        environment = {name: value for name, value in {**self.environment, **more}.items() if value}
+        return subprocess.run(
+            [*COMMAND, *arguments], cwd=self.directory, env=environment, capture_output=True, check=False, timeout=60
+        )
+
+    def code(self, *arguments: str, **more: str) -> int:
+        return self(*arguments, **more).returncode
+
+
+@pytest.fixture
+def run(tmp_path: Path, environment: dict[str, str]) -> Run:
+    (tmp_path / "work").mkdir()
+    return Run(tmp_path / "work", environment)
+
+
+def test_help_is_quick_to_import_and_names_commands_and_exit_codes(run: Run) -> None:
+    shown = run("--help").stdout.decode()
+    for word in (
+        "get",
+        "mirror",
+        "ls",
+        "stat",
+        "cat",
+        "verify",
+        "checkpoints",
+        "doctor",
+        "serve",
+        "demo",
+        "completion",
+    ):
+        assert re.search(rf"^  {word} ", shown, re.MULTILINE)
+    for code in (*range(11), 130, 143):
+        assert re.search(rf"^    {code} ", shown, re.MULTILINE)
+    code = "import sys; sys.argv[0] = '/bin/aioss-resume'; from aioss_resume.__main__ import main\n"
+    code += "try: main(['--help'])\nfinally: assert not {'oss2', 'aiohttp', 'rich'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_get_writes_a_file_and_says_so_on_standard_error(run: Run) -> None:
+    ended = run("get", "oss://examplebucket/d/key")
+    assert (ended.returncode, ended.stdout) == (0, b"")
+    assert b"300,000 bytes, 0 kept, 300,000 fetched" in ended.stderr
+    assert b"verified" in ended.stderr
+    assert (run.directory / "key").read_bytes() == whole(SIZE)
+    (run.directory / "into").mkdir()
+    assert run.code("get", "oss://examplebucket/d/key", "into") == 0
+    assert run.code("get", "oss://examplebucket/d/key", "made/", "-q") == 0
+    assert (run.directory / "into" / "key").read_bytes() == (run.directory / "made" / "key").read_bytes()
+
+
+def test_get_to_standard_output_and_cat(run: Run, oss: LocalOSS) -> None:
+    for arguments in (("get", "oss://examplebucket/d/key", "-"), ("cat", "oss://examplebucket/d/key")):
+        ended = run(*arguments)
+        assert (ended.returncode, ended.stdout, ended.stderr) == (0, whole(SIZE), b"")
+    oss.put("examplebucket", "bad", size=SIZE, crc64=5)
+    ended = run("cat", "oss://examplebucket/bad")
+    assert ended.returncode == 6
+    assert len(ended.stdout) < SIZE
+
+
+def test_get_of_an_address(run: Run, oss: LocalOSS) -> None:
+    url = presigned(oss.bucket("examplebucket"), "d/key")
+    ended = run("get", url, OSS_ACCESS_KEY_ID="", OSS_ENDPOINT="", OSS_REGION="")
+    assert ended.returncode == 0, ended.stderr
+    assert (run.directory / "key").read_bytes() == whole(SIZE)
+    assert b"ignature" not in ended.stderr
+    oss.put("examplebucket", "other", b"x")
+    assert run.code("get", oss.endpoint + "/examplebucket/other") == 4  # not public
+
+
+def test_flags_for_what_is_there(run: Run, oss: LocalOSS) -> None:
+    (run.directory / "key").write_bytes(b"mine")
+    assert run.code("get", "oss://examplebucket/d/key", "--no-clobber") == 0
+    assert (run.directory / "key").read_bytes() == b"mine"
+    assert run.code("get", "oss://examplebucket/d/key", "--if-changed") == 0
+    assert (run.directory / "key").read_bytes() == whole(SIZE)
+    ended = run("get", "oss://examplebucket/d/key", "--if-changed")
+    assert b"were there already" in ended.stderr
+
+
+def test_json_is_one_event_a_line(run: Run) -> None:
+    ended = run("get", "oss://examplebucket/d/key", "--json")
+    events = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert ended.stderr == b""
+    assert {event["v"] for event in events} == {1}
+    assert events[-1]["event"] == "downloaded"
+    assert (events[-1]["size"], events[-1]["verified"]) == (SIZE, True)
+    lines = run("ls", "oss://examplebucket/d/", "--json").stdout.splitlines()
+    assert [json.loads(line).get("key") or json.loads(line)["prefix"] for line in lines] == ["d/key", "d/sub/"]
+    assert json.loads(run("stat", "oss://examplebucket/d/key", "--json").stdout)["size"] == SIZE
+
+
+def test_get_from_a_list(run: Run) -> None:
+    (run.directory / "list").write_text("# a comment\nd/key\n\noss://examplebucket/d/sub/1\nd/missing\n")
+    ended = run("get", "oss://examplebucket/", "into", "--from-file", "list")
+    assert ended.returncode == 1
+    assert sorted(path.name for path in (run.directory / "into").iterdir()) == ["1", "key"]
+    assert b"NoSuchKey" in ended.stderr
+
+
+def test_mirror_twice_and_delete(run: Run, oss: LocalOSS) -> None:
+    ended = run("mirror", "oss://examplebucket/d/", "into", "--exclude", "key")
+    assert ended.returncode == 0
+    assert b"3 downloaded" in ended.stderr
+    assert run("mirror", "oss://examplebucket/d/", "into", "--exclude", "key").stderr == b"3 unchanged\n"
+    oss.delete("examplebucket", "d/sub/1")
+    ended = run("mirror", "oss://examplebucket/d/", "into", "--exclude", "key", "--delete", "--dry-run")
+    assert b"would delete: d/sub/1" in ended.stderr
+    assert (run.directory / "into" / "sub" / "1").exists()
+    assert run.code("mirror", "oss://examplebucket/d/", "into", "--exclude", "key", "--delete") == 0
+    assert not (run.directory / "into" / "sub" / "1").exists()
+    oss.delete("examplebucket", "d/sub/0")
+    oss.delete("examplebucket", "d/sub/2")
+    assert run.code("mirror", "oss://examplebucket/d/sub/", "into", "--delete") == 2
+    oss.faults.status(403, key="d/key", times=None)
+    assert run.code("mirror", "oss://examplebucket/d/", "into") == 1
+
+
+def test_ls_and_stat(run: Run) -> None:
+    shown = run("ls", "oss://examplebucket/d/").stdout.decode().splitlines()
+    assert [line.split()[-1] for line in shown] == ["d/key", "d/sub/"]
+    assert len(run("ls", "-r", "oss://examplebucket").stdout.splitlines()) == 4
+    assert run.code("ls", "oss://examplebucket/none") == 3
+    shown = run("stat", "oss://examplebucket/d/key").stdout.decode()
+    assert re.search(r"^size +300000$", shown, re.MULTILINE)
+
+
+def test_verify(run: Run) -> None:
+    assert run.code("get", "oss://examplebucket/d/key") == 0
+    assert run("verify", "key", "oss://examplebucket/d/key").stdout.startswith(b"same: key, 300000 bytes")
+    (run.directory / "key").write_bytes(whole(SIZE, 2))
+    ended = run("verify", "key", "oss://examplebucket/d/key")
+    assert (ended.returncode, ended.stdout[:8]) == (6, b"differs:")
+    assert run.code("verify", "none", "oss://examplebucket/d/key") == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault", "code"),
+    [
+        (["get", "oss://examplebucket/none"], None, 3),
+        (["get", "oss://examplebucket/d/key"], {"code": 403}, 4),
+        (["get", "oss://examplebucket/d/key", "--retries", "0"], {"code": 503}, 5),
+        (["get", "oss://examplebucket/d/key", "/proc/x"], None, 8),
+        (["get", "oss://examplebucket/d/key", "--deadline", "0.3s"], {"stall": True}, 10),
+        (["get", "nonsense"], None, 2),
+        (["get", "oss://examplebucket"], None, 2),
+        (["get", "oss://examplebucket/d/key", "-", "--json"], None, 2),
+        (["get", "oss://examplebucket/d/key", "--part-size", "5"], None, 2),
+        (["get"], None, 2),
+    ],
+)
+def test_exit_codes(run: Run, oss: LocalOSS, arguments: list[str], fault: dict[str, Any] | None, code: int) -> None:
+    if fault is not None and "stall" in fault:
+        oss.faults.stall(0, times=None)
+    elif fault is not None:
+        oss.faults.status(fault["code"], times=None)
+    ended = run(*arguments)
+    assert ended.returncode == code, ended.stderr
+    lines = ended.stderr.decode().splitlines()
+    assert lines
+    assert not any("Traceback" in line for line in lines)
+
+
+def test_changed_and_wrong_objects_have_codes_of_their_own(run: Run, oss: LocalOSS) -> None:
+    oss.put("examplebucket", "bad", size=SIZE, crc64=5)
+    assert run.code("get", "oss://examplebucket/bad") == 6
+    oss.put("examplebucket", "large", size=12 * MiB, seed=1)
+    oss.faults.status(412, oss_code="PreconditionFailed", times=None, range=lambda asked: bool(asked and asked[0]))
+    options = ["--part-size", "1MiB", "--on-change", "fail", "-j", "1"]
+    assert run.code("get", "oss://examplebucket/large", *options) == 7
+
+
+def test_no_keys_and_no_region_say_what_to_do(run: Run) -> None:
+    ended = run("get", "oss://examplebucket/d/key", OSS_ACCESS_KEY_ID="")
+    assert ended.returncode == 4
+    assert b"set OSS_ACCESS_KEY_ID" in ended.stderr
+    ended = run("get", "oss://examplebucket/d/key", OSS_REGION="")
+    assert ended.returncode == 2
+    assert b"--region" in ended.stderr
+    ended = run("get", "oss://examplebucket/d/key", OSS_ACCESS_KEY_SECRET="wrong-secret", DUMMY="")
+    assert ended.returncode == 4
+    assert b"wrong-secret" not in ended.stderr
+    assert b"request id" in run("get", "oss://examplebucket/d/key", "-v", OSS_ACCESS_KEY_SECRET="wrong-secret").stderr
+    assert b"Traceback" in run("get", "oss://examplebucket/none", "--debug").stderr
+
+
+def test_files_of_other_tools_are_read(run: Run, oss: LocalOSS) -> None:
+    nothing = {"OSS_ACCESS_KEY_ID": "", "OSS_ACCESS_KEY_SECRET": "", "OSS_ENDPOINT": "", "OSS_REGION": ""}
+    home = run.directory.parent / "home"
+    (home / ".aliyun").mkdir(parents=True)
+    keys = f"accessKeyID={oss.access_key_id}\naccessKeySecret={oss.access_key_secret}\n"
+    (home / ".ossutilconfig").write_text(
+        f"[Credentials]\nendpoint={oss.endpoint}\nregion={oss.region}\n{keys}\n[profile other]\nregion=cn-x\n"
+    )
+    assert run.code("ls", "oss://examplebucket/", **nothing) == 0
+    assert run.code("ls", "oss://examplebucket/", "--profile", "other", **nothing) == 4
+    ended = run("ls", "oss://examplebucket/", "--profile", "missing", **nothing)
+    assert ended.returncode == 2
+    profile = {
+        "name": "default",
+        "mode": "AK",
+        "access_key_id": oss.access_key_id,
+        "access_key_secret": oss.access_key_secret,
+        "region_id": oss.region,
+    }
+    file = home / ".aliyun" / "config.json"
+    file.write_text(json.dumps({"current": "default", "profiles": [profile]}))
+    assert run.code("ls", "oss://examplebucket/", "-e", oss.endpoint, "--config-file", str(file), **nothing) == 0
+    file.write_text("{broken")
+    assert run.code("ls", "oss://examplebucket/", "--config-file", str(file), **nothing) == 2
+    assert run.code("ls", "oss://examplebucket/", "--config-file", "none", **nothing) == 2
+
+
+def test_checkpoints_are_listed_restarted_and_removed(run: Run, oss: LocalOSS) -> None:
+    oss.put("examplebucket", "large", size=12 * MiB, seed=1)
+    fault = oss.faults.status(403, times=None, range=lambda asked: asked is not None and asked[0] >= 11 * MiB)
+    get = ("get", "oss://examplebucket/large", "--part-size", "1MiB", "-j", "2")
+    assert run.code(*get) == 4
+    shown = run("checkpoints", "list", ".").stdout.decode()
+    assert "of 12.0 MiB" in shown
+    assert "oss://examplebucket/large" in shown
+    assert json.loads(run("checkpoints", "list", ".", "--json").stdout)["done"] > 0
+    fault.cancel()
+    assert b", 0 kept" in run(*get, "--restart").stderr
+    fault = oss.faults.status(403, times=None, range=lambda asked: asked is not None and asked[0] >= 11 * MiB)
+    assert run.code(*get) == 4
+    assert run.code("checkpoints", "clean", ".") == 0
+    assert [path.name for path in run.directory.iterdir()] == ["large"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_signal_keeps_what_was_written_and_says_how_to_go_on(
+    run: Run, oss: LocalOSS, number: signal.Signals, code: int
+) -> None:
+    oss.put("examplebucket", "large", size=12 * MiB, seed=1)
+    oss.faults.stall(0, times=None, range=lambda asked: asked is not None and asked[0] >= 11 * MiB)
+    get = [*COMMAND, "get", "oss://examplebucket/large", "--part-size", "1MiB", "-j", "4"]
+    process = subprocess.Popen(get, cwd=run.directory, env=run.environment, stderr=subprocess.PIPE)
+    oss.wait_for_bytes(10 * MiB)
+    process.send_signal(number)
+    shown = process.communicate(timeout=30)[1].decode()
+    assert process.returncode == code
+    assert "To go on:\n  aioss-resume get oss://examplebucket/large --part-size 1MiB -j 4" in shown
+    oss.faults.clear()
+    ended = run(*get[1:])
+    assert ended.returncode == 0
+    kept = re.search(rb"([\d,]+) kept", ended.stderr)
+    assert kept is not None
+    assert int(kept[1].replace(b",", b"")) >= 1 * MiB
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_it_ends_with_the_right_file(run: Run, oss: LocalOSS) -> None:
+    size = int(os.environ.get("GET_SIZE", str(128 * MiB)))
+    oss.put("examplebucket", "large", size=size, seed=1)
+    oss.faults.slow(20_000_000, times=None)
+    get = [*COMMAND, "get", "oss://examplebucket/large", "--no-fsync"]
+    for number in (*[signal.SIGKILL] * 5, *[signal.SIGINT] * 2):
+        oss.clear_requests()
+        process = subprocess.Popen(get, cwd=run.directory, env=run.environment, stderr=subprocess.DEVNULL)
+        oss.wait_for_bytes(size // 12)
+        process.send_signal(number)
+        process.wait(30)
+    assert run.code(*get[1:]) == 0
+    assert run("verify", "large", "oss://examplebucket/large").returncode == 0
+    assert [path.name for path in run.directory.iterdir()] == ["large"]
+
+
+def test_pipe_that_is_closed_is_no_traceback(run: Run, oss: LocalOSS) -> None:
+    oss.put("examplebucket", "large", size=12 * MiB)
+    command = [*COMMAND, "cat", "oss://examplebucket/large"]
+    with subprocess.Popen(command, env=run.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 141
+
+
+def in_a_terminal(run: Run, *arguments: str, columns: int = 80, **more: str) -> tuple[str, int]:
+    """What the command shows in a pseudo-terminal, and its exit code."""
+    parent, child = pty.openpty()
+    environment = {**run.environment, "COLUMNS": str(columns), **more}
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], cwd=run.directory, env=environment, stdout=child, stderr=child, stdin=child
+    )
+    os.close(child)
+    shown, until = b"", time.monotonic() + 60
+    while time.monotonic() < until:
+        readable, _, _ = select.select([parent], [], [], 0.1)
+        if readable:
+            try:
+                data = os.read(parent, 65536)
+            except OSError:
+                break
+            if not data:
+                break
+            shown += data
+        elif process.poll() is not None:
+            break
+    os.close(parent)
+    return shown.decode(errors="replace"), process.wait(30)
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_bar_in_a_terminal(run: Run, oss: LocalOSS, columns: int) -> None:
+    oss.put("examplebucket", "large", size=12 * MiB)
+    shown, code = in_a_terminal(run, "get", "oss://examplebucket/large", columns=columns)
+    assert code == 0
+    assert "\x1b[" in shown
+    assert "MiB" in shown
+    assert "verified" in shown
+
+
+@pytest.mark.parametrize("variable", ["CI", "NO_COLOR", "TERM"])
+def test_nothing_moves_where_it_should_not(run: Run, variable: str) -> None:
+    value = "dumb" if variable == "TERM" else "1"
+    shown, code = in_a_terminal(run, "get", "oss://examplebucket/d/key", **{variable: value})
+    assert code == 0
+    assert "\x1b" not in shown
+    assert "verified" in shown
+
+
+def test_control_characters_of_keys_are_escaped(run: Run, oss: LocalOSS) -> None:
+    oss.put("examplebucket", "e/\x1b[2Jx\n", b"x")
+    for arguments in (("ls", "oss://examplebucket/e/"), ("mirror", "oss://examplebucket/e/", "into")):
+        ended = run(*arguments)
+        assert ended.returncode == 0
+        assert b"\x1b" not in ended.stdout + ended.stderr
+
+
+def test_serve_with_faults_and_doctor(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "f").write_bytes(whole(SIZE))
+    process = subprocess.Popen(
+        [*COMMAND, "serve", str(tmp_path / "files"), "--fault", "503:20%"],
+        env=run.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        found = dict(re.findall(r"(\w+)=(\S+)", process.stdout.readline() + process.stdout.readline()))
+        assert run.code("get", "oss://examplebucket/f", **found) == 0
+        assert (run.directory / "f").read_bytes() == whole(SIZE)
+        ended = run("doctor", **found)
+        assert b"access keys: from the environment" in ended.stdout
+        assert b"locks work" in ended.stdout
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert run.code("serve", str(tmp_path / "files"), "--fault", "nonsense") == 2
+    ended = run("doctor", OSS_ACCESS_KEY_ID="", OSS_ENDPOINT="http://127.0.0.1:1")
+    assert ended.returncode == 1
+    assert b"cannot be reached" in ended.stdout
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_completion(run: Run, shell: str) -> None:
+    assert b"_AIOSS_RESUME_COMPLETE" in run("completion", shell).stdout
