@@ -167,6 +167,12 @@ class Downloader:
         self._root._event_hooks.append(hook)
 
     @property
+    def requests_in_flight(self) -> int:
+        """How many requests are under way over all that runs here; 0 if it is not open."""
+        client = self._root._client
+        return client.slots.taken if client is not None else 0
+
+    @property
     def max_bytes_per_second(self) -> float | None:
         """Bytes a second over all that runs here, views included; None: no limit.
 

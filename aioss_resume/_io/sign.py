@@ -246,7 +246,11 @@ def check_bucket(bucket: Any) -> None:
             hint="make one with oss2.Bucket(auth, endpoint, name, region=...)",
         )
     if isinstance(bucket, oss2.CryptoBucket):
-        raise ConfigError("bucket is an oss2.CryptoBucket: what would be downloaded is still encrypted")
+        raise ConfigError(
+            "bucket is an oss2.CryptoBucket: what would be downloaded is still encrypted",
+            hint="this library does not decrypt: use CryptoBucket.get_object_to_file(), or an oss2.Bucket to get the "
+            "bytes as they are stored",
+        )
     if not bucket.bucket_name:
         raise ConfigError("the bucket has no name")
     if not callable(getattr(bucket.auth, "_sign_request", None)):

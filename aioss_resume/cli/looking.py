@@ -1,8 +1,6 @@
 """ls, stat, cat and verify: what objects are, without keeping them; and checkpoints: what is unfinished here."""
 
-import asyncio
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from aioss_resume._io.verify import crc64_of_file
 from aioss_resume.cli.exits import DONE, INTEGRITY, LOCAL, NOT_FOUND
 from aioss_resume.cli.place import Address
 from aioss_resume.cli.sizes import in_words
+from aioss_resume.cli.writing import write_out
 from aioss_resume.downloader import Downloader
 from aioss_resume.errors import ConfigError, ObjectName, printable
 
@@ -69,7 +68,7 @@ async def cat(bucket: Any, source: Address, *, version_id: str | None) -> int:
     """An object to standard output, verified before its last byte. Any: as above."""
     async with Downloader(bucket) as downloader, downloader.stream(source.key, version_id=version_id) as stream:
         async for chunk in stream:
-            await asyncio.to_thread(_write, chunk)
+            await write_out(chunk)
     return DONE
 
 
@@ -140,8 +139,3 @@ def _ago(seconds: float) -> str:
 def _size_of(path: str) -> int | None:
     file = Path(path)
     return file.stat().st_size if file.is_file() else None
-
-
-def _write(chunk: bytes) -> None:
-    sys.stdout.buffer.write(chunk)
-    sys.stdout.buffer.flush()

@@ -29,6 +29,7 @@ class State:
     consumed: int = 0
     kept: int = 0
     retries: int = 0
+    in_flight: int = 0
 
 
 class Shown(Protocol):
@@ -88,8 +89,9 @@ class _Bar(_Nothing):
     def show(self, state: State) -> None:
         if state.title not in self._tasks:
             self._tasks[state.title] = self._progress.add_task("", name=printable(state.title), more="", total=None)
-        more = f"{in_words(state.kept)} kept" if state.kept else ""
-        more += f"{', ' if more else ''}{state.retries} retries" if state.retries else ""
+        words = [f"{state.in_flight} in flight" if state.in_flight else "", f"{state.retries} retries"]
+        words += [f"{in_words(state.kept)} kept"] if state.kept else []
+        more = ", ".join(word for word in words if word and not word.startswith("0 "))
         self._progress.update(self._tasks[state.title], total=state.total, completed=state.consumed, more=more)
 
     def line(self, text: str) -> None:

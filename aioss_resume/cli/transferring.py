@@ -1,7 +1,6 @@
 """get and mirror."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from aioss_resume.cli.exits import DONE, SOME_FAILED, explain
 from aioss_resume.cli.place import Address
 from aioss_resume.cli.showing import Shown, State
 from aioss_resume.cli.sizes import in_words
+from aioss_resume.cli.writing import write_out
 from aioss_resume.downloader import Downloader
 from aioss_resume.errors import AiossError, ObjectName, printable
 from aioss_resume.events import AttemptFailed, DownloadResult, DownloadStarted, Event
@@ -74,7 +74,7 @@ async def get(bucket: Any, source: Address | str, path: str, asked: Asked, shown
         state = events.states[name] = State(title)
 
         def report(consumed: int, total: int | None) -> None:
-            state.consumed, state.total = consumed, total
+            state.consumed, state.total, state.in_flight = consumed, total, downloader.requests_in_flight
             shown.show(state)
 
         result = await downloader.download(key, path, progress_callback=report, **asked.keywords)
@@ -109,6 +109,7 @@ async def mirror(bucket: Any, source: Address, directory: str, asked: Asked, sho
     ):
         async for outcome in outcomes:
             state.consumed += outcome.size
+            state.in_flight = downloader.requests_in_flight
             shown.show(state)
             shown.event(outcome.action, key=outcome.key, path=str(outcome.path), size=outcome.size)
             if outcome.error is not None:
@@ -148,15 +149,10 @@ async def _to_stdout(downloader: Downloader, key: str | SignedURL, asked: Asked)
     wanted = {name: asked.keywords[name] for name in _OF_STREAMS if name in asked.keywords}
     async with downloader.stream(key, **wanted) as stream:
         async for chunk in stream:
-            await asyncio.to_thread(_write, chunk)
+            await write_out(chunk)
 
 
 _OF_STREAMS = ("version_id", "part_size", "concurrency", "headers", "params", "integrity", "retry", "timeouts")
-
-
-def _write(chunk: bytes) -> None:
-    sys.stdout.buffer.write(chunk)
-    sys.stdout.buffer.flush()
 
 
 async def forget_checkpoint(bucket_name: str, key: str, version_id: str | None, path: str) -> bool:

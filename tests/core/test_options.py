@@ -37,6 +37,7 @@ def test_defaults_are_those_of_the_design():
         "on_busy": "wait",
         "integrity": "auto",
         "fsync": True,
+        "adopt": False,
         "retry": RetryPolicy(attempts=6, deadline=None, wait_initial=0.2, wait_max=20.0),
         "timeouts": Timeouts(connect=10.0, response=30.0, stall=30.0, min_speed=1024, min_speed_window=30.0),
     }
@@ -66,6 +67,7 @@ BAD = {
     "on_busy": ["", "skip", None, False],
     "integrity": ["", "best_effort", None, True],
     "fsync": [None, 0, 1, "yes"],
+    "adopt": [None, 0, 1, "yes"],
     "retry": [None, 6, {"attempts": 6}],
     "timeouts": [None, 30, {"stall": 1}],
 }

@@ -50,7 +50,7 @@ async def download(endpoint: str, path: str, keywords: Any) -> object:
             assert downloader._client is not None
             downloader._client.clock = SameNames()
             threads = downloader._client.threads
-            threads._pool, threads._errands = ThreadPoolExecutor(1), InThePool(threads)
+            threads._pool, threads._file_thread = ThreadPoolExecutor(1), InThePool(threads)
             await downloader.download("key", path, retry=retry, **keywords)
     except aioss_resume.LocalFileError as error:
         return {"error": "LocalFileError", "errno": error.errno, "text": str(error)}
