@@ -198,6 +198,23 @@ async def test_store_of_our_own_keeps_our_checkpoints(
     assert result.resumed_bytes >= 5 * PART
 
 
+async def test_record_is_removed_when_our_checkpoint_is_safe(
+    oss: LocalOSS, bucket: Any, content: bytes, path: Path, tmp_path: Path
+) -> None:
+    kept: list[list[str]] = []
+
+    class Watching(oss2.ResumableDownloadStore):  # type: ignore[misc]
+        def delete(self, key: str) -> Any:
+            kept.append([file.suffix for file in sorted(path.parent.glob(".file.*"))])
+            super().delete(key)
+
+    store = await asyncio.to_thread(Watching, str(tmp_path / "root"))
+    await asyncio.to_thread(interrupted, oss, bucket, path, store)
+    await resumable_download(bucket, "key", path, PART, PART, store=store)
+    assert len(kept) == 1
+    assert {".checkpoint", ".part"} <= set(kept[0])
+
+
 async def test_store_that_raises_is_heard(bucket: Any, content: bytes, path: Path, tmp_path: Path) -> None:
     class Broken(oss2.ResumableDownloadStore):  # type: ignore[misc]
         def get(self, key: str) -> Any:

@@ -15,7 +15,8 @@ from distributed import Client, LocalCluster
 from flow.ranged import QUICK, whole
 from oss2.credentials import EnvironmentVariableCredentialsProvider
 
-from aioss_resume import ConfigError, LocalFileError, NoSuchKeyError
+from aioss_resume import ConfigError, LocalFileError, NoSuchKeyError, RequestError
+from aioss_resume._core.grouping import Allowance
 from aioss_resume.contrib import _dask_worker
 from aioss_resume.contrib.dask import BucketConfig, download_prefix_on
 from aioss_resume.testing import GiB, KiB, LocalOSS
@@ -222,6 +223,18 @@ async def test_B07_block_that_is_left_ends_what_runs_on_the_workers(
         await asyncio.sleep(0.05)
     assert set(running.values()) == {0}
     assert not list((tmp_path / "root").rglob("*.part"))
+
+
+async def test_B07_group_that_was_queued_when_its_job_ended_does_nothing(
+    client: Any, config: BucketConfig, oss: LocalOSS, tmp_path: Path
+) -> None:
+    job = _dask_worker.Job("ended", _dask_worker.RELEASE, config, str(tmp_path), {"fsync": False})
+    worker = next(iter(await client.nthreads()))
+    await client.run(_dask_worker.end_job, "ended", workers=[worker])
+    items = [("p/0/0000", "file")]
+    with pytest.raises(RequestError, match="cancelled"):
+        await client.submit(_dask_worker.download_group, job, Allowance(1, None), items, workers=[worker], pure=False)
+    assert oss.requests == []
 
 
 def _running_tasks() -> int:

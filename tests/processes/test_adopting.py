@@ -278,6 +278,7 @@ async def test_temporary_file_that_was_planted_is_left_alone(
     assert result.resumed_bytes == 0
     assert path.read_bytes() == whole(SIZE)
     assert precious.read_bytes() == before
+    assert os.path.lexists(left)
 
 
 @pytest.mark.parametrize(("tool", "python"), WHO)
