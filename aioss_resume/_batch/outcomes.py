@@ -57,17 +57,17 @@ class PrefixSummary:
     """How many objects a prefix had, how many bytes, and what failed. `str()` is a few lines for a person.
 
     Attributes:
-        counts: Objects (of "deleted": files) by action; an action that did not occur is missing.
-        sizes: Bytes by action: those of the objects, whatever of them was fetched in this run.
+        counts: Objects (of "deleted": files) by action; 0 for an action that did not occur.
+        bytes: Bytes by action: those of the objects, whatever of them was fetched in this run.
         failures: Of the first 100 that failed: key and error.
     """
 
-    counts: Mapping[str, int] = field(default_factory=dict)
-    sizes: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=Counter)
+    bytes: Mapping[str, int] = field(default_factory=Counter)
     failures: tuple[tuple[str, Exception], ...] = ()
 
     def __str__(self) -> str:
-        lines = [f"{count} {action} ({self.sizes[action]} bytes)" for action, count in self.counts.items()]
+        lines = [f"{count} {action} ({self.bytes[action]} bytes)" for action, count in self.counts.items()]
         lines = [", ".join(lines) or "nothing there"]
         lines += [f"  failed: {printable(key)}: {error}" for key, error in self.failures[:_FAILURES_SHOWN]]
         if (more := self.counts.get("failed", 0) - _FAILURES_SHOWN) > 0:
@@ -80,14 +80,14 @@ class Tally:
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
-        self._sizes: Counter[str] = Counter()
+        self._bytes: Counter[str] = Counter()
         self._failures: list[tuple[str, Exception]] = []
 
     def add(self, outcome: PrefixOutcome) -> None:
         self._counts[outcome.action] += 1
-        self._sizes[outcome.action] += outcome.size
+        self._bytes[outcome.action] += outcome.size
         if outcome.error is not None and len(self._failures) < _FAILURES_MOST:
             self._failures.append((outcome.key, outcome.error))
 
     def summary(self) -> PrefixSummary:
-        return PrefixSummary(dict(self._counts), dict(self._sizes), tuple(self._failures))
+        return PrefixSummary(self._counts.copy(), self._bytes.copy(), tuple(self._failures))

@@ -117,7 +117,7 @@ async def mirror(bucket: Any, source: Address, directory: str, asked: Asked, sho
             elif outcome.action != "unchanged":
                 shown.line(f"{outcome.action.replace('_', ' ')}: {printable(outcome.key)}")
     summary = outcomes.summary()
-    shown.event("summary", counts=dict(summary.counts), sizes=dict(summary.sizes))
+    shown.event("summary", counts=dict(summary.counts), bytes=dict(summary.bytes))
     words = [f"{count} {action.replace('_', ' ')}" for action, count in summary.counts.items()]
     shown.line(", ".join(words) or "nothing there")
     return SOME_FAILED if summary.counts.get("failed") else DONE
