@@ -265,7 +265,7 @@ def run_of(oss: LocalOSS, root: Path) -> "subprocess.Popen[bytes]":
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1800)
 async def test_B03_killed_again_and_again_only_what_is_missing_is_fetched(
     oss: LocalOSS, bucket: Any, root: Path
 ) -> None:
