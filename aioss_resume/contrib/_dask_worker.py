@@ -79,9 +79,9 @@ def download_range(job: Job, allowance: Allowance, wanted: tuple[ObjectMeta, str
     return found
 
 
-def end_job(token: str) -> None:
-    """End what still runs for a job here, and close what it needed."""
-    _process().end(token)
+async def end_job(token: str) -> None:
+    """End what still runs for a job here, and close what it needed. It has ended when this returns."""
+    await _process().end(token)
 
 
 async def _group(
@@ -187,8 +187,9 @@ class _Process:
             pass
         raise _named(RequestError("the download was cancelled"))
 
-    def end(self, token: str) -> None:
-        asyncio.run_coroutine_threadsafe(self._end(token), self._loop)
+    async def end(self, token: str) -> None:
+        """Called in the worker's own event loop, which goes on meanwhile."""
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._end(token), self._loop))
 
     async def _run(self, job: Job, allowance: Allowance, work: Any) -> Any:
         opened = self._jobs.get(job.token)

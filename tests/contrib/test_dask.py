@@ -216,12 +216,13 @@ async def test_B07_block_that_is_left_ends_what_runs_on_the_workers(
     oss.faults.stall(0, times=None, key="p/0/0007")
     async with download_prefix_on(client, config, "p/", str(tmp_path / "root"), fsync=False) as outcomes:
         await anext(outcomes)
-    for _ in range(200):
-        running = await client.run(_running_tasks)
-        if not sum(running.values()):
-            break
-        await asyncio.sleep(0.05)
-    assert set(running.values()) == {0}
+        for _ in range(2000):
+            if any(request.key in ("p/6/0006", "p/0/0007") for request in oss.requests):
+                break
+            await asyncio.sleep(0.01)  # until a worker waits for bytes that do not come
+        assert sum((await client.run(_running_tasks)).values()) > 0
+        assert set((await client.run(_end_and_count, outcomes._job.token)).values()) == {0}
+    assert set((await client.run(_running_tasks)).values()) == {0}
     assert not list((tmp_path / "root").rglob("*.part"))
 
 
@@ -231,16 +232,22 @@ async def test_B07_group_that_was_queued_when_its_job_ended_does_nothing(
     job = _dask_worker.Job("ended", _dask_worker.RELEASE, config, str(tmp_path), {"fsync": False})
     worker = next(iter(await client.nthreads()))
     await client.run(_dask_worker.end_job, "ended", workers=[worker])
-    items = [("p/0/0000", "file")]
+    oss.put("examplebucket", "queued/object", size=20 * KiB)
+    items = [("queued/object", "file")]
     with pytest.raises(RequestError, match="cancelled"):
         await client.submit(_dask_worker.download_group, job, Allowance(1, None), items, workers=[worker], pure=False)
-    assert oss.requests == []
+    assert not [request for request in oss.requests if request.key == "queued/object"]
 
 
 def _running_tasks() -> int:
-    """In a worker: how many downloads it has under way."""
-    processes = _dask_worker._processes.values()
-    return sum(len(opened._tasks) for process in processes for opened in process._jobs.values())
+    """In a worker: how many tasks run in the event loop of its downloads."""
+    return sum(len(asyncio.all_tasks(process._loop)) for process in _dask_worker._processes.values())
+
+
+async def _end_and_count(token: str) -> int:
+    """In a worker: how many tasks are left in that event loop as soon as the job has ended."""
+    await _dask_worker.end_job(token)
+    return _running_tasks()
 
 
 async def test_B08_no_key_travels(
