@@ -13,7 +13,7 @@ from typing import Any
 from aioss_resume.testing import KiB, LocalOSS, MiB
 
 from .growth import Sample, growing, memory_growth
-from .worker import CONCURRENCY
+from .worker import CONCURRENCY, FLIPPED
 
 BUCKET = "examplebucket"
 SIZES = (0, 1, 1000, 100 * KiB, MiB - 1, 2 * MiB, 5 * MiB + 7, 12 * MiB)
@@ -144,7 +144,7 @@ def set_faults(oss: LocalOSS, share: float, seed: int) -> None:
         (2, lambda **scope: faults.status(500, **scope)),
         (1, lambda **scope: faults.stall(50_000, **scope)),
         (1, faults.never_answer),
-        (1, lambda **scope: faults.flip_bit(90_001, **scope)),
+        (1, lambda **scope: faults.flip_bit(FLIPPED, **scope)),
         (1, faults.replace_object),
     ]
     total = sum(weight for weight, _ in weights)

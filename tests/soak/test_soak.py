@@ -6,6 +6,7 @@ from aioss_resume.testing import MiB
 
 from .growth import Sample, growing, memory_growth
 from .run import SoakRun
+from .worker import FLIPPED, wrong_bytes
 
 
 def samples(seconds: float, *, per_hour: float = 0, jitter: int = 0, **last: int) -> list[Sample]:
@@ -42,3 +43,21 @@ def test_unreleased_slot_is_detected() -> None:
         assert word in found
     (found,) = growing(samples(60, tasks=2), sockets=16, threads=4)
     assert "tasks" in found
+
+
+def test_flipped_bit_is_only_allowed_where_no_sum_can_be_compared() -> None:
+    content = bytes(range(256)) * 1000
+    flipped = bytearray(content)
+    flipped[FLIPPED] ^= 1
+    found = bytes(flipped)
+    assert not wrong_bytes(content, content, None, is_whole=True)
+    assert wrong_bytes(found, content, None, is_whole=True)
+    assert wrong_bytes(found, content, -len(content), is_whole=True)
+    assert not wrong_bytes(found[5:], content, 5, is_whole=True)  # a slice
+    assert not wrong_bytes(found[: FLIPPED + 1], content, None, is_whole=False)  # left early
+    assert not wrong_bytes(found[-200_000:-5], content, -200_000, is_whole=False)
+    found = found[:7] + b"?" + found[8:]
+    assert "1 of 100000 bytes differ, in 7 to 7" in wrong_bytes(found[:100_000], content, None, is_whole=False)
+    assert wrong_bytes(content[5:-1], content, 5, is_whole=True)
+    assert wrong_bytes(content + b"?", content, None, is_whole=False)
+    assert wrong_bytes(content[6:], content, 5, is_whole=False)

@@ -29,6 +29,7 @@ from aioss_resume.testing import GeneratedContent, MiB
 TASKS = 8
 CONCURRENCY = 16
 ROUND_SECONDS = 2.0
+FLIPPED = 90_001  # the byte of an object in which the fault flips a bit
 _MOST_SECONDS_TO_CANCEL = 0.3
 _RETRY = aioss_resume.RetryPolicy(attempts=6, wait_initial=0.01, wait_max=0.1)
 _TIMEOUTS = aioss_resume.Timeouts(connect=5, response=0.7, stall=0.7)
@@ -116,10 +117,9 @@ class Soak:
         else:
             self.outcomes[what] += 1
             versions = [GeneratedContent(size, seed), GeneratedContent(size, -1 - seed)]
-            expected = [bytes(version.read(0, size))[start:] for version in versions]
-            is_right = found in expected if is_whole else any(each.startswith(found) for each in expected)
-            if not is_right:
-                self.wrong.append(f"{what} of {key} from {start} is not the object")
+            wrong = [wrong_bytes(found, bytes(each.read(0, size)), start, is_whole=is_whole) for each in versions]
+            if all(wrong):
+                self.wrong.append(f"{what} of {key} from {start} is not the object: {' or '.join(wrong)}")
 
     async def _streamed(
         self, downloader: aioss_resume.Downloader, source: Any, start: int | None, limits: Any
@@ -193,6 +193,31 @@ class Soak:
             "wrong": self.wrong,
             "warnings": Warnings.count,
         }
+
+
+def wrong_bytes(found: bytes, content: bytes, start: int | None, *, is_whole: bool) -> str:
+    """What of the bytes from `start` is not the object's; "": nothing.
+
+    Args:
+        is_whole: They were read to the object's end. Then nothing may differ, if they are the whole object: its CRC-64
+            was compared. Of a slice it cannot be, and the one bit may be another that the fault flips.
+    """
+    expected = content[start:]
+    if is_whole and len(found) != len(expected):
+        return f"{len(found)} bytes instead of {len(expected)}"
+    expected = expected[: len(found)]
+    first = len(content) - len(content[start:])
+    is_verified = is_whole and first == 0
+    if not is_verified and 0 <= FLIPPED - first < len(expected):
+        at = FLIPPED - first
+        if found[at] ^ expected[at] == 1:
+            expected = expected[:at] + found[at : at + 1] + expected[at + 1 :]
+    if found == expected:
+        return ""
+    if len(found) > len(expected):
+        return f"{len(found)} bytes, and there are only {len(expected)}"
+    differing = [first + at for at, (one, other) in enumerate(zip(found, expected, strict=True)) if one != other]
+    return f"{len(differing)} of {len(found)} bytes differ, in {differing[0]} to {differing[-1]}"
 
 
 def _is_same(path: Path, content: GeneratedContent) -> bool:
