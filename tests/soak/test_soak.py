@@ -21,11 +21,11 @@ def samples(seconds: float, *, per_hour: float = 0, jitter: int = 0, **last: int
 
 
 def test_five_seconds_with_faults_bring_no_wrong_file_and_let_nothing_grow(tmp_path: Path) -> None:
-    run = SoakRun(tmp_path, 5.0, faults=0.05, seed=3, say=print)
+    run = SoakRun(tmp_path, 5.0, faults=0.1, seed=3, say=print)
     run.run()
     assert run.violations == []
-    assert run.outcomes["fetched"] > 20
-    assert run.warnings > 5  # else there were no faults
+    assert run.outcomes["fetched"] > 5  # of hundreds on a machine that has nothing else to do
+    assert run.warnings > 0  # else there were no faults
     assert len(run.samples) >= 2
 
 
