@@ -1,8 +1,9 @@
 """resumable_download(): oss2's function of that name, as a coroutine."""
 
+import inspect
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from oss2 import defaults
 
@@ -12,6 +13,8 @@ from aioss_resume.downloader import Downloader, _download_through_shared_client
 from aioss_resume.errors import ConfigError
 from aioss_resume.events import DownloadResult
 from aioss_resume.options import PART_SIZE_LEAST, CheckpointStore, DownloadOptions, ProgressCallback
+
+_MOST_PARTS: Final = 100_000  # oss2 doubles the part size until an object has no more parts (oss2/resumable.py)
 
 
 async def resumable_download(
@@ -42,7 +45,8 @@ async def resumable_download(
         multiget_threshold: Bytes from which the object is fetched in parts; None: oss2.defaults.multiget_threshold.
         part_size: Bytes of one part; None: oss2.defaults.multiget_part_size. Below 100 KiB it is doubled until it is
             more, as oss2 does.
-        progress_callback: Called as callback(consumed_bytes, total_bytes), plain or async.
+        progress_callback: Called as callback(consumed_bytes, total_bytes), plain or async: once for each part, as oss2
+            does, and at the end. Ten times a second it is told of all parts that were finished since.
         num_threads: Most requests in flight; None: oss2.defaults.multiget_num_threads.
         store: An oss2.ResumableDownloadStore, or anything with its methods, plain or async. Any: oss2 has no types.
         params: Query parameters, such as versionId.
@@ -54,11 +58,13 @@ async def resumable_download(
     """
     check_bucket(bucket)
     threshold = defaults.get(multiget_threshold, defaults.multiget_threshold)
-    size = _part_size(defaults.get(part_size, defaults.multiget_part_size))
+    asked = _number("part_size", defaults.get(part_size, defaults.multiget_part_size))
+    if callable(progress_callback):
+        progress_callback = _PartByPart(progress_callback, asked)
     own_store = store if isinstance(store, CheckpointStore) else None
     options = DownloadOptions(
         multiget_threshold=threshold,
-        part_size=size,
+        part_size=_at_least_our_least(asked),
         progress_callback=progress_callback,
         concurrency=_number("num_threads", defaults.get(num_threads, defaults.multiget_num_threads)),
         params=params,
@@ -71,11 +77,44 @@ async def resumable_download(
     return await _download_through_shared_client(Downloader(bucket), name, path, options, theirs)
 
 
-def _part_size(given: Any) -> int:  # Any: it is checked here
-    size = _number("part_size", given)
-    while size < PART_SIZE_LEAST:
-        size *= 2
-    return size
+class _PartByPart:
+    """A progress callback that is called once for each part, with strictly growing numbers, as oss2 calls it."""
+
+    def __init__(self, callback: ProgressCallback, part_size: int) -> None:
+        self._callback = callback
+        self._part_size = part_size
+        self._told = -1
+
+    async def __call__(self, consumed: int, total: int | None) -> None:
+        if self._told < 0 or (total is None and self._told < consumed):
+            await self._tell(consumed, total)
+        part_size = self._parts_of(total)
+        while self._told < consumed:
+            part_end = (self._told // part_size + 1) * part_size
+            if part_end > consumed and consumed != total:
+                return  # this part is not finished
+            await self._tell(min(part_end, consumed), total)
+
+    async def _tell(self, consumed: int, total: int | None) -> None:
+        self._told = consumed
+        answer = self._callback(consumed, total)
+        if inspect.isawaitable(answer):
+            await answer
+
+    def _parts_of(self, total: int | None) -> int:
+        """The part size that oss2 would choose."""
+        size = self._part_size
+        if total is not None and total < size:
+            return max(total, 1)
+        while size < defaults.min_part_size or size * _MOST_PARTS < (total or 0):
+            size *= 2
+        return size
+
+
+def _at_least_our_least(part_size: int) -> int:
+    while part_size < PART_SIZE_LEAST:
+        part_size *= 2
+    return part_size
 
 
 def _number(name: str, given: Any) -> int:  # Any: it is checked here

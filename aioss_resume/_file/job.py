@@ -23,10 +23,12 @@ class Progress:
     Attributes:
         total: The object's size, or None while it is unknown, or because it cannot be known.
         known: Done when `consumed` and `total` mean something.
+        begun_at: What was there when the fetching began, in bytes.
     """
 
     def __init__(self) -> None:
         self.total: int | None = None
+        self.begun_at = 0
         self.known: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._transfer: Transfer | None = None
         self._most_consumed = 0
@@ -45,6 +47,8 @@ class Progress:
 
     def follow(self, transfer: Transfer) -> None:
         """Report the bytes of that transfer from now on."""
+        if self._transfer is None:
+            self.begun_at = transfer.consumed
         self._transfer = transfer
         self.set_total(transfer.size)
 

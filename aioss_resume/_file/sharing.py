@@ -176,11 +176,13 @@ async def _follow(shared: _Shared, request: DownloadRequest) -> DownloadResult:
         task.add_done_callback(lambda _: None if ended.done() else ended.set_result(None))
         await ended
         return _outcome(shared)
+    is_first = True
     while not task.done():
         if may_not_wait and shared.download.is_waiting_for_lock:
             raise shared.download.taken_error()
         if callback is not None and progress.known.done():
-            await _tell(callback, progress.consumed, progress.total)
+            await _tell(callback, progress.begun_at if is_first else progress.consumed, progress.total)
+            is_first = False
         first: list[asyncio.Future[Any]] = [task]  # Any: the results do not matter here
         if not progress.known.done():
             first.append(progress.known)

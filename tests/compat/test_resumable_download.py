@@ -94,6 +94,38 @@ async def test_version_and_headers_are_sent(oss: LocalOSS, bucket: Any, path: Pa
     assert {name: oss.requests[0].headers[name] for name in headers} == headers
 
 
+async def test_progress_is_told_part_by_part(bucket: Any, content: bytes, path: Path) -> None:
+    calls: list[tuple[int, int | None]] = []
+    await resumable_download(bucket, "key", path, 1, PART, lambda *call: calls.append(call), 1)
+    assert calls == [(consumed, SIZE) for consumed in (*range(0, SIZE, PART), SIZE)]
+
+
+async def test_progress_of_a_resumed_download_begins_with_what_is_there(
+    oss: LocalOSS, bucket: Any, content: bytes, path: Path
+) -> None:
+    interrupted(oss, bucket, path, None)
+    calls: list[tuple[int, int | None]] = []
+
+    async def progress(consumed: int, total: int | None) -> None:
+        calls.append((consumed, total))
+
+    result = await resumable_download(bucket, "key", path, PART, PART, progress, 1)
+    assert result.resumed_bytes == 5 * PART
+    assert calls == [(consumed, SIZE) for consumed in (*range(5 * PART, SIZE, PART), SIZE)]
+
+
+async def test_progress_of_a_processed_object_has_no_parts(
+    oss: LocalOSS, bucket: Any, content: bytes, path: Path
+) -> None:
+    calls: list[tuple[int, int | None]] = []
+    await resumable_download(
+        bucket, "key", path, 1, PART, lambda *call: calls.append(call), 1, params={"x-oss-process": "image/resize,w_9"}
+    )
+    consumed = [call[0] for call in calls]
+    assert consumed == sorted(set(consumed))
+    assert consumed[-1] == path.stat().st_size
+
+
 @pytest.mark.parametrize(
     "keywords",
     [{"part_size": 0}, {"part_size": -1}, {"num_threads": 0}, {"num_threads": -2}, {"num_threads": True},
