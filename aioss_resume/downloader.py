@@ -225,15 +225,19 @@ class Downloader:
     ) -> DownloadResult:
         name = self._name(key)
         with self._calls.call():
-            result, _ = await self._download_into(client, key, path, options, client.storage, store)
-            return result
+            return await self._download_within_call(client, key, path, options, store)
         raise closed_error(name)
 
     async def _download_within_call(
-        self, client: Client, key: str | SignedURL, path: str | os.PathLike[str], options: DownloadOptions
+        self,
+        client: Client,
+        key: str | SignedURL,
+        path: str | os.PathLike[str],
+        options: DownloadOptions,
+        store: Store | None = None,
     ) -> DownloadResult:
         """As _download(), for a batch, which is one call itself."""
-        result, _ = await self._download_into(client, key, path, options, client.storage)
+        result, _ = await self._download_into(client, key, path, options, client.storage, store)
         return result
 
     async def _download_into(

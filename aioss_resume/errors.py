@@ -279,6 +279,13 @@ def local_file_error(
     return error
 
 
+def deadline_error(name: ObjectName, deadline: float, hint: str | None = None) -> RequestError:
+    """The error for a call that was not done by its policy's deadline of that many seconds."""
+    error = RequestError(f"{name}: not there after the deadline of {deadline:g} s", name=name, hint=hint)
+    error.is_past_deadline = True
+    return error
+
+
 def plain(group: BaseException) -> BaseException:
     """The one error that a caller should see, out of a task group's."""
     errors = list(_leaves(group))

@@ -21,7 +21,7 @@ from aioss_resume._file.sync import sync
 from aioss_resume._io.cancellation import wait_uncancelled
 from aioss_resume._io.storage import Storage, exists
 from aioss_resume._transfer.client import Client
-from aioss_resume.errors import AiossError, DownloadInProgressError, IntegrityError, ObjectName, RequestError
+from aioss_resume.errors import AiossError, DownloadInProgressError, IntegrityError, ObjectName, deadline_error
 from aioss_resume.events import DownloadResult
 from aioss_resume.options import PROGRESS_SECONDS, DownloadOptions, ProgressCallback
 
@@ -83,13 +83,7 @@ async def share(request: DownloadRequest, make: Callable[[], Download]) -> Downl
         return await _take_part(request, make)
     with anyio.move_on_after(deadline):
         return await _take_part(request, make)
-    late = RequestError(
-        f"{request.name}: not there after the deadline of {deadline:g} s",
-        name=request.name,
-        hint="run again: what was written is kept",
-    )
-    late.is_past_deadline = True
-    raise late
+    raise deadline_error(request.name, deadline, hint="run again: what was written is kept")
 
 
 async def _take_part(request: DownloadRequest, make: Callable[[], Download]) -> DownloadResult:

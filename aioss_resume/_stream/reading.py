@@ -18,7 +18,7 @@ from aioss_resume._transfer.opening import FIRST_BYTE, Opener
 from aioss_resume._transfer.scheduler import OpenFlight, SpanScheduler
 from aioss_resume._transfer.sink import OpenSink
 from aioss_resume._transfer.span import SpanContext
-from aioss_resume.errors import IntegrityError, ObjectName, RequestError, ServiceError, changed_error
+from aioss_resume.errors import IntegrityError, ObjectName, ServiceError, changed_error, deadline_error
 from aioss_resume.events import StreamFinished, StreamStarted
 from aioss_resume.options import ReadOptions, Timeouts
 
@@ -88,9 +88,11 @@ class Reading:
 
     async def _run_in_time(self, work: Callable[[], Awaitable[T]]) -> T:
         deadline = self.options.retry.deadline
+        if deadline is None:
+            return await work()
         with anyio.move_on_after(deadline):
             return await work()
-        raise RequestError(f"{self.name}: not there after the deadline of {deadline:g} s", name=self.name)
+        raise deadline_error(self.name, deadline)
 
     async def open(self, wanted: Slice, first: int, pinned: ObjectMeta | None = None) -> Opened | None:
         """The first response; None if there are no such bytes in the object.

@@ -1,6 +1,5 @@
 """ls, stat, cat and verify: what objects are, without keeping them; and checkpoints: what is unfinished here."""
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,9 @@ from aioss_resume._io.threads import Threads
 from aioss_resume._io.verify import crc64_of_file
 from aioss_resume.cli.exits import DONE, INTEGRITY, LOCAL, NOT_FOUND
 from aioss_resume.cli.place import Address
+from aioss_resume.cli.showing import print_json
 from aioss_resume.cli.sizes import in_words
-from aioss_resume.cli.writing import write_out
+from aioss_resume.cli.writing import write_object_out
 from aioss_resume.downloader import Downloader
 from aioss_resume.errors import ConfigError, ObjectName, printable
 
@@ -30,12 +30,15 @@ async def ls(bucket: Any, source: Address, *, recursive: bool, as_json: bool) ->
             when = meta.last_modified.strftime("%Y-%m-%d %H:%M:%S") if meta.last_modified else "-"
             if as_json:
                 fields = {"key": meta.key, "size": meta.size, "etag": meta.etag, "storage_class": meta.storage_class}
-                click.echo(json.dumps({"v": 1, **fields, "last_modified": when}))
+                print_json(**fields, last_modified=when)
             else:
                 click.echo(f"{when}  {in_words(meta.size):>12}  {printable(meta.key)}")
         for prefix in objects.prefixes:
             found += 1
-            click.echo(json.dumps({"v": 1, "prefix": prefix}) if as_json else f"{'':19}  {'':>12}  {printable(prefix)}")
+            if as_json:
+                print_json(prefix=prefix)
+            else:
+                click.echo(f"{'':19}  {'':>12}  {printable(prefix)}")
     return DONE if found or not source.key else NOT_FOUND
 
 
@@ -56,7 +59,7 @@ async def stat(bucket: Any, source: Address, *, version_id: str | None, as_json:
         **{f"meta-{name}": value for name, value in meta.user_metadata.items()},
     }
     if as_json:
-        click.echo(json.dumps({"v": 1, **fields}))
+        print_json(**fields)
     else:
         for name, value in fields.items():
             if value is not None:
@@ -66,9 +69,8 @@ async def stat(bucket: Any, source: Address, *, version_id: str | None, as_json:
 
 async def cat(bucket: Any, source: Address, *, version_id: str | None) -> int:
     """An object to standard output, verified before its last byte. Any: as above."""
-    async with Downloader(bucket) as downloader, downloader.stream(source.key, version_id=version_id) as stream:
-        async for chunk in stream:
-            await write_out(chunk)
+    async with Downloader(bucket) as downloader:
+        await write_object_out(downloader, source.key, version_id=version_id)
     return DONE
 
 
@@ -113,7 +115,7 @@ def checkpoints(directory: str, *, clean: bool, as_json: bool) -> int:
         age = time.time() - file.stat().st_mtime
         if as_json:
             fields = {"bucket": checkpoint.name.bucket, "key": checkpoint.name.key, "size": checkpoint.meta.size}
-            click.echo(json.dumps({"v": 1, **fields, "done": done, "age": round(age), "checkpoint": str(file)}))
+            print_json(**fields, done=done, age=round(age), checkpoint=str(file))
         else:
             percent = 100 * done // max(1, checkpoint.meta.size)
             click.echo(

@@ -16,8 +16,13 @@ from aioss_resume.cli.sizes import in_words
 from aioss_resume.errors import printable
 
 SCHEMA: Final = 1
-"""The version of the events that --json prints, in each of them as "v"."""
+"""The version of what --json prints, in each line as "v"."""
 _LINE_SECONDS: Final = 2.0
+
+
+def print_json(**fields: Any) -> None:  # Any: what JSON has
+    """One line of what --json prints."""
+    click.echo(json.dumps({"v": SCHEMA, **fields}, default=str))
 
 
 @dataclass(slots=True)
@@ -61,7 +66,7 @@ class _Json(_Nothing):
         self.event("progress", key=state.title, consumed=state.consumed, total=state.total, kept=state.kept)
 
     def event(self, kind: str, **fields: Any) -> None:
-        click.echo(json.dumps({"v": SCHEMA, "event": kind, **fields}, default=str))
+        print_json(event=kind, **fields)
 
 
 class _Plain(_Nothing):
@@ -124,7 +129,7 @@ def showing(how: str, *, as_json: bool, quiet: bool) -> Iterator[Shown]:
     elif how == "plain" or sys.stderr.isatty():
         yield _Plain()
     else:
-        yield _Plain() if how == "plain" else _Lines()
+        yield _Lines()
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,11 +16,14 @@ from aioss_resume.cli.exits import DONE, SOME_FAILED, explain
 from aioss_resume.cli.place import Address
 from aioss_resume.cli.showing import Shown, State
 from aioss_resume.cli.sizes import in_words
-from aioss_resume.cli.writing import write_out
+from aioss_resume.cli.writing import write_object_out
 from aioss_resume.downloader import Downloader
 from aioss_resume.errors import AiossError, ObjectName, printable
 from aioss_resume.events import AttemptFailed, DownloadResult, DownloadStarted, Event
 from aioss_resume.urls import SignedURL
+
+_OF_STREAMS: Final = ("version_id", "part_size", "concurrency", "headers", "params", "integrity", "retry", "timeouts")
+"""Keywords of download() that stream() takes, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,8 @@ async def get(bucket: Any, source: Address | str, path: str, asked: Asked, shown
         bucket, concurrency=asked.concurrency, max_bytes_per_second=asked.limit_rate, on_event=events
     ) as downloader:
         if path == "-":
-            await _to_stdout(downloader, key, asked)
+            keywords = {name: asked.keywords[name] for name in _OF_STREAMS if name in asked.keywords}
+            await write_object_out(downloader, key, **keywords)
             return DONE
         name = key.name.key if isinstance(key, SignedURL) else key
         state = events.states[name] = State(title)
@@ -102,9 +106,7 @@ async def mirror(bucket: Any, source: Address, directory: str, asked: Asked, sho
     """A prefix into a directory. Any: as above."""
     state = State(source.key or source.bucket)
     async with (
-        Downloader(
-            bucket, concurrency=asked.concurrency, max_bytes_per_second=asked.limit_rate, on_event=None
-        ) as downloader,
+        Downloader(bucket, concurrency=asked.concurrency, max_bytes_per_second=asked.limit_rate) as downloader,
         downloader.download_prefix(source.key, directory, **asked.keywords) as outcomes,
     ):
         async for outcome in outcomes:
@@ -143,16 +145,6 @@ def say_failure(key: object, error: Exception | None, asked: Asked, shown: Shown
         explain(error, verbose=asked.verbose, debug=asked.debug)
     else:
         click.echo(f"aioss-resume: {error!r}", err=True)
-
-
-async def _to_stdout(downloader: Downloader, key: str | SignedURL, asked: Asked) -> None:
-    wanted = {name: asked.keywords[name] for name in _OF_STREAMS if name in asked.keywords}
-    async with downloader.stream(key, **wanted) as stream:
-        async for chunk in stream:
-            await write_out(chunk)
-
-
-_OF_STREAMS = ("version_id", "part_size", "concurrency", "headers", "params", "integrity", "retry", "timeouts")
 
 
 async def forget_checkpoint(bucket_name: str, key: str, version_id: str | None, path: str) -> bool:

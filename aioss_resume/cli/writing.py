@@ -1,16 +1,26 @@
-"""Bytes of objects to standard output."""
+"""Objects to standard output."""
 
 import asyncio
 import sys
+from typing import Any
+
+from aioss_resume.downloader import Downloader
+from aioss_resume.urls import SignedURL
 
 
-async def write_out(chunk: bytes) -> None:
-    """Write a chunk, in a thread: a reader may be slow.
+async def write_object_out(downloader: Downloader, key: str | SignedURL, **keywords: Any) -> None:
+    """Write an object, in order; it is verified before its last chunk is written.
+
+    Args:
+        keywords: Of stream(). Any: they are of many types.
 
     Raises:
         BrokenPipeError: The reader has gone.
+        AiossError: As stream().
     """
-    await asyncio.to_thread(_write, chunk)
+    async with downloader.stream(key, **keywords) as stream:
+        async for chunk in stream:
+            await asyncio.to_thread(_write, chunk)  # a reader may be slow
 
 
 def _write(chunk: bytes) -> None:

@@ -197,6 +197,7 @@ def test_verify(run: Run) -> None:
         (["get", "oss://examplebucket/d/key", "--retries", "0"], {"code": 503}, 5),
         (["get", "oss://examplebucket/d/key", "/proc/x"], None, 8),
         (["get", "oss://examplebucket/d/key", "--deadline", "0.3s"], {"stall": True}, 10),
+        (["get", "oss://examplebucket/d/key", "-", "--deadline", "0.3s"], {"silent": True}, 10),
         (["get", "nonsense"], None, 2),
         (["get", "oss://examplebucket"], None, 2),
         (["get", "oss://examplebucket/d/key", "-", "--json"], None, 2),
@@ -207,6 +208,8 @@ def test_verify(run: Run) -> None:
 def test_exit_codes(run: Run, oss: LocalOSS, arguments: list[str], fault: dict[str, Any] | None, code: int) -> None:
     if fault is not None and "stall" in fault:
         oss.faults.stall(0, times=None)
+    elif fault is not None and "silent" in fault:
+        oss.faults.delay(30, times=None)
     elif fault is not None:
         oss.faults.status(fault["code"], times=None)
     ended = run(*arguments)
