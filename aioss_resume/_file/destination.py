@@ -11,7 +11,7 @@ from aioss_resume._file.disk import on_disk
 from aioss_resume._file.locking import DestinationLock
 from aioss_resume._io.commit import commit, publish_whole
 from aioss_resume._io.flush import CheckpointFile
-from aioss_resume._io.storage import Storage, exists
+from aioss_resume._io.storage import Storage, exists, identity_of
 from aioss_resume._io.verify import crc64_of_file
 from aioss_resume._io.write import PartFile
 from aioss_resume._transfer.client import Client
@@ -46,10 +46,10 @@ class Destination:
         self._newest_part: PartFile | None = None
         # Strings, because a Path costs as much as a system call, and small objects need few of these.
         self._path = path
-        self._parent, _, self._file = path.rpartition("/")
+        self._parent, self._file = os.path.split(path)
         directory = options.store.directory if options.store else self._parent
         self.checkpoint_file = CheckpointFile(
-            f"{directory}/{checkpoint_name(path, name, options.version_id)}",
+            os.path.join(directory, checkpoint_name(path, name, options.version_id)),  # noqa: PTH118
             name,
             client.threads,
             storage,
@@ -60,7 +60,7 @@ class Destination:
             storage,
             name,
             path,
-            lock_path=f"{self._parent}/{lock_name(self._file)}",
+            lock_path=os.path.join(self._parent, lock_name(self._file)),  # noqa: PTH118
             checkpoint_file=self.checkpoint_file,
             fsync=options.fsync,
         )
@@ -85,7 +85,7 @@ class Destination:
                 found = self.storage.stat(self._path, follow_symlinks=False)
             except OSError:
                 return False
-            return (found.st_dev, found.st_ino) == part_file.identity
+            return identity_of(found) == part_file.identity
 
         return await self._client.threads.run(is_ours) and not await self.has(meta)
 
@@ -129,7 +129,8 @@ class Destination:
         await on_disk(self._client.threads, task, call, self._path, self._name, is_short=not self._fsync)
 
     def _publish_now(self, body: bytearray) -> None:
-        temporary = f"{self._parent}/{temporary_name(self._file, self._client.clock.token())}"
+        name = temporary_name(self._file, self._client.clock.token())
+        temporary = os.path.join(self._parent, name)  # noqa: PTH118
         publish_whole(temporary, body, self._path, self.storage, fsync=self._fsync, and_then=self._finish)
 
     def _part_file(self, name: str) -> PartFile:

@@ -6,7 +6,6 @@ the directory that was opened is the one that is used.
 
 import errno
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +13,14 @@ from threading import Lock
 from types import TracebackType
 from typing import Final, Self
 
-from aioss_resume._io.storage import Storage, StrPath
+from aioss_resume._io.storage import DIRECTORY, NO_LINK, Storage, StrPath, is_link
 
-_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY: Final = DIRECTORY | NO_LINK | os.O_CLOEXEC
 
 
 def open_root(path: Path) -> int:
     """A descriptor of the directory below which everything lies. It may be reached through links."""
-    return os.open(path, _DIRECTORY & ~os.O_NOFOLLOW)
+    return os.open(path, _DIRECTORY & ~NO_LINK)
 
 
 class AnchoredStorage(Storage):
@@ -55,7 +54,7 @@ class AnchoredStorage(Storage):
     def open(self, path: StrPath, flags: int, mode: int = 0o600) -> int:
         with self._at(path) as (at, name):
             if at is not None:
-                flags |= os.O_NOFOLLOW
+                flags |= NO_LINK
             return os.open(name, flags | os.O_CLOEXEC, mode, dir_fd=at)
 
     def stat(self, path: StrPath, *, follow_symlinks: bool = True) -> os.stat_result:
@@ -71,8 +70,8 @@ class AnchoredStorage(Storage):
     def access(self, path: StrPath, wanted: int) -> bool:
         try:
             with self._at(path) as (at, name):
-                is_link = at is not None and stat.S_ISLNK(os.stat(name, dir_fd=at, follow_symlinks=False).st_mode)
-                return not is_link and os.access(name, wanted, dir_fd=at)
+                leads_out = at is not None and is_link(os.stat(name, dir_fd=at, follow_symlinks=False))
+                return not leads_out and os.access(name, wanted, dir_fd=at)
         except OSError:
             return False
 
@@ -124,7 +123,7 @@ class AnchoredStorage(Storage):
         try:
             opened = os.open(name, _DIRECTORY, dir_fd=parent)
         except NotADirectoryError:
-            if stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+            if is_link(os.stat(name, dir_fd=parent, follow_symlinks=False)):
                 raise _link_error(self._beyond + path) from None
             raise
         with self._lock:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import stat
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,10 +10,16 @@ from typing import NamedTuple
 from aioss_resume._core.paths import NAME_MOST
 from aioss_resume._io.resolve import check_destination
 from aioss_resume._io.storage import (
+    CREATE,
     STORAGE,
+    UPDATE,
     Storage,
     StrPath,
+    identity_of,
+    is_directory,
+    is_regular,
     make_missing,
+    permissions,
     remove,
     remove_made,
     sync_directory,
@@ -48,7 +53,7 @@ def prepare(destination: Path, storage: Storage = STORAGE, *, fsync: bool) -> Pr
         made = make_missing(storage, destination.parent, fsync=fsync)
         if not storage.access(parent, os.W_OK | os.X_OK):
             remove_made(storage, made)
-            number = errno.EACCES if stat.S_ISDIR(storage.stat(parent).st_mode) else errno.ENOTDIR
+            number = errno.EACCES if is_directory(storage.stat(parent)) else errno.ENOTDIR
             raise OSError(number, os.strerror(number), parent)
     return Prepared(made, is_there)
 
@@ -75,7 +80,7 @@ def commit(
         OSError: FileNotFoundError among them, when the part file is gone or another one.
     """
     # Every step is needed: tests/crash_model finds what a power cut leaves if one is removed.
-    descriptor = storage.open(part, os.O_RDONLY | os.O_NOFOLLOW)
+    descriptor = storage.open(part, UPDATE)
     try:
         _check_is(storage.fstat(descriptor), identity, size, part)
         replaced = _replaced(storage, destination)
@@ -116,7 +121,7 @@ def _sync_or_forget(storage: Storage, descriptor: int, part: Path) -> None:
 
 
 def _check_is(found: os.stat_result, identity: tuple[int, int], size: int, part: Path) -> None:
-    if (found.st_dev, found.st_ino) != identity or found.st_size != size:
+    if identity_of(found) != identity or found.st_size != size:
         raise FileNotFoundError(errno.ENOENT, "the part file was changed by someone else", str(part))
 
 
@@ -139,7 +144,7 @@ def publish_whole(
     """
     replaced = _replaced(storage, destination)
     mode = 0o666 if replaced is None else 0o600  # users who could not read the old file must not read these bytes
-    descriptor = storage.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    descriptor = storage.open(part, CREATE, mode)
     try:
         try:
             if replaced is not None:
@@ -167,7 +172,7 @@ def _replaced(storage: Storage, destination: StrPath) -> os.stat_result | None:
         found = storage.stat(destination, follow_symlinks=False)
     except FileNotFoundError:
         return None
-    return found if stat.S_ISREG(found.st_mode) else None
+    return found if is_regular(found) else None
 
 
 def _take_permissions(storage: Storage, descriptor: int, replaced: os.stat_result) -> None:
@@ -175,7 +180,7 @@ def _take_permissions(storage: Storage, descriptor: int, replaced: os.stat_resul
 
     Where we may not, its group gets no more than everybody: the old group's rights are not the new one's.
     """
-    mode = replaced.st_mode & 0o777
+    mode = permissions(replaced)
     if storage.fstat(descriptor).st_gid != replaced.st_gid:
         try:
             storage.fchgrp(descriptor, replaced.st_gid)
@@ -188,9 +193,9 @@ def _mode_of_new_files(storage: Storage, beside: Path) -> int:
     """0666 less the umask, found by creating a file: reading the umask would set it for all threads."""
     probe = _mode_probe(beside)
     remove(storage, probe)  # left by a killed run, or planted: a FIFO would hang, and a file would have another mode
-    descriptor = storage.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+    descriptor = storage.open(probe, CREATE, 0o666)
     try:
-        return storage.fstat(descriptor).st_mode & 0o777
+        return permissions(storage.fstat(descriptor))
     finally:
         with suppress(OSError):  # nothing was written
             storage.close(descriptor)

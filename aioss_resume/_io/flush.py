@@ -3,14 +3,24 @@
 import asyncio
 import errno
 import os
-import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from aioss_resume._core.checkpoint import MOST_BYTES, Checkpoint, TooNew, Unusable, decode, encode
 from aioss_resume._core.retry import SCARCE
-from aioss_resume._io.storage import STORAGE, Storage, StrPath, exists, make_missing, remove
+from aioss_resume._io.storage import (
+    CREATE,
+    READ,
+    STORAGE,
+    Storage,
+    StrPath,
+    exists,
+    is_own_file,
+    is_regular,
+    make_missing,
+    remove,
+)
 from aioss_resume._io.threads import Threads
 from aioss_resume._io.write import written_parts
 from aioss_resume.errors import ObjectName, local_file_error
@@ -82,7 +92,7 @@ class CheckpointFile:
 
 def _read(storage: Storage, path: str) -> bytes | None:
     try:
-        descriptor = storage.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a planted FIFO must not hang us
+        descriptor = storage.open(path, READ)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -92,9 +102,9 @@ def _read(storage: Storage, path: str) -> bytes | None:
         raise Unusable(reason) from None
     try:
         found = storage.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+        if not is_regular(found):
             raise Unusable("it is no regular file")
-        if found.st_uid != os.geteuid():
+        if not is_own_file(found):
             raise Unusable("it belongs to another user")
         buffer = memoryview(bytearray(min(found.st_size, MOST_BYTES) + 1))
         length = 0
@@ -115,7 +125,7 @@ def _replace(storage: Storage, path: str, data: bytes, *, fsync: bool) -> None:
     # Where locks do nothing, another process may flush at the same time and rename the temporary file first. Its
     # checkpoint is as good as ours: it has the same name, and its spans are verified before they are used.
     try:
-        descriptor = storage.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
+        descriptor = storage.open(temporary, CREATE)
     except FileExistsError:
         return
     try:

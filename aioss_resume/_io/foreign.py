@@ -6,7 +6,6 @@ All of it blocks, so it runs in threads, but for the methods of a store of the c
 import errno
 import inspect
 import os
-import stat
 import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from aioss_resume._core.foreign import (
     read_v2,
     v2_name,
 )
-from aioss_resume._io.storage import Storage, exists
+from aioss_resume._io.storage import READ, STORAGE, UPDATE, Storage, exists, is_own_file, is_same_file
 from aioss_resume._io.threads import Threads
 from aioss_resume.errors import ConfigError, ObjectName
 
@@ -144,19 +143,19 @@ def take_temporary_file(storage: Storage, temporary: str, part: str, size: int) 
         OSError: It could not be renamed.
     """
     try:
-        descriptor = storage.open(temporary, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = storage.open(temporary, UPDATE)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EACCES, errno.EPERM):
             return False
         raise
     try:
         found = storage.fstat(descriptor)
-        is_usable = stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid()
+        is_usable = is_own_file(found) and found.st_nlink == 1
         if not is_usable or found.st_size > size or exists(storage, part, follow_symlinks=False):
             return False
         storage.fchmod(descriptor, 0o600)
         again = storage.stat(temporary, follow_symlinks=False)
-        if (again.st_dev, again.st_ino) != (found.st_dev, found.st_ino):
+        if not is_same_file(again, found):
             return False
         storage.replace(temporary, part)
     finally:
@@ -166,9 +165,9 @@ def take_temporary_file(storage: Storage, temporary: str, part: str, size: int) 
 
 def _read(file: Path) -> bytes:
     """A small file of this user's; OSError if it is none."""
-    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = STORAGE.open(file, READ)
     with open(descriptor, "rb") as opened:  # noqa: PTH123  # it is a descriptor
         found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_size > MOST_BYTES:
+        if not is_own_file(found) or found.st_size > MOST_BYTES:
             raise OSError(errno.EINVAL, "it is no record", str(file))
         return opened.read(MOST_BYTES)

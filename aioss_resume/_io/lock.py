@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Final
 from weakref import WeakSet
 
-from aioss_resume._io.storage import STORAGE, Storage, StrPath, exists
+from aioss_resume._io.storage import STORAGE, UPDATE_OR_CREATE, Storage, StrPath, exists
 
 POLL_FIRST: Final = 0.02
 POLL_MOST: Final = 0.5
@@ -59,9 +59,8 @@ class PathLock:
 
     def _try_file(self) -> bool:
         storage = self._storage
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
         while True:
-            descriptor = storage.open(self._path, flags)
+            descriptor = storage.open(self._path, UPDATE_OR_CREATE)
             try:
                 is_ours = self._lock(descriptor)
                 # 0 links: its last holder removed it between our open() and our lock, so this file locks nothing.

@@ -10,13 +10,13 @@ All of it blocks, so it runs in threads, one call at a time.
 
 import os
 import sqlite3
-import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from aioss_resume._core.manifest import Entry, FileState
+from aioss_resume._io.storage import CREATE, STORAGE, is_regular, is_same_file
 
 NAME: Final = ".aioss-resume.sqlite"
 
@@ -166,12 +166,12 @@ class Manifest:
             if self._read_only:
                 return _connect(":memory:", is_new=True)
             # Made here, because SQLite would follow a link that was planted meanwhile.
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            STORAGE.close(STORAGE.open(self._path, CREATE))
             found = os.stat(self._path, follow_symlinks=False)  # noqa: PTH116
         mode = "ro" if self._read_only else "rw"
         connection = _connect(f"{Path(self._path).as_uri()}?mode={mode}", is_new=not found.st_size)
         now = _look(self._path)
-        if now is None or (now.st_dev, now.st_ino) != (found.st_dev, found.st_ino):
+        if now is None or not is_same_file(now, found):
             connection.close()
             raise UnusableManifestError(f"{self._path} was replaced while it was opened")
         return connection
@@ -232,14 +232,14 @@ def _look(path: str) -> os.stat_result | None:
         found = os.stat(path, follow_symlinks=False)  # noqa: PTH116
     except FileNotFoundError:
         return None
-    if not stat.S_ISREG(found.st_mode):
+    if not is_regular(found):
         raise UnusableManifestError(f"{path} is no regular file", is_mistake=True)
     return found
 
 
 def _is_ours(path: str) -> bool:
     """Whether a damaged file was a manifest, and nobody's else: it begins as one, or has its default name."""
-    if path.rpartition("/")[2] == NAME:
+    if Path(path).name == NAME:
         return True
     with suppress(OSError), Path(path).open("rb") as file:
         file.seek(68)

@@ -5,11 +5,10 @@ All functions block, so they run in threads.
 
 import errno
 import os
-import stat
 from functools import lru_cache
 from typing import Final
 
-from aioss_resume._io.storage import Storage
+from aioss_resume._io.storage import Storage, is_directory, is_link, is_planted, is_regular
 
 NOT_REGULAR: Final = errno.EINVAL
 """The errno for a destination that is a FIFO, a device, or anything else but a regular file."""
@@ -42,16 +41,16 @@ def check_destination(storage: Storage, path: str) -> bool:
     if is_system_path(path) or _is_system_directory(storage, parent):
         raise OSError(NOT_REGULAR, "it is in a directory of the kernel's", path)
     try:
-        mode = storage.stat(path, follow_symlinks=False).st_mode
+        found = storage.stat(path, follow_symlinks=False)
     except FileNotFoundError:
         return False
-    if stat.S_ISLNK(mode):
+    if is_link(found):
         target = follow_links(storage, path)
         check_destination(storage, target)
         raise LeadsElsewhere(target)
-    if stat.S_ISDIR(mode):
+    if is_directory(found):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-    if not stat.S_ISREG(mode):
+    if not is_regular(found):
         raise OSError(NOT_REGULAR, "it is no regular file", path)
     return True
 
@@ -78,21 +77,12 @@ def follow_links(storage: Storage, path: str) -> str:
             found = storage.stat(path, follow_symlinks=False)
         except FileNotFoundError:
             found = None
-        if found is None or not stat.S_ISLNK(found.st_mode):
+        if found is None or not is_link(found):
             return os.path.join(os.path.realpath(parent), name)  # noqa: PTH118  # one form, however links spell it
-        _check_owner(storage.stat(parent), found, path)
+        if is_planted(storage.stat(parent), found):
+            raise OSError(errno.EACCES, "another user's link in a directory that everybody may write to", path)
         path = os.path.join(parent, storage.readlink(path))  # noqa: PTH118  # a Path would drop the dots of "a/../b"
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-
-
-def _check_owner(directory: os.stat_result, link: os.stat_result, path: str) -> None:
-    """Refuse another user's link in a sticky directory that everybody may write to, such as /tmp.
-
-    Source: fs.protected_symlinks, proc_sys_fs(5). The kernel checks it when it follows a link; here we follow it.
-    """
-    is_shared = directory.st_mode & stat.S_ISVTX and directory.st_mode & stat.S_IWOTH
-    if is_shared and link.st_uid not in (os.geteuid(), directory.st_uid):
-        raise OSError(errno.EACCES, "another user's link in a directory that everybody may write to", path)
 
 
 def _is_system_directory(storage: Storage, directory: str) -> bool:

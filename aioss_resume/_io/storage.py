@@ -1,11 +1,14 @@
-"""The file system calls that downloads need.
+"""The file system calls that downloads need, and all that differs between systems.
 
 Every effect on files goes through a Storage, with one method for each system call. A test double can record the calls
 and compute what a power cut would leave (tests/crash_model), or let any call fail.
+
+No other module knows which system it runs on.
 """
 
 import errno
 import os
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +17,17 @@ from typing import Final
 from filelock import lock_descriptor
 
 StrPath = str | os.PathLike[str]
+
+NO_LINK: Final = os.O_NOFOLLOW
+_NO_WAIT: Final = os.O_NONBLOCK  # a planted FIFO must not hang us
+
+DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY
+READ: Final = os.O_RDONLY | NO_LINK | _NO_WAIT
+READ_THROUGH_LINKS: Final = os.O_RDONLY | _NO_WAIT
+UPDATE: Final = os.O_RDWR | NO_LINK | _NO_WAIT
+UPDATE_OR_CREATE: Final = UPDATE | os.O_CREAT
+CREATE: Final = UPDATE | os.O_CREAT | os.O_EXCL
+"""How a file is opened. Links are not followed, and nothing but a regular file is waited for."""
 
 _CANNOT_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 _CANNOT_LOOK: Final = frozenset({errno.EACCES, errno.EPERM})
@@ -93,6 +107,51 @@ class Storage:
 STORAGE: Final = Storage()
 
 
+def is_regular(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode)
+
+
+def is_directory(found: os.stat_result) -> bool:
+    return stat.S_ISDIR(found.st_mode)
+
+
+def is_link(found: os.stat_result) -> bool:
+    return stat.S_ISLNK(found.st_mode)
+
+
+def is_own_file(found: os.stat_result) -> bool:
+    """Whether it is a regular file of this user's."""
+    return is_regular(found) and found.st_uid == os.geteuid()
+
+
+def is_same_file(one: os.stat_result, other: os.stat_result) -> bool:
+    return identity_of(one) == identity_of(other)
+
+
+def identity_of(found: os.stat_result) -> tuple[int, int]:
+    """Device and inode."""
+    return found.st_dev, found.st_ino
+
+
+def permissions(found: os.stat_result) -> int:
+    """The permission bits that a file passes on to its successor."""
+    return found.st_mode & 0o777
+
+
+def allocated(found: os.stat_result) -> int:
+    """Bytes that the file has on the disk."""
+    return found.st_blocks * 512
+
+
+def is_planted(directory: os.stat_result, link: os.stat_result) -> bool:
+    """Whether it is another user's link in a sticky directory that everybody may write to, such as /tmp.
+
+    Source: fs.protected_symlinks, proc_sys_fs(5). The kernel checks it when it follows a link.
+    """
+    is_shared = directory.st_mode & stat.S_ISVTX and directory.st_mode & stat.S_IWOTH
+    return bool(is_shared) and link.st_uid not in (os.geteuid(), directory.st_uid)
+
+
 def exists(storage: Storage, path: StrPath, *, follow_symlinks: bool = True) -> bool:
     """Whether the path exists; OSError if that cannot be found out."""
     try:
@@ -143,9 +202,7 @@ def remove_made(storage: Storage, directories: Sequence[Path]) -> None:
 
 def sync_file(storage: Storage, path: Path) -> None:
     """Sync the bytes of a file to the disk. For its name see sync_directory()."""
-    descriptor = storage.open(
-        path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-    )  # O_NONBLOCK: it may have become a FIFO
+    descriptor = storage.open(path, READ)
     try:
         storage.fsync(descriptor)
     finally:
@@ -155,7 +212,7 @@ def sync_file(storage: Storage, path: Path) -> None:
 def sync_directory(storage: Storage, directory: Path) -> None:
     """Sync the names in a directory to the disk, where the file system supports it."""
     try:
-        descriptor = storage.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        descriptor = storage.open(directory, DIRECTORY)
     except OSError as error:
         if error.errno in _CANNOT_LOOK:  # a directory that is writable and not readable
             return

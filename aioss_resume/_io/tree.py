@@ -5,7 +5,6 @@ All of it blocks, so it runs in threads.
 
 import errno
 import os
-import stat
 import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
@@ -15,7 +14,7 @@ from aioss_resume._core.manifest import FileState
 from aioss_resume._io.anchored import AnchoredStorage, open_root
 from aioss_resume._io.made_directories import DirectoryUse
 from aioss_resume._io.resolve import NOT_REGULAR, is_system_path
-from aioss_resume._io.storage import STORAGE, exists, make_missing
+from aioss_resume._io.storage import CREATE, STORAGE, exists, is_directory, is_regular, make_missing
 
 
 class Tree:
@@ -77,7 +76,7 @@ class Tree:
                     is_new = bool(make_missing(storage, directory, fsync=fsync))
                 finally:
                     use.leave(has_file=True)  # it stays, whichever download had made it
-            if not is_new and not stat.S_ISDIR(storage.stat(directory).st_mode):
+            if not is_new and not is_directory(storage.stat(directory)):
                 raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
             return is_new
 
@@ -108,7 +107,7 @@ class Tree:
     def _probe(self, name: str) -> None:
         with self.storage() as storage, suppress(OSError):  # then the downloads fail, and say why
             path = f"{self.root}/{name}"
-            os.close(storage.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+            os.close(storage.open(path, CREATE))
             try:
                 self.ignores_case = _state(storage, f"{self.root}/{name.upper()}") is not None
                 self.ignores_form = _state(storage, unicodedata.normalize("NFD", path)) is not None
@@ -126,4 +125,4 @@ def _state(storage: AnchoredStorage, path: str) -> FileState | None:
         found = storage.stat(path)
     except OSError:  # a download says what is wrong
         return None
-    return state_of(found) if stat.S_ISREG(found.st_mode) else None
+    return state_of(found) if is_regular(found) else None

@@ -1,7 +1,5 @@
 """Reading bytes back from the disk, and their CRC-64."""
 
-import os
-import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -9,7 +7,7 @@ from typing import Final
 from aioss_resume._core.crc64 import EMPTY, crc64
 from aioss_resume._core.retry import SCARCE
 from aioss_resume._core.spans import Done
-from aioss_resume._io.storage import STORAGE, Storage
+from aioss_resume._io.storage import READ_THROUGH_LINKS, STORAGE, Storage, is_regular
 from aioss_resume._io.threads import Threads
 from aioss_resume.errors import ObjectName, local_file_error
 
@@ -72,14 +70,14 @@ def _size(storage: Storage, path: Path) -> int | None:
         found = storage.stat(path)
     except OSError:
         return None
-    return found.st_size if stat.S_ISREG(found.st_mode) else None
+    return found.st_size if is_regular(found) else None
 
 
 def _sum(storage: Storage, path: Path, start: int, stop: int, before: int, name: ObjectName | None) -> int | None:
     """CRC-64 of earlier bytes followed by the file's [start, stop); None if they cannot be read."""
     buffer = memoryview(bytearray(min(_READ_BYTES, stop - start)))
     try:
-        descriptor = storage.open(path, os.O_RDONLY)
+        descriptor = storage.open(path, READ_THROUGH_LINKS)
     except OSError as error:
         if error.errno in SCARCE:
             raise local_file_error("read back", error, str(path), name=name) from None

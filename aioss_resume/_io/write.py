@@ -7,7 +7,6 @@ at each other's offsets.
 import asyncio
 import errno
 import os
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from io import FileIO
@@ -17,7 +16,17 @@ from typing import TYPE_CHECKING, Any, Final
 from aiofiles.threadpool.binary import AsyncFileIO
 
 from aioss_resume._core.crc64 import EMPTY, crc64
-from aioss_resume._io.storage import STORAGE, Storage, remove
+from aioss_resume._io.storage import (
+    CREATE,
+    STORAGE,
+    UPDATE,
+    Storage,
+    allocated,
+    identity_of,
+    is_own_file,
+    is_regular,
+    remove,
+)
 from aioss_resume._io.threads import FileExecutor, SerialQueue, Threads
 from aioss_resume.errors import LocalFileError, ObjectName, local_file_error
 
@@ -40,7 +49,7 @@ class SummingFile(FileIO):
         self.offset = offset
         self.crc64 = crc
         self._storage = storage
-        self._descriptor = storage.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        self._descriptor = storage.open(path, UPDATE)
         try:
             if not _is_the_file(storage.fstat(self._descriptor), identity):
                 raise FileNotFoundError(errno.ENOENT, "the part file was replaced by another", str(path))
@@ -212,14 +221,13 @@ def written_parts(
 
 
 def _create(storage: Storage, path: Path, size: int) -> tuple[bool, tuple[int, int]]:
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK  # O_NONBLOCK: a planted FIFO must not hang us
     try:
-        descriptor, was_there = storage.open(path, flags | os.O_CREAT | os.O_EXCL), False
+        descriptor, was_there = storage.open(path, CREATE), False
     except FileExistsError:
-        descriptor, was_there = _reopen(storage, path, flags), True
+        descriptor, was_there = _reopen(storage, path), True
         if descriptor < 0:
             storage.unlink(path)
-            descriptor, was_there = storage.open(path, flags | os.O_CREAT | os.O_EXCL), False
+            descriptor, was_there = storage.open(path, CREATE), False
     try:
         try:
             found = storage.fstat(descriptor)
@@ -232,13 +240,13 @@ def _create(storage: Storage, path: Path, size: int) -> tuple[bool, tuple[int, i
         if not was_there:
             remove(storage, path)
         raise
-    return was_there, (found.st_dev, found.st_ino)
+    return was_there, identity_of(found)
 
 
-def _reopen(storage: Storage, path: Path, flags: int) -> int:
+def _reopen(storage: Storage, path: Path) -> int:
     """Open the existing file; -1 if it is not ours (a link, a FIFO, a file of another user)."""
     try:
-        descriptor = storage.open(path, flags)
+        descriptor = storage.open(path, UPDATE)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EACCES, errno.ENOENT):
             return -1
@@ -249,7 +257,7 @@ def _reopen(storage: Storage, path: Path, flags: int) -> int:
         storage.close(descriptor)
         raise
     # The second name may be the destination: after a power cut, a rename can leave both names.
-    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid():
+    if is_own_file(found) and found.st_nlink == 1:
         return descriptor
     storage.close(descriptor)
     return -1
@@ -258,9 +266,9 @@ def _reopen(storage: Storage, path: Path, flags: int) -> int:
 def _check_room(storage: Storage, descriptor: int, size: int, found: os.stat_result) -> None:
     """Raise OSError early if the disk has no room for the whole file."""
     room = storage.room(descriptor)
-    if room is not None and size - found.st_blocks * 512 > room:
+    if room is not None and size - allocated(found) > room:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _is_the_file(found: os.stat_result, identity: tuple[int, int]) -> bool:
-    return (found.st_dev, found.st_ino) == identity and stat.S_ISREG(found.st_mode)
+    return identity_of(found) == identity and is_regular(found)

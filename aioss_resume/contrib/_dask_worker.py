@@ -18,7 +18,7 @@ from aioss_resume._core.crc64 import EMPTY, crc64
 from aioss_resume._core.grouping import Allowance
 from aioss_resume._core.manifest import FileState
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume._io.storage import Storage
+from aioss_resume._io.storage import UPDATE, Storage
 from aioss_resume._io.tree import Tree, state_of
 from aioss_resume.contrib._buckets import BucketConfig
 from aioss_resume.downloader import Downloader
@@ -131,7 +131,7 @@ async def _range(
     options = {name: job.options[name] for name in ("headers", "params", "retry", "timeouts")}
     with tree.storage() as storage:
         try:
-            descriptor = await run(storage.open, path, os.O_WRONLY)
+            descriptor = await run(storage.open, path, UPDATE)
             try:
                 if (await run(storage.fstat, descriptor)).st_ino != inode:
                     raise FileNotFoundError(2, "the part file was replaced", path)
