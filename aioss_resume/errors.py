@@ -272,9 +272,8 @@ def local_file_error(
     path = path if path is not None or isinstance(cause, int) else cause.filename
     builtin = type(OSError(number, found))
     where = f" {path!r}" if path else ""
-    error = _also(LocalFileError, builtin)(
-        f"could not {tried}{where}: {found}", name=name, hint=hint or _ERRNO_HINTS.get(number)
-    )
+    hint = hint or (_IN_USE_HINT if getattr(cause, "winerror", None) in IN_USE else _ERRNO_HINTS.get(number))
+    error = _also(LocalFileError, builtin)(f"could not {tried}{where}: {found}", name=name, hint=hint)
     error.errno, error.strerror, error.filename = number, found, path
     return error
 
@@ -323,6 +322,11 @@ _HINTS = {
     "UserDisable": "the account is disabled or owes money",
 }
 # Source: OSS help pages on error codes; 0003-... and 0002-... are ECs, which OSS calls unstable: used for hints only.
+
+IN_USE = (5, 32)
+"""Windows' errors for a file that another program has open: ERROR_ACCESS_DENIED, ERROR_SHARING_VIOLATION."""
+
+_IN_USE_HINT = "another program may have the file open: close it and run again: what is there is kept"
 
 _ERRNO_HINTS = {
     28: "free some space and run again: what is there is kept",  # ENOSPC

@@ -1,26 +1,75 @@
-"""Files below one directory, reached through descriptors, so that no link in it leads anywhere.
+"""Files below one directory, so that no link in it leads anywhere.
 
-Each directory on the way is opened relative to the one above it, and is no link. What is swapped meanwhile is not met:
-the directory that was opened is the one that is used.
+Where the system can, each directory on the way is opened relative to the one above it, and is no link. What is swapped
+meanwhile is not met: the directory that was opened is the one that is used. Elsewhere each directory on the way is
+looked at before each call; a link that is planted between the look and the call is followed.
 """
 
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
-from aioss_resume._io.storage import DIRECTORY, NO_LINK, Storage, StrPath, is_link
+from aioss_resume._io.storage import (
+    DIRECTORY,
+    NO_LINK,
+    STORAGE,
+    PortableStorage,
+    Storage,
+    StrPath,
+    identity_of,
+    is_directory,
+    is_link,
+)
 
 _DIRECTORY: Final = DIRECTORY | NO_LINK | os.O_CLOEXEC
 
 
-def open_root(path: Path) -> int:
-    """A descriptor of the directory below which everything lies. It may be reached through links."""
-    return os.open(path, _DIRECTORY & ~NO_LINK)
+class Anchor(Protocol):
+    """A directory that is in use."""
+
+    def storage(self) -> "AbstractContextManager[Storage]":
+        """The file system, as far as it lies in the directory. For one download, or one look at many files."""
+
+    def close(self) -> None: ...
+
+
+def anchor(root: str) -> Anchor:
+    """Use a directory, which may be reached through links. OSError if it is none."""
+    return _OpenDirectory(root) if STORAGE.opens_below else _CheckedDirectory(root)
+
+
+class _OpenDirectory:
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._descriptor = os.open(root, _DIRECTORY & ~NO_LINK)
+
+    def storage(self) -> "AnchoredStorage":
+        return AnchoredStorage(self._root, self._descriptor)
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+class _CheckedDirectory:
+    def __init__(self, root: str) -> None:
+        self._root = root
+        found = STORAGE.stat(root)
+        if not is_directory(found):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), root)
+        self._identity = identity_of(found)
+
+    def storage(self) -> "CheckedStorage":
+        return CheckedStorage(self._root, self._identity)
+
+    def close(self) -> None:
+        pass
 
 
 class AnchoredStorage(Storage):
@@ -131,6 +180,86 @@ class AnchoredStorage(Storage):
         if found != opened:  # another thread was quicker
             os.close(opened)
         return found
+
+
+class CheckedStorage(PortableStorage):
+    """The file system below one directory, where directories cannot be opened. Used with `with`.
+
+    Paths elsewhere are treated as in PortableStorage.
+
+    Args:
+        root: The directory; absolute.
+        identity: Of the root.
+    """
+
+    __slots__ = ("_identity", "_root")
+
+    def __init__(self, root: str, identity: tuple[int, int]) -> None:
+        super().__init__()
+        self._root = Path(root)
+        self._identity = identity
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        pass
+
+    def open(self, path: StrPath, flags: int, mode: int = 0o600) -> int:
+        return super().open(path, flags | NO_LINK if self._check(path) else flags, mode)
+
+    def stat(self, path: StrPath, *, follow_symlinks: bool = True) -> os.stat_result:
+        return super().stat(path, follow_symlinks=follow_symlinks and not self._check(path))
+
+    def readlink(self, path: StrPath) -> str:
+        if self._check(path):
+            raise _link_error(os.fspath(path))
+        return super().readlink(path)
+
+    def access(self, path: StrPath, wanted: int) -> bool:
+        try:
+            leads_out = self._check(path) and is_link(super().stat(path, follow_symlinks=False))
+        except OSError:
+            return False
+        return not leads_out and super().access(path, wanted)
+
+    def replace(self, path: StrPath, becomes: StrPath) -> None:
+        self._check(path)
+        self._check(becomes)
+        super().replace(path, becomes)
+
+    def unlink(self, path: StrPath) -> None:
+        self._check(path)
+        super().unlink(path)
+
+    def mkdir(self, path: StrPath, mode: int = 0o777) -> None:
+        self._check(path)
+        super().mkdir(path, mode)
+
+    def rmdir(self, path: StrPath) -> None:
+        self._check(path)
+        super().rmdir(path)
+
+    def _check(self, path: StrPath) -> bool:
+        """Whether a path lies below the root. OSError if a directory on the way is a link, or the root another one."""
+        whole = Path(path)
+        if whole == self._root or not whole.is_relative_to(self._root):
+            return False
+        if identity_of(super().stat(self._root)) != self._identity:
+            raise OSError(errno.ESTALE, "the directory was replaced by another", str(self._root))
+        directory = self._root
+        for name in whole.relative_to(self._root).parts[:-1]:
+            directory = directory / name
+            try:
+                found = super().stat(directory, follow_symlinks=False)
+            except OSError as error:
+                error.filename = os.fspath(path)
+                raise
+            if is_link(found):
+                raise _link_error(str(directory))
+        return True
 
 
 def _link_error(path: str) -> OSError:

@@ -81,6 +81,7 @@ def commit(
     """
     # Every step is needed: tests/crash_model finds what a power cut leaves if one is removed.
     descriptor = storage.open(part, UPDATE)
+    is_lost = False
     try:
         _check_is(storage.fstat(descriptor), identity, size, part)
         replaced = _replaced(storage, destination)
@@ -91,9 +92,11 @@ def commit(
             _take_permissions(storage, descriptor, replaced)
         if fsync:
             # Before the rename: names and bytes reach the disk in any order, and the name might come without the bytes.
-            _sync_or_forget(storage, descriptor, part)
+            is_lost = True
+            storage.fsync(descriptor)
+            is_lost = False
     finally:
-        storage.close(descriptor)
+        _close_or_forget(storage, descriptor, part, is_lost=is_lost)
     # Once more, because the fsync may have taken long.
     committed = storage.stat(part, follow_symlinks=False)
     _check_is(committed, identity, size, part)
@@ -104,8 +107,8 @@ def commit(
     and_then(committed)
 
 
-def _sync_or_forget(storage: Storage, descriptor: int, part: Path) -> None:
-    """Sync the part file, and remove it if that fails.
+def _close_or_forget(storage: Storage, descriptor: int, part: Path, *, is_lost: bool) -> None:
+    """Close the part file, and remove it if it could not be synced.
 
     The kernel says once that it could not write, keeps the bytes in memory as if it had, and forgets: the next run
     would prove them from there, its fsync would succeed, and what is on the disk would be another file.
@@ -113,11 +116,11 @@ def _sync_or_forget(storage: Storage, descriptor: int, part: Path) -> None:
     Source: https://wiki.postgresql.org/wiki/Fsync_Errors
     """
     try:
-        storage.fsync(descriptor)
-    except OSError:
-        with suppress(OSError):
-            storage.unlink(part)
-        raise
+        storage.close(descriptor)
+    finally:
+        if is_lost:
+            with suppress(OSError):
+                storage.unlink(part)
 
 
 def _check_is(found: os.stat_result, identity: tuple[int, int], size: int, part: Path) -> None:

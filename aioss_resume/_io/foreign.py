@@ -154,12 +154,11 @@ def take_temporary_file(storage: Storage, temporary: str, part: str, size: int) 
         if not is_usable or found.st_size > size or exists(storage, part, follow_symlinks=False):
             return False
         storage.fchmod(descriptor, 0o600)
-        again = storage.stat(temporary, follow_symlinks=False)
-        if not is_same_file(again, found):
-            return False
-        storage.replace(temporary, part)
     finally:
         storage.close(descriptor)
+    if not is_same_file(storage.stat(temporary, follow_symlinks=False), found):
+        return False
+    storage.replace(temporary, part)
     return True
 
 

@@ -87,12 +87,16 @@ class PathLock:
     def release(self) -> None:
         """Remove the file and then unlock it, so that a waiting process finds it removed and creates a new one.
 
-        Without the file, with a reserve at most, this does not block.
+        Where an open file cannot be removed, it is the other way round: whoever has opened it in between keeps it from
+        being removed, and so removes it at its own end. Without the file, with a reserve at most, this does not block.
         """
         if self.is_held:
+            if not self._storage.removes_open_files:
+                self._close()
             with suppress(OSError):
                 self._storage.unlink(self._path)
-            self._close()
+            if self.is_held:
+                self._close()
         self._unreserve()
 
     def _unreserve(self) -> None:

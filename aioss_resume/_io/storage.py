@@ -8,20 +8,29 @@ No other module knows which system it runs on.
 
 import errno
 import os
+import shutil
+import signal
 import stat
-from collections.abc import Sequence
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 from filelock import lock_descriptor
 
+from aioss_resume.errors import IN_USE
+
 StrPath = str | os.PathLike[str]
 
-NO_LINK: Final = os.O_NOFOLLOW
-_NO_WAIT: Final = os.O_NONBLOCK  # a planted FIFO must not hang us
+NO_LINK: Final = getattr(os, "O_NOFOLLOW", 1 << 30)  # where the system does not know it, PortableStorage does
+_NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)  # a planted FIFO must not hang us
+_BYTES: Final = getattr(os, "O_BINARY", 0)  # Windows would change line ends
 
-DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY
+DIRECTORY: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 READ: Final = os.O_RDONLY | NO_LINK | _NO_WAIT
 READ_THROUGH_LINKS: Final = os.O_RDONLY | _NO_WAIT
 UPDATE: Final = os.O_RDWR | NO_LINK | _NO_WAIT
@@ -29,17 +38,28 @@ UPDATE_OR_CREATE: Final = UPDATE | os.O_CREAT
 CREATE: Final = UPDATE | os.O_CREAT | os.O_EXCL
 """How a file is opened. Links are not followed, and nothing but a regular file is waited for."""
 
+_REPARSE_POINT: Final = 0x400  # FILE_ATTRIBUTE_REPARSE_POINT
 _CANNOT_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 _CANNOT_LOOK: Final = frozenset({errno.EACCES, errno.EPERM})
+_ENVIRONMENT: Final = "AIOSS_RESUME_STORAGE"
 
 
 class Storage:
-    """The real one. For threads: all of it blocks, and may be called by several at once.
+    """The file system of a POSIX system. For threads: all of it blocks, and may be called by several at once.
 
     Methods raise OSError, as the calls that they are named after.
+
+    Attributes:
+        syncs_directories: Whether the names in a directory are on the disk only when it was synced.
+        removes_open_files: Whether a file can be removed or replaced while it is open.
+        opens_below: Whether a file can be opened relative to a directory's descriptor.
     """
 
     __slots__ = ()
+
+    syncs_directories: bool = True
+    removes_open_files: bool = True
+    opens_below: bool = True
 
     def open(self, path: StrPath, flags: int, mode: int = 0o600) -> int:
         """A descriptor, which child processes do not inherit."""
@@ -104,7 +124,172 @@ class Storage:
         os.rmdir(path)  # noqa: PTH106  # as above
 
 
-STORAGE: Final = Storage()
+class MacStorage(Storage):
+    """The file system of macOS, whose fsync() leaves bytes in the disk's own cache.
+
+    Source: fsync(2) of macOS on F_FULLFSYNC.
+    """
+
+    __slots__ = ()
+
+    def fsync(self, descriptor: int) -> None:
+        import fcntl
+
+        full_sync = getattr(fcntl, "F_FULLFSYNC", None)
+        if full_sync is None:
+            super().fsync(descriptor)
+            return
+        try:
+            fcntl.fcntl(descriptor, full_sync)
+        except OSError as error:
+            if error.errno not in (errno.ENOTSUP, errno.EINVAL, errno.ENOTTY):
+                raise
+            super().fsync(descriptor)  # a network file system
+
+
+class PortableStorage(Storage):
+    """A file system by calls that every system has: that of Windows.
+
+    - Directories are not synced. NTFS writes names to a journal, in order: a power cut loses the last ones, and never
+      keeps a later one without an earlier one. So no rename can come back without the bytes that were synced before,
+      and no checkpoint can be gone while its part file has not got its name.
+    - Another program may have a file open, so that it can be neither replaced nor removed: that is tried again for a
+      while. Source: error 5 and 32 of MoveFileExW, as virus scanners and indexers cause them.
+    - A link is seen before a file is opened, and a file that was replaced meanwhile after it.
+    """
+
+    __slots__ = ("_opened",)
+
+    syncs_directories = False
+    removes_open_files = sys.platform != "win32"
+    opens_below = False
+
+    def __init__(self) -> None:
+        self._opened: dict[int, tuple[str, Lock]] = {}
+        # By descriptor: its path, and what guards its position.
+
+    def open(self, path: StrPath, flags: int, mode: int = 0o600) -> int:
+        before = None
+        if flags & NO_LINK and not flags & os.O_EXCL:  # O_EXCL follows no link
+            with suppress(FileNotFoundError):
+                before = self.stat(path, follow_symlinks=False)
+            if before is not None and is_link(before):
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
+        descriptor = os.open(path, flags & ~NO_LINK | _BYTES, mode)
+        self._opened[descriptor] = (os.fspath(path), Lock())
+        try:
+            if flags & NO_LINK and not flags & os.O_EXCL:
+                self._check_is(path, before, descriptor)
+        except OSError:
+            self.close(descriptor)
+            raise
+        return descriptor
+
+    def _check_is(self, path: StrPath, before: os.stat_result | None, descriptor: int) -> None:
+        now = before or self.stat(path, follow_symlinks=False)  # not there before: open() has made it
+        if is_link(now) or not is_same_file(now, os.fstat(descriptor)):
+            raise OSError(errno.ELOOP, "it was replaced while it was opened", os.fspath(path))
+
+    def close(self, descriptor: int) -> None:
+        del self._opened[descriptor]
+        os.close(descriptor)
+
+    def pwritev(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
+        taken = 0
+        with self._opened[descriptor][1]:
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            for buffer in buffers:
+                written = os.write(descriptor, buffer)
+                taken += written
+                if written < len(buffer):
+                    break
+        return taken
+
+    def preadv(self, descriptor: int, buffer: memoryview, offset: int) -> int:
+        with self._opened[descriptor][1], FileIO(descriptor, "r", closefd=False) as file:
+            file.seek(offset)
+            return file.readinto(buffer)
+
+    def ftruncate(self, descriptor: int, size: int) -> None:
+        if sys.platform == "win32":
+            _make_sparse(descriptor)
+        os.ftruncate(descriptor, size)
+
+    def fchmod(self, descriptor: int, mode: int) -> None:
+        if hasattr(os, "fchmod"):  # on Windows from Python 3.13 on, where only "may be written to" counts
+            os.fchmod(descriptor, mode)
+
+    def fchgrp(self, descriptor: int, group: int) -> None:
+        if hasattr(os, "fchown"):
+            os.fchown(descriptor, -1, group)
+
+    def room(self, descriptor: int) -> int | None:
+        return shutil.disk_usage(os.path.dirname(self._opened[descriptor][0])).free or None  # noqa: PTH120
+
+    def replace(self, path: StrPath, becomes: StrPath) -> None:
+        _despite_others(lambda: os.replace(path, becomes), _REPLACE_WAITS)  # noqa: PTH105
+
+    def unlink(self, path: StrPath) -> None:
+        _despite_others(lambda: os.unlink(path), _UNLINK_WAITS)  # noqa: PTH108
+
+
+_REPLACE_WAITS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)
+_UNLINK_WAITS: Final = _REPLACE_WAITS[:5]
+"""Seconds between the attempts to replace or remove a file that another program has open."""
+
+
+def _despite_others(call: Callable[[], None], waits: Iterable[float]) -> None:
+    for wait in waits:
+        try:
+            return call()
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in IN_USE:
+                raise
+        time.sleep(wait)  # in a thread
+    return call()
+
+
+if sys.platform == "win32":
+
+    def _make_sparse(descriptor: int) -> None:
+        """Let the file have no bytes on the disk where none were written, where the file system can.
+
+        Source: FSCTL_SET_SPARSE of Windows' file system control codes.
+        """
+        import ctypes
+        import msvcrt
+
+        ctypes.windll.kernel32.DeviceIoControl(
+            ctypes.c_void_p(msvcrt.get_osfhandle(descriptor)),
+            0x000900C4,
+            None,
+            0,
+            None,
+            0,
+            ctypes.byref(ctypes.c_ulong()),
+            None,
+        )
+
+
+def storage_named(name: str) -> Storage:
+    """The storage "posix", "macos" or "portable"."""
+    kinds: dict[str, type[Storage]] = {"posix": Storage, "macos": MacStorage, "portable": PortableStorage}
+    if name not in kinds:
+        raise ValueError(f"{_ENVIRONMENT} must be one of {', '.join(kinds)}, not {name!r}")
+    return kinds[name]()
+
+
+def _of_this_system() -> str:
+    if sys.platform == "win32" or not hasattr(os, "pwritev"):
+        return "portable"
+    return "macos" if sys.platform == "darwin" else "posix"
+
+
+STORAGE: Final = storage_named(os.environ.get(_ENVIRONMENT) or _of_this_system())
+END_SIGNALS: Final = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)
+)
+"""What ends a command: SIGHUP is sent when a terminal is closed, SIGBREAK by Ctrl-Break on Windows."""
 
 
 def is_regular(found: os.stat_result) -> bool:
@@ -116,12 +301,13 @@ def is_directory(found: os.stat_result) -> bool:
 
 
 def is_link(found: os.stat_result) -> bool:
-    return stat.S_ISLNK(found.st_mode)
+    """Whether it leads elsewhere: a symbolic link, or a junction of Windows."""
+    return stat.S_ISLNK(found.st_mode) or bool(getattr(found, "st_file_attributes", 0) & _REPARSE_POINT)
 
 
 def is_own_file(found: os.stat_result) -> bool:
-    """Whether it is a regular file of this user's."""
-    return is_regular(found) and found.st_uid == os.geteuid()
+    """Whether it is a regular file of this user's, as far as the system tells."""
+    return is_regular(found) and (_user() is None or found.st_uid == _user())
 
 
 def is_same_file(one: os.stat_result, other: os.stat_result) -> bool:
@@ -139,8 +325,9 @@ def permissions(found: os.stat_result) -> int:
 
 
 def allocated(found: os.stat_result) -> int:
-    """Bytes that the file has on the disk."""
-    return found.st_blocks * 512
+    """Bytes that the file has on the disk; its size, where the system does not tell."""
+    blocks: int | None = getattr(found, "st_blocks", None)
+    return found.st_size if blocks is None else blocks * 512
 
 
 def is_planted(directory: os.stat_result, link: os.stat_result) -> bool:
@@ -149,7 +336,11 @@ def is_planted(directory: os.stat_result, link: os.stat_result) -> bool:
     Source: fs.protected_symlinks, proc_sys_fs(5). The kernel checks it when it follows a link.
     """
     is_shared = directory.st_mode & stat.S_ISVTX and directory.st_mode & stat.S_IWOTH
-    return bool(is_shared) and link.st_uid not in (os.geteuid(), directory.st_uid)
+    return bool(is_shared) and link.st_uid not in (_user(), directory.st_uid)
+
+
+def _user() -> int | None:
+    return os.geteuid() if hasattr(os, "geteuid") else None
 
 
 def exists(storage: Storage, path: StrPath, *, follow_symlinks: bool = True) -> bool:
@@ -202,7 +393,8 @@ def remove_made(storage: Storage, directories: Sequence[Path]) -> None:
 
 def sync_file(storage: Storage, path: Path) -> None:
     """Sync the bytes of a file to the disk. For its name see sync_directory()."""
-    descriptor = storage.open(path, READ)
+    # Windows syncs a file only through a descriptor that may write; elsewhere the file may be read-only.
+    descriptor = storage.open(path, READ if storage.syncs_directories else UPDATE)
     try:
         storage.fsync(descriptor)
     finally:
@@ -210,7 +402,9 @@ def sync_file(storage: Storage, path: Path) -> None:
 
 
 def sync_directory(storage: Storage, directory: Path) -> None:
-    """Sync the names in a directory to the disk, where the file system supports it."""
+    """Sync the names in a directory to the disk, where the file system supports it, and needs it."""
+    if not storage.syncs_directories:
+        return
     try:
         descriptor = storage.open(directory, DIRECTORY)
     except OSError as error:

@@ -7,14 +7,14 @@ import errno
 import os
 import unicodedata
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from aioss_resume._core.manifest import FileState
-from aioss_resume._io.anchored import AnchoredStorage, open_root
+from aioss_resume._io.anchored import Anchor, anchor
 from aioss_resume._io.made_directories import DirectoryUse
 from aioss_resume._io.resolve import NOT_REGULAR, is_system_path
-from aioss_resume._io.storage import CREATE, STORAGE, exists, is_directory, is_regular, make_missing
+from aioss_resume._io.storage import CREATE, STORAGE, Storage, exists, is_directory, is_regular, make_missing
 
 
 class Tree:
@@ -34,27 +34,28 @@ class Tree:
 
     def __init__(self, root: str, *, dry_run: bool, fsync: bool, token: str) -> None:
         self.root = root
-        self._descriptor = -1
+        self._anchor: Anchor | None = None
         self.ignores_case = self.ignores_form = False
         if is_system_path(root):
             raise OSError(NOT_REGULAR, "it is in a directory of the kernel's", root)
         if not dry_run:
             make_missing(STORAGE, Path(root), fsync=fsync)
         try:
-            self._descriptor = open_root(Path(root))
+            self._anchor = anchor(root)
         except FileNotFoundError:
             if not dry_run:
                 raise
         if not dry_run:
             self._probe(f".aioss-resume.{token}.pr\u00f6be")
 
-    def storage(self) -> AnchoredStorage:
-        """The file system, as far as it lies in the directory."""
-        return AnchoredStorage(self.root, self._descriptor)
+    def storage(self) -> AbstractContextManager[Storage]:
+        """The file system, as far as it lies in the directory, which must be there."""
+        assert self._anchor is not None
+        return self._anchor.storage()
 
     def states(self, paths: Iterable[str]) -> list[FileState | None]:
         """How the files at these relative paths look; None where there is no regular file."""
-        if self._descriptor < 0:  # of a dry run
+        if self._anchor is None:  # of a dry run
             return [None for _ in paths]
         with self.storage() as storage:
             return [_state(storage, f"{self.root}/{path}") for path in paths]
@@ -66,9 +67,11 @@ class Tree:
             OSError: There is something else.
         """
         directory = Path(self.root, path)
+        if self._anchor is None:
+            return True
         with self.storage() as storage:
             if dry_run:
-                is_new = self._descriptor < 0 or not exists(storage, directory)
+                is_new = not exists(storage, directory)
             else:
                 use = DirectoryUse(str(directory), storage)
                 use.enter()
@@ -100,14 +103,14 @@ class Tree:
         return True
 
     def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self._anchor is not None:
+            self._anchor.close()
+            self._anchor = None
 
     def _probe(self, name: str) -> None:
         with self.storage() as storage, suppress(OSError):  # then the downloads fail, and say why
             path = f"{self.root}/{name}"
-            os.close(storage.open(path, CREATE))
+            storage.close(storage.open(path, CREATE))
             try:
                 self.ignores_case = _state(storage, f"{self.root}/{name.upper()}") is not None
                 self.ignores_form = _state(storage, unicodedata.normalize("NFD", path)) is not None
@@ -120,7 +123,7 @@ def state_of(found: os.stat_result) -> FileState:
     return FileState(found.st_size, found.st_mtime_ns, found.st_ino)
 
 
-def _state(storage: AnchoredStorage, path: str) -> FileState | None:
+def _state(storage: Storage, path: str) -> FileState | None:
     try:
         found = storage.stat(path)
     except OSError:  # a download says what is wrong
