@@ -108,7 +108,7 @@ def _read(storage: Storage, path: str) -> bytes | None:
             raise Unusable("it belongs to another user")
         buffer = memoryview(bytearray(min(found.st_size, MOST_BYTES) + 1))
         length = 0
-        while length < len(buffer) and (taken := storage.preadv(descriptor, buffer[length:], length)):
+        while length < len(buffer) and (taken := storage.read_at(descriptor, buffer[length:], length)):
             length += taken
         return bytes(buffer[:length])
     finally:

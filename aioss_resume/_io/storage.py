@@ -68,11 +68,11 @@ class Storage:
     def close(self, descriptor: int) -> None:
         os.close(descriptor)
 
-    def pwritev(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
+    def write_at(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
         """Returns how many bytes it took, which may be fewer than it was given."""
         return os.pwritev(descriptor, buffers, offset)
 
-    def preadv(self, descriptor: int, buffer: memoryview, offset: int) -> int:
+    def read_at(self, descriptor: int, buffer: memoryview, offset: int) -> int:
         """Returns how many bytes it put into the buffer; 0 at the end of the file."""
         return os.preadv(descriptor, [buffer], offset)
 
@@ -194,7 +194,7 @@ class PortableStorage(Storage):
         del self._opened[descriptor]
         os.close(descriptor)
 
-    def pwritev(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
+    def write_at(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
         taken = 0
         with self._opened[descriptor][1]:
             os.lseek(descriptor, offset, os.SEEK_SET)
@@ -205,7 +205,7 @@ class PortableStorage(Storage):
                     break
         return taken
 
-    def preadv(self, descriptor: int, buffer: memoryview, offset: int) -> int:
+    def read_at(self, descriptor: int, buffer: memoryview, offset: int) -> int:
         with self._opened[descriptor][1], FileIO(descriptor, "r", closefd=False) as file:
             file.seek(offset)
             return file.readinto(buffer)

@@ -84,7 +84,7 @@ def _sum(storage: Storage, path: Path, start: int, stop: int, before: int, name:
         return None
     try:
         while start < stop:
-            length = storage.preadv(descriptor, buffer[: stop - start], start)
+            length = storage.read_at(descriptor, buffer[: stop - start], start)
             if length == 0:
                 return None
             before = crc64(buffer[:length], before)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 _MOST_PIECES: Final = 512
-# In one pwritev(2). IOV_MAX is 1024 on Linux and macOS.
+# In one call. IOV_MAX is 1024 on Linux and macOS.
 
 
 class SummingFile(FileIO):
@@ -205,11 +205,11 @@ def written_parts(
 ) -> "Iterator[memoryview]":
     """Write all chunks one behind the other from `offset` on; yields, after each write, what it took.
 
-    Source: POSIX pwritev(2) may take fewer bytes than it is given; then it is called again with the rest.
+    A write may take fewer bytes than it is given; then the storage is called again with the rest.
     """
     pieces = [piece for chunk in chunks if (piece := memoryview(chunk).cast("B"))]
     while pieces:
-        taken = storage.pwritev(descriptor, pieces[:_MOST_PIECES], offset)
+        taken = storage.write_at(descriptor, pieces[:_MOST_PIECES], offset)
         if taken == 0:
             raise OSError(errno.EIO, "the write took no byte")
         offset += taken

@@ -1,14 +1,14 @@
 """One download in a process of its own, which the demo kills: `python -m aioss_resume.cli.child`.
 
 It uses only the public interface. The keys come from OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET in the environment,
-because arguments are visible to every user of the machine. SIGINT, SIGTERM and SIGHUP cancel the download, which
-flushes its checkpoint; the exit code is 130, 143 or 129, as in a shell. A second signal ends the process at once.
+because arguments are visible to every user of the machine. Ctrl-C, SIGTERM and the like cancel the download, which
+flushes its checkpoint; the exit code is 128 and the signal's number, as in a shell. A second signal ends the process
+at once.
 """
 
 import argparse
 import asyncio
 import logging
-import signal
 import sys
 
 import oss2
@@ -16,8 +16,7 @@ from oss2.credentials import EnvironmentVariableCredentialsProvider
 
 import aioss_resume
 from aioss_resume.cli.reports import Ended, Failed, Progressed, Report, Warned, encode
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from aioss_resume.cli.signals import on_end_signals, reset_end_signals
 
 
 class _WarningsAsReports(logging.Handler):
@@ -82,17 +81,13 @@ def _cancel_on_signals() -> list[int]:
     received: list[int] = []
     task = asyncio.current_task()
     assert task is not None
-    loop = asyncio.get_running_loop()
 
     def end(number: int) -> None:
         received.append(number)
         task.cancel()
-        for each in _SIGNALS:  # a second signal ends the process even if a disk hangs
-            loop.remove_signal_handler(each)
-            signal.signal(each, signal.SIG_DFL)
+        reset_end_signals()  # a second signal ends the process even if a disk hangs
 
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, end, number)
+    on_end_signals(end)
     return received
 
 

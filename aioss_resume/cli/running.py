@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from aioss_resume.cli.exits import code_of, explain
+from aioss_resume.cli.signals import on_end_signals
 from aioss_resume.errors import AiossError
 
 _PIPE: Final = 141  # as a shell says that SIGPIPE has ended a program
@@ -33,7 +34,7 @@ def run(main: Callable[[], Coroutine[Any, Any, int]], *, verbose: bool, debug: b
 
 
 async def _main(main: Callable[[], Coroutine[Any, Any, int]], *, resumes: bool) -> int:
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    task = asyncio.current_task()
     assert task is not None
     caught: list[signal.Signals] = []
 
@@ -43,8 +44,7 @@ async def _main(main: Callable[[], Coroutine[Any, Any, int]], *, resumes: bool) 
         caught.append(number)
         task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, end, number)
+    on_end_signals(end)
     try:
         return await main()
     except asyncio.CancelledError:

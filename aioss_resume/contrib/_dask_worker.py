@@ -154,7 +154,7 @@ async def _range(
 def _write(storage: Storage, descriptor: int, chunk: bytes, offset: int, found: int) -> int:
     left = memoryview(chunk)
     while left:
-        taken = storage.pwritev(descriptor, [left], offset)
+        taken = storage.write_at(descriptor, [left], offset)
         left, offset = left[taken:], offset + taken
     return crc64(chunk, found)
 

@@ -286,21 +286,40 @@ def test_checkpoints_are_listed_restarted_and_removed(run: Run, oss: LocalOSS) -
     assert [path.name for path in run.directory.iterdir()] == ["large"]
 
 
+WITHOUT_SIGNAL_HANDLERS = """
+import asyncio, sys
+
+def refuse(*_):
+    raise NotImplementedError
+
+class Loop(asyncio.SelectorEventLoop):
+    add_signal_handler = remove_signal_handler = refuse
+
+asyncio.DefaultEventLoopPolicy._loop_factory = Loop
+from aioss_resume.__main__ import main
+sys.argv[0] = "aioss-resume"
+sys.exit(main())
+"""
+"""The command on an event loop as Windows has them."""
+
+
+@pytest.mark.parametrize("on_loop", ["of this system", "without signal handlers"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_signal_keeps_what_was_written_and_says_how_to_go_on(
-    run: Run, oss: LocalOSS, number: signal.Signals, code: int
+    run: Run, oss: LocalOSS, number: signal.Signals, code: int, on_loop: str
 ) -> None:
     oss.put("examplebucket", "large", size=12 * MiB, seed=1)
     oss.faults.stall(0, times=None, range=lambda asked: asked is not None and asked[0] >= 11 * MiB)
-    get = [*COMMAND, "get", "oss://examplebucket/large", "--part-size", "1MiB", "-j", "4"]
-    process = subprocess.Popen(get, cwd=run.directory, env=run.environment, stderr=subprocess.PIPE)
+    get = ["get", "oss://examplebucket/large", "--part-size", "1MiB", "-j", "4"]
+    command = COMMAND if on_loop == "of this system" else [sys.executable, "-c", WITHOUT_SIGNAL_HANDLERS]
+    process = subprocess.Popen([*command, *get], cwd=run.directory, env=run.environment, stderr=subprocess.PIPE)
     oss.wait_for_bytes(10 * MiB)
     process.send_signal(number)
     shown = process.communicate(timeout=30)[1].decode()
     assert process.returncode == code
     assert "To go on:\n  aioss-resume get oss://examplebucket/large --part-size 1MiB -j 4" in shown
     oss.faults.clear()
-    ended = run(*get[1:])
+    ended = run(*get)
     assert ended.returncode == 0
     kept = re.search(rb"([\d,]+) kept", ended.stderr)
     assert kept is not None

@@ -21,7 +21,7 @@ _FORGIVEN: Final = {
     ("close", ".checkpoint"),  # it was read
     ("open", ".checkpoint"),  # one that cannot be read is ignored
 }
-_FORGIVEN_IN_PROOFS: Final = {("open", ".part"), ("preadv", ".part"), ("close", ".part")}  # it is fetched again
+_FORGIVEN_IN_PROOFS: Final = {("open", ".part"), ("read_at", ".part"), ("close", ".part")}  # it is fetched again
 
 
 def may_be_forgiven(method: str, kind: str, error: int, *, is_resumed: bool) -> bool:

@@ -147,14 +147,14 @@ class Disk(Storage):
                 inode.holder = None
             os.close(descriptor)
 
-    def pwritev(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
+    def write_at(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
         with self._lock:
             step = Write(self._descriptors[descriptor], offset, b"".join(buffers))
             put(step.of.data, step.offset, step.data)
             self.journal.append(step)
             return len(step.data)
 
-    def preadv(self, descriptor: int, buffer: memoryview, offset: int) -> int:
+    def read_at(self, descriptor: int, buffer: memoryview, offset: int) -> int:
         with self._lock:
             data = self._descriptors[descriptor].data[offset : offset + len(buffer)]
             buffer[: len(data)] = data

@@ -93,7 +93,7 @@ class Recorder:
 
 def put_file(disk: Disk, path: Path, data: bytes) -> None:
     descriptor = disk.open(path, os.O_WRONLY | os.O_CREAT)
-    disk.pwritev(descriptor, [memoryview(data)], 0)
+    disk.write_at(descriptor, [memoryview(data)], 0)
     disk.close(descriptor)
 
 

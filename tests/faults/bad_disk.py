@@ -57,13 +57,13 @@ class BadDisk(Storage):
         super().close(descriptor)  # as Linux does, whatever it says
         self._meet("close", descriptor)
 
-    def pwritev(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
-        self._meet("pwritev", descriptor)
-        return super().pwritev(descriptor, buffers, offset)
+    def write_at(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
+        self._meet("write_at", descriptor)
+        return super().write_at(descriptor, buffers, offset)
 
-    def preadv(self, descriptor: int, buffer: memoryview, offset: int) -> int:
-        self._meet("preadv", descriptor)
-        return super().preadv(descriptor, buffer, offset)
+    def read_at(self, descriptor: int, buffer: memoryview, offset: int) -> int:
+        self._meet("read_at", descriptor)
+        return super().read_at(descriptor, buffer, offset)
 
     def ftruncate(self, descriptor: int, size: int) -> None:
         self._meet("ftruncate", descriptor)
@@ -88,21 +88,21 @@ class SparingDisk(Storage):
     def __init__(self, few: int) -> None:
         self._few = few
 
-    def pwritev(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
-        return super().pwritev(descriptor, [memoryview(b"".join(buffers)[: self._few])], offset)
+    def write_at(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
+        return super().write_at(descriptor, [memoryview(b"".join(buffers)[: self._few])], offset)
 
-    def preadv(self, descriptor: int, buffer: memoryview, offset: int) -> int:
-        return super().preadv(descriptor, buffer[: self._few], offset)
+    def read_at(self, descriptor: int, buffer: memoryview, offset: int) -> int:
+        return super().read_at(descriptor, buffer[: self._few], offset)
 
 
 class WaitingDisk(Storage):
     """Calls of one kind begin, and end when they may.
 
     Args:
-        call: "pwritev" or "lock".
+        call: "write_at" or "lock".
     """
 
-    def __init__(self, call: str = "pwritev") -> None:
+    def __init__(self, call: str = "write_at") -> None:
         self.begun = threading.Event()
         self.may_end = threading.Event()
         self._call = call
@@ -112,9 +112,9 @@ class WaitingDisk(Storage):
             self.begun.set()
             assert self.may_end.wait(30)
 
-    def pwritev(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
-        self._meet("pwritev")
-        return super().pwritev(descriptor, buffers, offset)
+    def write_at(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
+        self._meet("write_at")
+        return super().write_at(descriptor, buffers, offset)
 
     def lock(self, descriptor: int) -> bool:
         self._meet("lock")

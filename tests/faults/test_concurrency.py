@@ -340,7 +340,7 @@ async def test_X10_small_object_has_neither_lock_nor_checkpoint(oss: LocalOSS, b
     disk = BadDisk()
     await onto(disk, bucket, path)
     is_there(path, whole(1000))
-    assert [call for call, _ in disk.done] == ["open", "pwritev", "close", "replace"]
+    assert [call for call, _ in disk.done] == ["open", "write_at", "close", "replace"]
 
 
 async def test_X10_small_object_that_takes_long_has_a_lock(oss: LocalOSS, bucket: Any, path: Path) -> None:

@@ -95,7 +95,7 @@ async def done(oss: LocalOSS, bucket: Any, path: Path) -> list[tuple[str, str]]:
 async def test_C05_bytes_are_on_the_disk_before_the_name(done: list[tuple[str, str]]) -> None:
     [named] = positions(done, "replace", ".part")
     synced = positions(done, "fsync", ".part")
-    assert max(positions(done, "pwritev", ".part")) < max(synced) < named
+    assert max(positions(done, "write_at", ".part")) < max(synced) < named
 
 
 async def test_C06_name_is_on_the_disk_before_it_ends(done: list[tuple[str, str]], path: Path) -> None:

@@ -78,7 +78,7 @@ async def test_D03_quota_or_a_limit_of_size_is_a_full_disk(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, number: int
 ) -> None:
     put(oss)
-    disk = BadDisk("pwritev", number, after=4, kind=".part")
+    disk = BadDisk("write_at", number, after=4, kind=".part")
     with watch.raises(LocalFileError) as caught:
         await onto(disk, bucket, path, concurrency=4)
     assert caught.error.errno == number
@@ -149,7 +149,7 @@ async def test_D04_write_of_zero_bytes_is_no_endless_loop(oss: LocalOSS, bucket:
     assert path.read_bytes() == OLD
 
 
-@pytest.mark.parametrize("call", ["pwritev", "ftruncate", "close", "fsync", "replace"])
+@pytest.mark.parametrize("call", ["write_at", "ftruncate", "close", "fsync", "replace"])
 async def test_D06_input_output_error_is_reported_once_and_the_next_run_succeeds(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, call: str
 ) -> None:
@@ -165,7 +165,7 @@ async def test_D06_input_output_error_is_reported_once_and_the_next_run_succeeds
 async def test_D06_unreadable_bytes_are_fetched_again(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss)
     await interrupt(bucket, oss, path)
-    result = await onto(BadDisk("preadv", errno.EIO, kind=".part"), bucket, path)
+    result = await onto(BadDisk("read_at", errno.EIO, kind=".part"), bucket, path)
     assert (result.verified, result.resumed_bytes) == (True, 0)
     is_there(path)
 

@@ -49,7 +49,7 @@ async def test_last_flushed_checkpoint_is_loaded(path: Path, threads: Threads, f
 async def test_it_is_on_the_disk_before_it_gets_its_name(path: Path, threads: Threads) -> None:
     storage = ToldStorage()
     await file_at(path, threads, storage).flush(OLD)
-    assert storage.calls.index("pwritev") < storage.calls.index("fsync") < storage.calls.index("replace")
+    assert storage.calls.index("write_at") < storage.calls.index("fsync") < storage.calls.index("replace")
 
 
 async def test_without_fsync_nothing_is_synced(path: Path, threads: Threads) -> None:

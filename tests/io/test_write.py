@@ -81,7 +81,7 @@ async def test_more_chunks_than_one_call_takes_are_written(path: Path, threads: 
     await sink.close()
     assert path.read_bytes()[:3000] == b"".join(chunks)
     assert sink.offset == 3000
-    assert storage.calls.count("pwritev") > 1
+    assert storage.calls.count("write_at") > 1
 
 
 async def test_short_write_is_continued(path: Path, threads: Threads) -> None:
@@ -124,7 +124,7 @@ async def test_cancelled_write_ends_before_it_raises_and_never_writes_after_the_
     assert_tells_the_truth(sink, path, 10)
     assert sink.offset == 10 + len(WRITTEN)
     await sink.close()
-    assert storage.calls == ["pwritev", "close"]
+    assert storage.calls == ["write_at", "close"]
 
 
 async def test_write_cancelled_before_its_thread_call_writes_nothing(path: Path, threads: Threads) -> None:

@@ -53,10 +53,10 @@ class HeldStorage(ToldStorage):
         self.begun = threading.Event()
         self.may_end = threading.Event()
 
-    def pwritev(self, descriptor: int, buffers: Any, offset: int) -> int:
+    def write_at(self, descriptor: int, buffers: Any, offset: int) -> int:
         self.begun.set()
         assert self.may_end.wait(20)
-        return self.told("pwritev", descriptor, buffers, offset)  # type: ignore[no-any-return]
+        return self.told("write_at", descriptor, buffers, offset)  # type: ignore[no-any-return]
 
 
 class SparingStorage(Storage):
@@ -67,12 +67,12 @@ class SparingStorage(Storage):
         self._left = most
         self._error = error
 
-    def pwritev(self, descriptor: int, buffers: Any, offset: int) -> int:
+    def write_at(self, descriptor: int, buffers: Any, offset: int) -> int:
         if not self._left:
             raise OSError(self._error, os.strerror(self._error))
-        taken = super().pwritev(descriptor, [b"".join(buffers)[: min(self._few, self._left)]], offset)  # type: ignore[list-item]
+        taken = super().write_at(descriptor, [b"".join(buffers)[: min(self._few, self._left)]], offset)  # type: ignore[list-item]
         self._left -= taken
         return taken
 
-    def preadv(self, descriptor: int, buffer: memoryview, offset: int) -> int:
-        return super().preadv(descriptor, buffer[: self._few], offset)
+    def read_at(self, descriptor: int, buffer: memoryview, offset: int) -> int:
+        return super().read_at(descriptor, buffer[: self._few], offset)

@@ -22,7 +22,7 @@ from aioss_resume.testing import GeneratedContent, KiB, LocalOSS
 from .traced import CALLS, Ended, Traced, failing, skip_without_strace, watching
 
 ERRORS: Final = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EINTR, errno.EMFILE)
-IS_REPEATED: Final = {"open", "pwritev", "preadv", "ftruncate", "fsync"}
+IS_REPEATED: Final = {"open", "write_at", "read_at", "ftruncate", "fsync"}
 """By Python, when a signal interrupts it (PEP 475)."""
 
 OLD: Final = b"the old file"
@@ -80,10 +80,10 @@ def kind(call: str) -> str:
 @pytest.mark.parametrize(
     ("size", "before", "is_refused", "never"),
     [
-        (3000, nothing_before, False, {"preadv", "ftruncate", "unlink"}),
-        (4 * PART, nothing_before, False, {"preadv"}),
+        (3000, nothing_before, False, {"read_at", "ftruncate", "unlink"}),
+        (4 * PART, nothing_before, False, {"read_at"}),
         (4 * PART, a_part_before, False, {"ftruncate"}),
-        (4 * PART, nothing_before, True, {"preadv"}),
+        (4 * PART, nothing_before, True, {"read_at"}),
     ],
     ids=["small", "ranged", "resumed", "refused-midway"],
 )

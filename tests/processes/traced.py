@@ -20,8 +20,8 @@ _NURSERY: Final = Path(__file__).with_name("nursery.py")
 
 CALLS: Final = {
     "open": ("open", "openat"),
-    "pwritev": ("pwritev", "pwritev2"),
-    "preadv": ("preadv", "preadv2"),
+    "write_at": ("pwritev", "pwritev2"),
+    "read_at": ("preadv", "preadv2"),
     "ftruncate": ("ftruncate",),
     "fsync": ("fsync", "fdatasync"),
     "close": ("close",),

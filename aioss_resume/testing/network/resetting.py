@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import fcntl
 import socket
 import struct
 import sys
-import termios
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 seconds: closing sends RST
 
@@ -32,6 +30,9 @@ def _unsent(sock: socket.socket) -> int:
     """Bytes in the socket that the peer has not acknowledged; 0 where the system does not tell."""
     if sys.platform != "linux":
         return 0
+    import fcntl  # not on Windows
+    import termios
+
     try:
         answer = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
     except OSError:
