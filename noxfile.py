@@ -90,6 +90,17 @@ def adopting(session: nox.Session) -> None:
 
 
 @nox.session
+def systems(session: nox.Session) -> None:
+    """The library as on Windows and on macOS, on this system: `nox -s systems -- 20` kills twenty times, too."""
+    session.install("-e", ".[test]")
+    rooms = [f"tests/{room}" for room in ("io", "file", "transfer", "flow", "batch")]
+    for storage in ("windows", "macos"):
+        env = {"AIOSS_RESUME_STORAGE": storage}
+        session.run("pytest", "-n", "auto", "-q", *rooms, env=env)
+        session.run("python", "-m", "tests.crash", "--kills", *(session.posargs or ["5"]), env=env)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The main job, as the README shows it."""
     session.install(".[cli]")

@@ -10,8 +10,10 @@ from dataclasses import fields
 from typing import Any, Final, TypeVar
 
 from aioss_resume._core.slices import Slice
+from aioss_resume._core.windows_names import problem_of_path
 from aioss_resume._file.disk import USE_STREAM
 from aioss_resume._io.resolve import NOT_REGULAR, is_system_path
+from aioss_resume._io.storage import STORAGE
 from aioss_resume._transfer.client import Client
 from aioss_resume.errors import ConfigError, ObjectName, local_file_error
 from aioss_resume.options import ReadOptions
@@ -104,8 +106,11 @@ def checked_names(**names: Any) -> None:  # Any: they are checked here
 async def destination(client: Client, path: str | os.PathLike[str], name: ObjectName) -> str:
     """The destination as an absolute path, or an error before anything is touched."""
     given = checked_path(path, "path")
-    if given.endswith(("/", "/.", "/..")) or given in (".", ".."):
+    slashes = given.replace("\\", "/") if STORAGE.has_windows_names else given
+    if slashes.endswith(("/", "/.", "/..")) or given in (".", ".."):
         raise local_file_error("download to", errno.EISDIR, given, name=name)
+    if STORAGE.has_windows_names and (problem := problem_of_path(given)) is not None:
+        raise local_file_error("download to", errno.EINVAL, given, name=name, hint=f"on Windows {problem}")
     # A relative path needs the working directory, which is a system call; an absolute path needs none.
     absolute = os.path.abspath
     found = absolute(given) if os.path.isabs(given) else await client.threads.run(absolute, given)  # noqa: PTH117

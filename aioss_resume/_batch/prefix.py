@@ -18,7 +18,7 @@ from aioss_resume._core.manifest import Entry, FileState, too_many_to_delete
 from aioss_resume._core.objects import ObjectMeta, is_archived
 from aioss_resume._io import manifest as manifests
 from aioss_resume._io.manifest import Manifest, UnusableManifestError
-from aioss_resume._io.storage import Storage
+from aioss_resume._io.storage import STORAGE, Storage
 from aioss_resume._io.tree import Tree, state_of
 from aioss_resume._transfer.calls import Calls
 from aioss_resume._transfer.client import Client
@@ -191,7 +191,9 @@ class PrefixBatch(Batch[PrefixOutcome]):
         if not below and not is_directory:
             return Candidate(meta, "", error=self._config_error(meta, "it has no name below the prefix"))
         try:
-            path = path_of_key(below if is_directory or not below.endswith("/") else f"{below}/")
+            path = path_of_key(
+                below if is_directory or not below.endswith("/") else f"{below}/", windows=STORAGE.has_windows_names
+            )
         except UnusableKeyError as error:
             return Candidate(meta, "", error=self._config_error(meta, str(error)))
         candidate = Candidate(meta, path, is_directory)

@@ -5,11 +5,15 @@ different paths, and a path tells its key:
 
 - An empty segment ("a//b") becomes "%", and a segment "." becomes "%2E".
 - A "%" that would then be read as an escape becomes "%25".
+
+By the rules of Windows more is escaped: see windows_names.
 """
 
 import re
 import unicodedata
 from typing import Final
+
+from aioss_resume._core import windows_names
 
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 _EMPTY: Final = "%"
@@ -21,8 +25,11 @@ class UnusableKeyError(ValueError):
     """A key that can be no path below a directory. The text says why."""
 
 
-def path_of_key(below: str) -> str:
+def path_of_key(below: str, *, windows: bool = False) -> str:
     """The relative path for a key below its prefix, without a slash at its end; "" for the directory itself.
+
+    Args:
+        windows: Each segment must be a name that Windows takes as it is.
 
     Raises:
         UnusableKeyError: It would lie elsewhere, here or on another system.
@@ -36,12 +43,19 @@ def path_of_key(below: str) -> str:
     segments = below.removesuffix("/").split("/") if below else []
     if ".." in segments or ("\\" in below and ".." in below.replace("\\", "/").split("/")):
         raise UnusableKeyError('it contains ".."')
-    return "/".join(map(_escaped, segments))
+    if not windows:
+        return "/".join(map(_escaped, segments))
+    names = list(map(windows_names.escaped, segments))
+    for name in names:
+        if (problem := windows_names.problem_of_name(name)) is not None:
+            raise UnusableKeyError(f"the name {name!a:.100} {problem}")
+    return "/".join(names)
 
 
-def key_of_path(path: str) -> str:
+def key_of_path(path: str, *, windows: bool = False) -> str:
     """The key below its prefix, without a slash at its end, of a path that path_of_key() made."""
-    return "/".join(map(_unescaped, path.split("/"))) if path else ""
+    unescaped = windows_names.unescaped if windows else _unescaped
+    return "/".join(map(unescaped, path.split("/"))) if path else ""
 
 
 def folded(path: str, *, case: bool, form: bool) -> str:

@@ -4,6 +4,7 @@ All are hidden files. The part file and the lock lie beside the destination: the
 process looks for the lock in the same place. The checkpoint lies there too, or in a store.
 """
 
+import re
 from hashlib import sha256
 from typing import Final
 
@@ -38,7 +39,7 @@ def temporary_name(destination_name: str, token: str) -> str:
 
 def checkpoint_name(destination: str, name: ObjectName, version_id: str | None) -> str:
     """The checkpoint's name, from the object and the absolute path of its destination."""
-    destination_name = destination.rpartition("/")[2]
+    destination_name = re.split(r"[/\\]", destination)[-1]  # of both kinds of systems
     return _hidden(destination_name, _digest(name.bucket, name.key, version_id, destination), "checkpoint")
 
 

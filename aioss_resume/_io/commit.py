@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from aioss_resume._core.paths import NAME_MOST
 from aioss_resume._io.resolve import check_destination
 from aioss_resume._io.storage import (
     CREATE,
@@ -18,6 +17,7 @@ from aioss_resume._io.storage import (
     identity_of,
     is_directory,
     is_regular,
+    is_too_long,
     make_missing,
     permissions,
     remove,
@@ -45,7 +45,7 @@ def prepare(destination: Path, storage: Storage = STORAGE, *, fsync: bool) -> Pr
     """
     # Strings rather than Paths, and as few system calls as possible: they dominate the cost of small objects.
     path, parent = str(destination), str(destination.parent)
-    if len(os.fsencode(destination.name)) > NAME_MOST:
+    if is_too_long(storage, destination.name):
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
     is_there = check_destination(storage, path)
     made = []

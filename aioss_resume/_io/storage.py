@@ -22,6 +22,7 @@ from typing import Final
 
 from filelock import lock_descriptor
 
+from aioss_resume._core import paths, windows_names
 from aioss_resume.errors import IN_USE
 
 StrPath = str | os.PathLike[str]
@@ -53,6 +54,7 @@ class Storage:
         syncs_directories: Whether the names in a directory are on the disk only when it was synced.
         removes_open_files: Whether a file can be removed or replaced while it is open.
         opens_below: Whether a file can be opened relative to a directory's descriptor.
+        has_windows_names: Whether names are those of Windows: with devices and streams among them.
     """
 
     __slots__ = ()
@@ -60,6 +62,7 @@ class Storage:
     syncs_directories: bool = True
     removes_open_files: bool = True
     opens_below: bool = True
+    has_windows_names: bool = False
 
     def open(self, path: StrPath, flags: int, mode: int = 0o600) -> int:
         """A descriptor, which child processes do not inherit."""
@@ -233,6 +236,14 @@ class PortableStorage(Storage):
         _despite_others(lambda: os.unlink(path), _UNLINK_WAITS)  # noqa: PTH108
 
 
+class WindowsStorage(PortableStorage):
+    """The file system of Windows; on other systems, PortableStorage with the names of Windows."""
+
+    __slots__ = ()
+
+    has_windows_names = True
+
+
 _REPLACE_WAITS: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28)
 _UNLINK_WAITS: Final = _REPLACE_WAITS[:5]
 """Seconds between the attempts to replace or remove a file that another program has open."""
@@ -272,15 +283,22 @@ if sys.platform == "win32":
 
 
 def storage_named(name: str) -> Storage:
-    """The storage "posix", "macos" or "portable"."""
-    kinds: dict[str, type[Storage]] = {"posix": Storage, "macos": MacStorage, "portable": PortableStorage}
+    """The storage "posix", "macos", "portable" or "windows"."""
+    kinds: dict[str, type[Storage]] = {
+        "posix": Storage,
+        "macos": MacStorage,
+        "portable": PortableStorage,
+        "windows": WindowsStorage,
+    }
     if name not in kinds:
         raise ValueError(f"{_ENVIRONMENT} must be one of {', '.join(kinds)}, not {name!r}")
     return kinds[name]()
 
 
 def _of_this_system() -> str:
-    if sys.platform == "win32" or not hasattr(os, "pwritev"):
+    if sys.platform == "win32":
+        return "windows"
+    if not hasattr(os, "pwritev"):
         return "portable"
     return "macos" if sys.platform == "darwin" else "posix"
 
@@ -341,6 +359,13 @@ def is_planted(directory: os.stat_result, link: os.stat_result) -> bool:
 
 def _user() -> int | None:
     return os.geteuid() if hasattr(os, "geteuid") else None
+
+
+def is_too_long(storage: Storage, name: str) -> bool:
+    """Whether no file can have a name of that length."""
+    if storage.has_windows_names:
+        return windows_names.units(name) > windows_names.NAME_MOST
+    return len(os.fsencode(name)) > paths.NAME_MOST
 
 
 def exists(storage: Storage, path: StrPath, *, follow_symlinks: bool = True) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from aioss_resume._io.storage import Storage
 
-METHODS: Final = tuple(name for name in vars(Storage) if not name.startswith("_"))
+METHODS: Final = tuple(name for name, value in vars(Storage).items() if callable(value) and not name.startswith("_"))
 
 _FORGIVEN: Final = {
     ("close", ".lock"),  # nothing was written

@@ -157,6 +157,6 @@ def test_mac_storage_syncs_where_full_sync_is_unknown(tmp_path: Path) -> None:
 def test_storage_is_chosen_by_name() -> None:
     assert type(storage_named("portable")) is PortableStorage
     assert type(storage_named("macos")) is MacStorage
-    with pytest.raises(ValueError, match="AIOSS_RESUME_STORAGE must be one of posix, macos, portable"):
-        storage_named("windows")
+    with pytest.raises(ValueError, match="must be one of posix, macos, portable, windows, not 'amiga'"):
+        storage_named("amiga")
     assert len(END_SIGNALS) == 3
