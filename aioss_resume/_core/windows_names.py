@@ -3,8 +3,8 @@
 Source: "Naming Files, Paths, and Namespaces" of Microsoft's documentation, and `PureWindowsPath.is_reserved()`.
 """
 
+import ntpath
 import re
-from pathlib import PureWindowsPath
 from typing import Final
 
 NAME_MOST: Final = 255
@@ -21,13 +21,13 @@ def problem_of_path(path: str) -> str | None:
     """Why Windows takes a path for something else than a file of that name; None if it does not.
 
     Args:
-        path: With a drive or server, or without; `\\\\?\\` before it is of no effect on names.
+        path: With a drive or server before it, or without.
     """
     if path.startswith(("\\\\.\\", "//./")):
         return "it is the path of a device"
-    parts = PureWindowsPath(path.removeprefix("\\\\?\\"))
-    for name in parts.relative_to(parts.anchor).parts:
-        if name == "..":
+    below = ntpath.splitdrive(path)[1].replace("\\", "/")
+    for name in below.split("/"):
+        if name in ("", ".", ".."):
             continue
         if (problem := _other_meaning(name)) is not None:
             return f"{name!r} {problem}"
