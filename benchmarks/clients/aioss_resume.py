@@ -4,6 +4,7 @@ many ranges, and not.
 
 import asyncio
 import importlib.metadata
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,20 @@ class AiossResume(PythonClient):
     module = "aioss_resume"
 
     def __init__(
-        self, name: str, loop: str, *, fsync: bool = False, is_synced: bool = False, is_auto: bool = False
+        self,
+        name: str,
+        loop: str,
+        *,
+        fsync: bool = False,
+        is_synced: bool = False,
+        is_auto: bool = False,
+        storage: str = "",
     ) -> None:
         super().__init__(name, {ONE, MANY, RESUME, LOOP}, loop=loop)
         self.fsync = fsync
         self.is_synced = is_synced
         self.is_auto = is_auto
+        self.storage = storage
 
     def missing(self) -> str | None:
         if reason := super().missing():
@@ -48,6 +57,8 @@ class AiossResume(PythonClient):
             return "source tree"
 
     def prepare(self, job: Job) -> Transfer:
+        if self.storage:
+            os.environ["AIOSS_RESUME_STORAGE"] = self.storage  # read when the library is imported
         import oss2  # noqa: F401
 
         import aioss_resume
@@ -117,4 +128,5 @@ CLIENTS = [
     AiossResume("aioss-resume/fsync", "asyncio", fsync=True),
     AiossResume("aioss-resume/synced", "asyncio", is_synced=True),
     AiossResume("aioss-resume/auto", "asyncio", is_auto=True),
+    AiossResume("aioss-resume/portable", "asyncio", storage="portable"),
 ]

@@ -9,6 +9,7 @@ CLIENTS = (
     "aioss-resume",
     "aioss-resume/uvloop",
     "aioss-resume/fsync",
+    "aioss-resume/portable",
     "oss2",
     "oss2/no-crc",
     "oss-v2",
