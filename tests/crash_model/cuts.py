@@ -9,12 +9,15 @@ it may do at any time. Of all other steps up to the cut, in no order:
   the old one as one step, or leaves both names; that it leaves neither is not assumed: no journalling file system does.
 
 A file's name is not on the disk because the file was synced, as POSIX has it.
+
+On a file system that keeps names in order (NTFS), a name, its removal and a rename are kept only if all earlier ones
+are. Bytes and lengths are in no order there, either.
 """
 
 import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import product
+from itertools import chain, product
 from math import prod
 
 from .disk import Image, Inode, Link, Returned, Step, Sync, Truncate, Write, put, resize
@@ -42,7 +45,14 @@ def pending(journal: Sequence[Step], cut: int, written_back: int) -> tuple[list[
 
 
 def images(
-    start: Inode, journal: Sequence[Step], cut: int, written_back: int, *, most: int, dice: random.Random
+    start: Inode,
+    journal: Sequence[Step],
+    cut: int,
+    written_back: int,
+    *,
+    most: int,
+    dice: random.Random,
+    names_in_order: bool = False,
 ) -> Iterator[Image]:
     """What a cut after so many steps may leave: all of it, or `most` by chance when it is more.
 
@@ -58,20 +68,35 @@ def images(
     untouched = {inode: bytes(data) for inode, data in content.items()}
     touched = {step.of for step in loose if isinstance(step, Write | Truncate)}
     choices = [_outcomes(step, dice) for step in loose]
-    if prod(map(len, choices)) <= most:
-        chosen: Iterator[Sequence[Effect]] = iter(product(*choices))
-    else:
-        # All kept and all dropped are among them, whatever the dice say.
-        kept_or_dropped = [[each[0] for each in choices], [each[1] for each in choices]]
-        by_chance = ([dice.choice(each) for each in choices] for _ in range(most - 2))
-        chosen = iter([*kept_or_dropped, *by_chance])
-    for effects in chosen:
+    ways = _in_order(loose, choices) if names_in_order else [choices]
+    for effects in chain.from_iterable(_chosen(way, max(3, most // len(ways)), dice) for way in ways):
         after = {inode: bytearray(content.get(inode, b"")) for inode in touched}
         named = {inode: dict(each) for inode, each in names.items()}
         for effect in effects:
             effect(after, named)
         files = {**untouched, **{inode: bytes(data) for inode, data in after.items()}}
         yield dict(sorted(_walk(start, files, named)))
+
+
+def _chosen(choices: Sequence[Sequence[Effect]], most: int, dice: random.Random) -> Iterator[Sequence[Effect]]:
+    if prod(map(len, choices)) <= most:
+        return iter(product(*choices))
+    # All kept and all dropped are among them, whatever the dice say.
+    kept_or_dropped = [[each[0] for each in choices], [each[min(1, len(each) - 1)] for each in choices]]
+    by_chance = ([dice.choice(each) for each in choices] for _ in range(most - 2))
+    return iter([*kept_or_dropped, *by_chance])
+
+
+def _in_order(loose: Sequence[Step], choices: Sequence[Sequence[Effect]]) -> list[list[Sequence[Effect]]]:
+    """The choices for each number of names that are kept, the first ones."""
+    names = [at for at, step in enumerate(loose) if isinstance(step, Link)]
+    ways = []
+    for count in range(len(names) + 1):
+        kept = set(names[:count])
+        ways.append(
+            [each if at not in names else each[:1] if at in kept else [_nothing] for at, each in enumerate(choices)]
+        )
+    return ways
 
 
 def _walk(

@@ -55,6 +55,7 @@ class Recorded:
         old, new: The destination's bytes before (None: absent) and after.
         objects: All versions of the object that were downloaded.
         keywords: The last run's. Any: of many types.
+        names_in_order: The file system keeps no name without the earlier ones.
         keeps_progress: Not when the object was replaced in between: then what was kept is thrown away on purpose.
     """
 
@@ -68,6 +69,7 @@ class Recorded:
     objects: Sequence[bytes]
     store: Path | None = None
     keeps_progress: bool = True
+    names_in_order: bool = False
     keywords: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -107,7 +109,7 @@ def survey(recorded: Recorded, *, most: int, seed: int = 1, sample: float = 0.0)
     seen: dict[object, Look] = {}
     for cut, written_back, promised in _moments(recorded):
         least = _progress_at(recorded, written_back) if written_back > recorded.begins else 0
-        for image in images(recorded.root, recorded.journal, cut, written_back, most=most, dice=dice):
+        for image in _images(recorded, cut, written_back, most=most, dice=dice):
             key = digest(image)
             if key not in seen:
                 seen[key] = _looked_at(recorded, image)
@@ -119,12 +121,17 @@ def survey(recorded: Recorded, *, most: int, seed: int = 1, sample: float = 0.0)
     return found
 
 
+def _images(recorded: Recorded, cut: int, written_back: int, *, most: int, dice: random.Random) -> Iterator[Image]:
+    order = recorded.names_in_order
+    return images(recorded.root, recorded.journal, cut, written_back, most=most, dice=dice, names_in_order=order)
+
+
 def is_kept(recorded: Recorded, *, most: int, seed: int = 1) -> bool:
     """Whether no image breaks a promise. The latest cuts are looked at first: it is there that mutations show."""
     dice = random.Random(seed)
     for cut, written_back, promised in reversed(list(_moments(recorded))):
         least = _progress_at(recorded, written_back) if written_back > recorded.begins else 0
-        for image in images(recorded.root, recorded.journal, cut, written_back, most=most, dice=dice):
+        for image in _images(recorded, cut, written_back, most=most, dice=dice):
             if _broken(_looked_at(recorded, image), promised, least):
                 return False
     return True
@@ -162,7 +169,8 @@ def _moments(recorded: Recorded) -> Iterator[tuple[int, int, bool]]:
     for cut in range(begins, len(journal) + 1):
         for back in backs:
             if back <= cut:
-                yield cut, back, bool(returned) and cut > returned[-1]
+                # Where names are kept in order, directories are not synced: the last name may be lost.
+                yield cut, back, bool(returned) and cut > returned[-1] and not recorded.names_in_order
 
 
 def _progress_at(recorded: Recorded, cut: int) -> int:

@@ -17,6 +17,7 @@ It is there for the fourth promise, that progress is kept.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -24,7 +25,7 @@ from typing import Any, ParamSpec, TypeVar
 import anyio.to_thread
 import pytest
 from crash_model.calls import Calls
-from crash_model.disk import Disk
+from crash_model.disk import Disk, Sync
 from crash_model.mutations import mutations
 from crash_model.promises import Recorded, after_kills, is_kept, survey
 from crash_model.runs import (
@@ -95,6 +96,40 @@ async def test_removed_or_moved_step_of_a_commit_is_detected(oss: LocalOSS, run:
     unseen = [mutation.what for mutation in changed if await in_thread(is_kept, mutation.recorded, most=60)]
     assert len(changed) >= 6
     assert unseen == []
+
+
+class JournallingDisk(Disk):
+    """Whose names are on the disk in order, so that its directories need no sync."""
+
+    syncs_directories = False
+
+
+def on_ordered_names(recorded: Recorded) -> Recorded:
+    """The same run where directories are not synced, and names are kept in order."""
+    journal = tuple(step for step in recorded.journal if not (isinstance(step, Sync) and step.of.is_directory))
+    return replace(recorded, journal=journal, names_in_order=True)
+
+
+@each_run
+async def test_where_names_are_kept_in_order_directories_need_no_sync(oss: LocalOSS, bucket: Any, run: Run) -> None:
+    recorded = on_ordered_names(await run(oss))
+    found = await in_thread(survey, recorded, most=300, sample=10 / RUNS[run])
+    assert found.violations == []
+    assert found.distinct >= RUNS[run] // 4
+    for image in found.sample:
+        disk = JournallingDisk(image)
+        await recover(bucket, recorded, disk)
+        assert disk.read(recorded.destination) == recorded.new
+        assert not any(isinstance(step, Sync) and step.of.is_directory for step in disk.journal)
+
+
+@each_run
+async def test_where_names_are_kept_in_order_the_file_must_be_synced_before_its_name(oss: LocalOSS, run: Run) -> None:
+    recorded = on_ordered_names(await run(oss))
+    last = max(at for at, step in enumerate(recorded.journal) if isinstance(step, Sync))
+    without = replace(recorded, journal=recorded.journal[:last] + recorded.journal[last + 1 :])
+    assert await in_thread(is_kept, recorded, most=60)
+    assert not await in_thread(is_kept, without, most=60)
 
 
 @pytest.mark.parametrize("run", [small_run, resumed_run])
