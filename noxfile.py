@@ -93,8 +93,8 @@ def adopting(session: nox.Session) -> None:
 def systems(session: nox.Session) -> None:
     """The library as on Windows and on macOS, on this system: `nox -s systems -- 20` kills twenty times, too."""
     session.install("-e", ".[test]")
-    rooms = [f"tests/{room}" for room in ("io", "file", "transfer", "flow", "batch")]
-    for storage in ("windows", "macos"):
+    files = ["tests/io", "tests/file"]
+    for storage, rooms in (("windows", [*files, "tests/transfer", "tests/flow", "tests/batch"]), ("macos", files)):
         env = {"AIOSS_RESUME_STORAGE": storage}
         session.run("pytest", "-n", "auto", "-q", *rooms, env=env)
         session.run("python", "-m", "tests.crash", "--kills", *(session.posargs or ["5"]), env=env)

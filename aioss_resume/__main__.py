@@ -1,5 +1,6 @@
 """The command `aioss-resume`, also `python -m aioss_resume`."""
 
+import io
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -11,6 +12,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print("aioss-resume: the command needs more packages: pip install 'aioss-resume[cli]'", file=sys.stderr)
         sys.exit(2)
     from aioss_resume.cli.app import app
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.isatty():  # a pipe has the system's old encoding
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
     app(arguments, prog_name="aioss-resume", complete_var="_AIOSS_RESUME_COMPLETE")
 

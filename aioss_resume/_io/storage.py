@@ -227,7 +227,8 @@ class PortableStorage(Storage):
             os.fchown(descriptor, -1, group)
 
     def room(self, descriptor: int) -> int | None:
-        return shutil.disk_usage(os.path.dirname(self._opened[descriptor][0])).free or None  # noqa: PTH120
+        directory = os.path.dirname(self._opened[descriptor][0]) or os.curdir  # noqa: PTH120
+        return shutil.disk_usage(directory).free or None
 
     def replace(self, path: StrPath, becomes: StrPath) -> None:
         _despite_others(lambda: os.replace(path, becomes), _REPLACE_WAITS)  # noqa: PTH105

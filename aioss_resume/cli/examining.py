@@ -2,7 +2,6 @@
 
 import asyncio
 import platform
-import tempfile
 import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -17,7 +16,7 @@ import click
 from aioss_resume._core.crc64 import crc64
 from aioss_resume._core.objects import read_http_date
 from aioss_resume._io.clock import Clock
-from aioss_resume._io.storage import STORAGE, sync_directory
+from aioss_resume._io.storage import CREATE, STORAGE, sync_directory
 from aioss_resume.cli.exits import DONE, SOME_FAILED
 from aioss_resume.cli.place import Place
 from aioss_resume.cli.sizes import in_words
@@ -90,8 +89,9 @@ async def _reach(endpoint: str) -> tuple[bool, str]:
 def _disk(directory: str) -> Iterator[tuple[bool, str]]:
     """Whether locks and fsync work there, and how much room there is."""
     try:
-        with tempfile.NamedTemporaryFile(dir=directory, prefix=".aioss-resume.doctor.") as file:
-            descriptor = file.fileno()
+        path = Path(directory, f".aioss-resume.doctor.{Clock().token()}")
+        descriptor = STORAGE.open(path, CREATE)
+        try:
             room: Any = STORAGE.room(descriptor)
             yield True, f"{directory}: {in_words(room) if room is not None else 'unknown'} free"
             try:
@@ -101,12 +101,14 @@ def _disk(directory: str) -> Iterator[tuple[bool, str]]:
                 yield False, f"{directory}: no locks ({error.strerror}); two processes may fetch the same object"
             began = time.perf_counter()
             try:
-                file.write(b"x" * 4096)
-                file.flush()
+                STORAGE.write_at(descriptor, [memoryview(bytes(4096))], 0)
                 STORAGE.fsync(descriptor)
                 sync_directory(STORAGE, Path(directory))
                 yield True, f"{directory}: fsync takes {1000 * (time.perf_counter() - began):.1f} ms"
             except OSError as error:
                 yield False, f"{directory}: fsync fails ({error.strerror})"
+        finally:
+            STORAGE.close(descriptor)
+            STORAGE.unlink(path)
     except OSError as error:
         yield False, f"{directory}: no file can be made there ({error.strerror})"

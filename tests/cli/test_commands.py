@@ -113,6 +113,21 @@ def test_get_to_standard_output_and_cat(run: Run, oss: LocalOSS) -> None:
     assert len(ended.stdout) < SIZE
 
 
+def test_keys_are_printed_as_utf_8_into_a_pipe_whatever_the_locale_is(run: Run, oss: LocalOSS) -> None:
+    oss.put("examplebucket", "n/\u4e2d\u6587", b"x")
+    ended = run("ls", "oss://examplebucket/n/", PYTHONIOENCODING="ascii", PYTHONUTF8="0", LC_ALL="C")
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert ended.stdout.decode("utf-8").endswith("n/\u4e2d\u6587\n")
+
+
+def test_doctor_looks_at_the_disk_by_any_storage(run: Run) -> None:
+    for storage in ("posix", "windows"):
+        ended = run("doctor", ".", AIOSS_RESUME_STORAGE=storage)
+        assert ended.returncode == 0, ended.stdout
+        assert re.search(r"fsync takes [\d.]+ ms", ended.stdout.decode())
+        assert list(run.directory.iterdir()) == []
+
+
 def test_get_of_an_address(run: Run, oss: LocalOSS) -> None:
     url = presigned(oss.bucket("examplebucket"), "d/key")
     ended = run("get", url, OSS_ACCESS_KEY_ID="", OSS_ENDPOINT="", OSS_REGION="")
