@@ -13,7 +13,7 @@ from aioss_resume._batch.many import archived_error
 from aioss_resume._batch.outcomes import Action, PrefixOutcome, PrefixSummary, Tally
 from aioss_resume._batch.recording import Recording
 from aioss_resume._core.globs import Selection
-from aioss_resume._core.keys import KeyOrder, UnusableKeyError, path_of_key
+from aioss_resume._core.keys import KeyOrder, UnusableKeyError, folded, path_of_key
 from aioss_resume._core.manifest import Entry, FileState, too_many_to_delete
 from aioss_resume._core.objects import ObjectMeta, is_archived
 from aioss_resume._io import manifest as manifests
@@ -199,9 +199,15 @@ class PrefixBatch(Batch[PrefixOutcome]):
         candidate = Candidate(meta, path, is_directory)
         if (earlier := self._order.file_in_the_way(below)) is not None:
             candidate.error = self._config_error(meta, f"{self._prefix + earlier!a} is a file, and no directory")
-        elif f"{self._directory}/{path}".removesuffix("-journal") == self._manifest_path:
+        elif self._is_manifest(path):
             candidate.error = self._config_error(meta, "the manifest has that name")
         return candidate
+
+    def _is_manifest(self, path: str) -> bool:
+        """Whether a file of that relative path would be the manifest, or its journal."""
+        assert self._tree is not None
+        fold = partial(folded, case=self._tree.ignores_case, form=self._tree.ignores_form)
+        return fold(f"{self._directory}/{path}").removesuffix("-journal") == fold(self._manifest_path)
 
     def _step(self, candidate: Candidate, tree: Tree, recording: Recording) -> PrefixOutcome | Work[PrefixOutcome]:
         """What is to be done for an object; or the outcome, if nothing is."""

@@ -26,7 +26,7 @@ from aioss_resume._io.storage import (
     is_link,
 )
 
-_DIRECTORY: Final = DIRECTORY | NO_LINK | os.O_CLOEXEC
+_DIRECTORY: Final = DIRECTORY | NO_LINK
 
 
 class Anchor(Protocol):
@@ -104,7 +104,7 @@ class AnchoredStorage(Storage):
         with self._at(path) as (at, name):
             if at is not None:
                 flags |= NO_LINK
-            return os.open(name, flags | os.O_CLOEXEC, mode, dir_fd=at)
+            return os.open(name, flags, mode, dir_fd=at)
 
     def stat(self, path: StrPath, *, follow_symlinks: bool = True) -> os.stat_result:
         with self._at(path) as (at, name):

@@ -19,6 +19,7 @@ from aioss_resume._io.storage import (
     is_own_file,
     is_regular,
     make_missing,
+    read_start,
     remove,
 )
 from aioss_resume._io.threads import Threads
@@ -106,11 +107,7 @@ def _read(storage: Storage, path: str) -> bytes | None:
             raise Unusable("it is no regular file")
         if not is_own_file(found):
             raise Unusable("it belongs to another user")
-        buffer = memoryview(bytearray(min(found.st_size, MOST_BYTES) + 1))
-        length = 0
-        while length < len(buffer) and (taken := storage.read_at(descriptor, buffer[length:], length)):
-            length += taken
-        return bytes(buffer[:length])
+        return read_start(storage, descriptor, min(found.st_size, MOST_BYTES) + 1)
     finally:
         with suppress(OSError):  # nothing was written
             storage.close(descriptor)

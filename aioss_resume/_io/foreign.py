@@ -23,7 +23,7 @@ from aioss_resume._core.foreign import (
     read_v2,
     v2_name,
 )
-from aioss_resume._io.storage import READ, STORAGE, UPDATE, Storage, exists, is_own_file, is_same_file
+from aioss_resume._io.storage import READ, STORAGE, UPDATE, Storage, exists, is_own_file, is_same_file, read_start
 from aioss_resume._io.threads import Threads
 from aioss_resume.errors import ConfigError, ObjectName
 
@@ -165,8 +165,10 @@ def take_temporary_file(storage: Storage, temporary: str, part: str, size: int) 
 def _read(file: Path) -> bytes:
     """A small file of this user's; OSError if it is none."""
     descriptor = STORAGE.open(file, READ)
-    with open(descriptor, "rb") as opened:  # noqa: PTH123  # it is a descriptor
-        found = os.fstat(descriptor)
+    try:
+        found = STORAGE.fstat(descriptor)
         if not is_own_file(found) or found.st_size > MOST_BYTES:
             raise OSError(errno.EINVAL, "it is no record", str(file))
-        return opened.read(MOST_BYTES)
+        return read_start(STORAGE, descriptor, found.st_size)
+    finally:
+        STORAGE.close(descriptor)

@@ -39,7 +39,7 @@ UPDATE_OR_CREATE: Final = UPDATE | os.O_CREAT
 CREATE: Final = UPDATE | os.O_CREAT | os.O_EXCL
 """How a file is opened. Links are not followed, and nothing but a regular file is waited for."""
 
-_REPARSE_POINT: Final = 0x400  # FILE_ATTRIBUTE_REPARSE_POINT
+_NAME_SURROGATE: Final = 0x2000_0000  # of reparse tags: those of links, and not of files that lie in a cloud
 _CANNOT_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 _CANNOT_LOOK: Final = frozenset({errno.EACCES, errno.EPERM})
 _ENVIRONMENT: Final = "AIOSS_RESUME_STORAGE"
@@ -65,8 +65,8 @@ class Storage:
     has_windows_names: bool = False
 
     def open(self, path: StrPath, flags: int, mode: int = 0o600) -> int:
-        """A descriptor, which child processes do not inherit."""
-        return os.open(path, flags | os.O_CLOEXEC, mode)
+        """A descriptor, which child processes do not inherit (PEP 446)."""
+        return os.open(path, flags, mode)
 
     def close(self, descriptor: int) -> None:
         os.close(descriptor)
@@ -321,7 +321,7 @@ def is_directory(found: os.stat_result) -> bool:
 
 def is_link(found: os.stat_result) -> bool:
     """Whether it leads elsewhere: a symbolic link, or a junction of Windows."""
-    return stat.S_ISLNK(found.st_mode) or bool(getattr(found, "st_file_attributes", 0) & _REPARSE_POINT)
+    return stat.S_ISLNK(found.st_mode) or bool(getattr(found, "st_reparse_tag", 0) & _NAME_SURROGATE)
 
 
 def is_own_file(found: os.stat_result) -> bool:
@@ -384,6 +384,14 @@ def remove(storage: Storage, path: StrPath) -> None:
     """Remove a file, if it is there."""
     with suppress(FileNotFoundError):
         storage.unlink(path)
+
+
+def read_start(storage: Storage, descriptor: int, most: int) -> bytes:
+    """The first bytes of a file, `most` of them or all."""
+    buffer, length = memoryview(bytearray(most)), 0
+    while length < most and (taken := storage.read_at(descriptor, buffer[length:], length)):
+        length += taken
+    return bytes(buffer[:length])
 
 
 def make_missing(storage: Storage, directory: Path, mode: int = 0o777, *, fsync: bool) -> list[Path]:

@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from file.windows_like import WindowsLike, in_use_error
@@ -143,6 +144,10 @@ def test_what_a_system_does_not_tell_is_not_asked_for() -> None:
     assert is_own_file(os.stat_result((*fields[:4], os.geteuid(), *fields[5:])))
     assert not is_own_file(os.stat_result((*fields[:4], os.geteuid() + 1, *fields[5:])))
     assert not is_link(found)
+    junction, in_a_cloud = 0xA0000003, 0x9000001A
+    for tag, leads_elsewhere in ((junction, True), (in_a_cloud, False)):
+        on_windows = SimpleNamespace(st_mode=stat.S_IFDIR, st_reparse_tag=tag)
+        assert is_link(on_windows) is leads_elsewhere  # type: ignore[arg-type]  # Linux' stat_result has no tag
 
 
 def test_mac_storage_syncs_where_full_sync_is_unknown(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from flow.ranged import SIZE, whole
+
 from aioss_resume.testing import LocalOSS
 
 KEYS = ["d/CON", "d/nul.txt", "d/ab:c", "d/end. ", "d/100%", "d/a\\b/c", "d/%43ON", "d/plain"]
@@ -38,9 +40,9 @@ asyncio.run(main())
 """
 
 
-def run(storage: str, oss: LocalOSS, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def run(storage: str, oss: LocalOSS, *arguments: str, program: str = PROGRAM) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM, oss.endpoint, oss.region, *arguments],
+        [sys.executable, "-c", program, oss.endpoint, oss.region, *arguments],
         input=f"{oss.access_key_id} {oss.access_key_secret}",
         env={**os.environ, "AIOSS_RESUME_STORAGE": storage},
         capture_output=True,
@@ -74,3 +76,50 @@ def test_prefix_by_the_names_of_windows(tmp_path: Path) -> None:
         "on Windows 'a:b' contains ':'",
         "on Windows 'x.' ends in a dot or a space, which Windows drops",
     ]
+
+
+WITHOUT_POSIX = """
+import asyncio, importlib, os, pkgutil, signal, sys
+import aiofiles, aiohttp, anyio._backends._asyncio, click, filelock, oss2, rich.progress, sqlite3, subprocess, tempfile
+
+for name in "O_NOFOLLOW O_DIRECTORY O_CLOEXEC O_NONBLOCK pwritev pwrite preadv pread readv writev".split():
+    delattr(os, name)
+for name in "geteuid getuid fchmod fchown chown register_at_fork fork fstatvfs mkfifo".split():
+    delattr(os, name)
+for name in ("fcntl", "termios", "pwd", "grp", "resource", "pty", "tty"):
+    sys.modules[name] = None
+for name in ("SIGHUP", "SIGKILL", "SIGUSR1", "SIGPIPE"):
+    delattr(signal, name)
+
+import aioss_resume
+
+endpoint, region, path = sys.argv[1:]
+imported = 0
+for module in pkgutil.walk_packages(aioss_resume.__path__, "aioss_resume."):
+    if ".contrib" not in module.name and not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+        imported += 1
+
+async def main():
+    bucket = oss2.Bucket(oss2.AuthV4(*sys.stdin.read().split()), endpoint, "examplebucket", region=region)
+    async with aioss_resume.Downloader(bucket) as downloader:
+        result = await downloader.download("key", path, part_size=102400, multiget_threshold=102400)
+        async with downloader.download_prefix("", f"{path}.d") as outcomes:
+            async for outcome in outcomes:
+                assert outcome.error is None, outcome.error
+    print(imported, result.verified)
+
+asyncio.run(main())
+"""
+
+
+def test_no_module_needs_what_windows_lacks(tmp_path: Path) -> None:
+    """A process that has lost the functions, flags, modules and signals that Python does not have on Windows."""
+    with LocalOSS() as oss:
+        oss.put("examplebucket", "key", size=SIZE, seed=1)
+        ended = run("windows", oss, str(tmp_path / "file"), program=WITHOUT_POSIX)
+    assert ended.returncode == 0, ended.stderr
+    imported, verified = ended.stdout.split()
+    assert int(imported) > 100
+    assert verified == "True"
+    assert (tmp_path / "file").read_bytes() == (tmp_path / "file.d" / "key").read_bytes() == whole(SIZE)
