@@ -125,6 +125,14 @@ def _batches(results: Results) -> Iterator[Verdict]:
             yield _least(f"list x {rival}", found, least, aim)
         rss = _figure(results["list"], "1,000,000", "list/aioss-resume", "rss_above", 2)
         yield _most("list: RSS above start over 1 000 000 keys, MiB", rss and rss / MiB, 64, 32)
+    if "command" in results:
+        for case, rival, least, aim in (
+            ("get", "aria2c", 0.9, 1.2),
+            ("get", "rclone", 1.0, 1.5),
+            ("mirror", "rclone", 1.0, 2.0),
+        ):
+            of = (f"command/{case}",)
+            yield _least(f"command {case} x {rival}", _ratio(results["command"], case, rival, of=of), least, aim)
     if "many" in results:
         of = ("many/aioss-resume",)
         yield _least("many x 16 tasks of download()", _ratio(results["many"], "", "aioss-resume", of=of), 0.95)

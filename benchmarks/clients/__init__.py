@@ -89,6 +89,7 @@ FILES = {
     "list": "listings",
     "many": "batches",
     "cluster": "batches",
+    "command": "command_line",
 }
 """The part of a client's name before the slash, and the file that it lives in."""
 

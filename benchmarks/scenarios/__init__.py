@@ -55,6 +55,7 @@ FILES = {
     "prefix": "prefix",
     "second_run": "second_run",
     "cluster": "cluster",
+    "command": "command_line",
     "fair": "fair",
     "service": "service",
     "core_rules": "core_rules",
