@@ -91,13 +91,14 @@ def adopting(session: nox.Session) -> None:
 
 @nox.session
 def systems(session: nox.Session) -> None:
-    """The library as on Windows and on macOS, on this system: `nox -s systems -- 20` kills twenty times, too."""
+    """The library as on Windows and on macOS, on this system; `nox -s systems -- windows` for one of them."""
     session.install("-e", ".[test]")
     files = ["tests/io", "tests/file"]
-    for storage, rooms in (("windows", [*files, "tests/transfer", "tests/flow", "tests/batch"]), ("macos", files)):
+    rooms = {"windows": [*files, "tests/transfer", "tests/flow", "tests/batch"], "macos": files}
+    for storage in session.posargs or rooms:
         env = {"AIOSS_RESUME_STORAGE": storage}
-        session.run("pytest", "-n", "auto", "-q", *rooms, env=env)
-        session.run("python", "-m", "tests.crash", "--kills", *(session.posargs or ["5"]), env=env)
+        session.run("pytest", "-n", "auto", "-q", *rooms[storage], env=env)
+        session.run("python", "-m", "tests.crash", "--kills", "5", env=env)
 
 
 @nox.session
