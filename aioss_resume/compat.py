@@ -1,12 +1,12 @@
 """resumable_download(): oss2's function of that name, as a coroutine."""
 
-import inspect
 import os
 from collections.abc import Mapping
 from typing import Any, Final
 
 from oss2 import defaults
 
+from aioss_resume._file.sharing import tell_progress
 from aioss_resume._io.foreign import checked_store
 from aioss_resume._io.sign import check_bucket
 from aioss_resume.downloader import Downloader, _download_through_shared_client
@@ -64,7 +64,7 @@ async def resumable_download(
     own_store = store if isinstance(store, CheckpointStore) else None
     options = DownloadOptions(
         multiget_threshold=threshold,
-        part_size=_at_least_our_least(asked),
+        part_size=_doubled(asked, PART_SIZE_LEAST),
         progress_callback=progress_callback,
         concurrency=_number("num_threads", defaults.get(num_threads, defaults.multiget_num_threads)),
         params=params,
@@ -97,22 +97,18 @@ class _PartByPart:
 
     async def _tell(self, consumed: int, total: int | None) -> None:
         self._told = consumed
-        answer = self._callback(consumed, total)
-        if inspect.isawaitable(answer):
-            await answer
+        await tell_progress(self._callback, consumed, total)
 
     def _parts_of(self, total: int | None) -> int:
         """The part size that oss2 would choose."""
-        size = self._part_size
-        if total is not None and total < size:
+        if total is not None and total < self._part_size:
             return max(total, 1)
-        while size < defaults.min_part_size or size * _MOST_PARTS < (total or 0):
-            size *= 2
-        return size
+        return _doubled(self._part_size, max(defaults.min_part_size, -(-(total or 0) // _MOST_PARTS)))
 
 
-def _at_least_our_least(part_size: int) -> int:
-    while part_size < PART_SIZE_LEAST:
+def _doubled(part_size: int, least: int) -> int:
+    """A part size, doubled until it is at least that."""
+    while part_size < least:
         part_size *= 2
     return part_size
 

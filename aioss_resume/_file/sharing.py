@@ -175,7 +175,7 @@ async def _follow(shared: _Shared, request: DownloadRequest) -> DownloadResult:
         if may_not_wait and shared.download.is_waiting_for_lock:
             raise shared.download.taken_error()
         if callback is not None and progress.known.done():
-            await _tell(callback, progress.begun_at if is_first else progress.consumed, progress.total)
+            await tell_progress(callback, progress.begun_at if is_first else progress.consumed, progress.total)
             is_first = False
         first: list[asyncio.Future[Any]] = [task]  # Any: the results do not matter here
         if not progress.known.done():
@@ -184,11 +184,12 @@ async def _follow(shared: _Shared, request: DownloadRequest) -> DownloadResult:
     result = _outcome(shared)
     if callback is not None:
         is_known = progress.total is not None or result.skipped
-        await _tell(callback, result.size, result.size if is_known else None)
+        await tell_progress(callback, result.size, result.size if is_known else None)
     return result
 
 
-async def _tell(callback: ProgressCallback, consumed: int, total: int | None) -> None:
+async def tell_progress(callback: ProgressCallback, consumed: int, total: int | None) -> None:
+    """Call a progress callback, plain or async."""
     answer = callback(consumed, total)
     if inspect.isawaitable(answer):
         await answer

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Protocol, Self
 
 from aioss_resume._io.storage import (
     DIRECTORY,
@@ -25,8 +25,6 @@ from aioss_resume._io.storage import (
     is_directory,
     is_link,
 )
-
-_DIRECTORY: Final = DIRECTORY | NO_LINK
 
 
 class Anchor(Protocol):
@@ -46,7 +44,7 @@ def anchor(root: str) -> Anchor:
 class _OpenDirectory:
     def __init__(self, root: str) -> None:
         self._root = root
-        self._descriptor = os.open(root, _DIRECTORY & ~NO_LINK)
+        self._descriptor = os.open(root, DIRECTORY)
 
     def storage(self) -> "AnchoredStorage":
         return AnchoredStorage(self._root, self._descriptor)
@@ -170,7 +168,7 @@ class AnchoredStorage(Storage):
         above, _, name = path.rpartition("/")
         parent = self._directory(above)
         try:
-            opened = os.open(name, _DIRECTORY, dir_fd=parent)
+            opened = os.open(name, DIRECTORY | NO_LINK, dir_fd=parent)
         except NotADirectoryError:
             if is_link(os.stat(name, dir_fd=parent, follow_symlinks=False)):
                 raise _link_error(self._beyond + path) from None

@@ -91,11 +91,12 @@ class PathLock:
         being removed, and so removes it at its own end. Without the file, with a reserve at most, this does not block.
         """
         if self.is_held:
-            if not self._storage.removes_open_files:
+            is_removed_first = self._storage.removes_open_files
+            if not is_removed_first:
                 self._close()
             with suppress(OSError):
                 self._storage.unlink(self._path)
-            if self.is_held:
+            if is_removed_first:
                 self._close()
         self._unreserve()
 

@@ -39,7 +39,7 @@ UPDATE_OR_CREATE: Final = UPDATE | os.O_CREAT
 CREATE: Final = UPDATE | os.O_CREAT | os.O_EXCL
 """How a file is opened. Links are not followed, and nothing but a regular file is waited for."""
 
-_NAME_SURROGATE: Final = 0x2000_0000  # of reparse tags: those of links, and not of files that lie in a cloud
+_NAME_SURROGATE: Final = 0x2000_0000  # a bit of reparse tags: links have it, placeholders of cloud files have not
 _CANNOT_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 _CANNOT_LOOK: Final = frozenset({errno.EACCES, errno.EPERM})
 _ENVIRONMENT: Final = "AIOSS_RESUME_STORAGE"

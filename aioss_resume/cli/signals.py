@@ -18,7 +18,7 @@ def on_end_signals(call: Callable[[signal.Signals], None]) -> None:
         try:
             loop.add_signal_handler(number, call, number)
         except NotImplementedError:
-            signal.signal(number, lambda received, _frame: _hand_over(loop, call, signal.Signals(received)))
+            signal.signal(number, lambda received, _frame: loop.call_soon_threadsafe(call, signal.Signals(received)))
 
 
 def reset_end_signals() -> None:
@@ -28,7 +28,3 @@ def reset_end_signals() -> None:
         with suppress(NotImplementedError):
             loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_DFL)
-
-
-def _hand_over(loop: asyncio.AbstractEventLoop, call: Callable[[signal.Signals], None], number: signal.Signals) -> None:
-    loop.call_soon_threadsafe(call, number)

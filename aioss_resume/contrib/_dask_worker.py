@@ -20,6 +20,7 @@ from aioss_resume._core.manifest import FileState
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._io.storage import UPDATE, Storage
 from aioss_resume._io.tree import Tree, state_of
+from aioss_resume._io.write import written_parts
 from aioss_resume.contrib._buckets import BucketConfig
 from aioss_resume.downloader import Downloader
 from aioss_resume.errors import AiossError, ConfigError, RequestError, local_file_error
@@ -152,11 +153,9 @@ async def _range(
 
 
 def _write(storage: Storage, descriptor: int, chunk: bytes, offset: int, found: int) -> int:
-    left = memoryview(chunk)
-    while left:
-        taken = storage.write_at(descriptor, [left], offset)
-        left, offset = left[taken:], offset + taken
-    return crc64(chunk, found)
+    for part in written_parts(storage, descriptor, [chunk], offset):
+        found = crc64(part, found)
+    return found
 
 
 class _Process:

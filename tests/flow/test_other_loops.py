@@ -33,7 +33,7 @@ class CopyingTransport(selector_events._SelectorSocketTransport):  # type: ignor
 
 
 class OtherLoop(asyncio.SelectorEventLoop):
-    def _make_socket_transport(  # any: asyncio's own
+    def _make_socket_transport(  # Any: asyncio's own
         self, sock: Any, protocol: Any, waiter: Any = None, *, extra: Any = None, server: Any = None
     ) -> CopyingTransport:
         return CopyingTransport(self, sock, protocol, waiter, extra, server)
