@@ -100,6 +100,14 @@ def text_answer(status: int, body: bytes, content_type: str = "application/xml")
     return Answer(status, headers, BytesContent(body), 0, len(body))
 
 
+def xml_answer(root: str, fields: Mapping[str, str], lines: Iterable[str] = ()) -> Answer:
+    """A success whose body is XML: elements of text, and elements that are written already."""
+    elements = [f"<{name}>{xml_text(value)}</{name}>" for name, value in fields.items()]
+    inside = "".join(f"  {element}\n" for element in (*elements, *lines))
+    text = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}>\n{inside}</{root}>\n'
+    return text_answer(200, text.encode("utf-8", "surrogateescape"))
+
+
 class RefusedError(Exception):
     """OSS says no; becomes an error answer."""
 

@@ -3,7 +3,10 @@
 import hashlib
 import mmap
 import random
+from bisect import bisect_right
+from collections.abc import Sequence
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Protocol
 
@@ -77,6 +80,40 @@ class FileContent:
 
     def read(self, start: int, stop: int) -> memoryview:
         return self._view[start:stop]
+
+
+class JoinedContent:
+    """Contents one after the other, as a multipart upload or an append leaves them."""
+
+    md5: bytes | None = None
+
+    def __init__(self, parts: Sequence[Content], etag: str) -> None:
+        self._parts: list[Content] = []
+        for part in parts:  # flat, so that a thousand appends are not a thousand calls deep
+            self._parts.extend(part._parts if isinstance(part, JoinedContent) else [part])
+        self._stops = [*accumulate(part.size for part in self._parts)]
+        self.etag = etag
+
+    @property
+    def size(self) -> int:
+        return self._stops[-1] if self._stops else 0
+
+    @cached_property
+    def crc64(self) -> int:
+        value = crc64.EMPTY
+        for part in self._parts:
+            value = crc64.join(value, part.crc64, part.size)
+        return value
+
+    def read(self, start: int, stop: int) -> bytes:
+        pieces: list[bytes | memoryview] = []
+        for index in range(bisect_right(self._stops, start), len(self._parts)):
+            part, end = self._parts[index], self._stops[index]
+            begin = end - part.size
+            if begin >= stop:
+                break
+            pieces.append(part.read(max(start - begin, 0), min(stop, end) - begin))
+        return b"".join(pieces)
 
 
 class GeneratedContent:

@@ -1,27 +1,31 @@
-"""The operations: put, get, head, delete, list."""
+"""The operations: all of them in one table, and those that read an object."""
 
 import base64
 import gzip
+from dataclasses import replace
 from email.utils import formatdate
+from typing import Final
+from urllib.parse import quote
 
 from multidict import CIMultiDict
 
-from aioss_resume.testing.server.answers import Answer, RefusedError
+from aioss_resume.testing.server.answers import Answer, RefusedError, xml_answer, xml_text
 from aioss_resume.testing.server.calls import Call
 from aioss_resume.testing.server.conditions import Selected, check_conditions, select
 from aioss_resume.testing.server.contents import BytesContent
-from aioss_resume.testing.server.listing import list_objects
+from aioss_resume.testing.server.listing import list_objects, list_uploads, list_versions
+from aioss_resume.testing.server.multipart import (
+    abort_upload,
+    begin_upload,
+    complete_upload,
+    copy_part,
+    list_parts,
+    put_part,
+)
+from aioss_resume.testing.server.operations import Operation, not_implemented, operation_of
 from aioss_resume.testing.server.store import Store, StoredObject
-from aioss_resume.testing.server.unsupported import check_supported, not_implemented
+from aioss_resume.testing.server.writing import append, copy, delete, delete_many, put, put_symlink, version_header
 
-_STORED = {
-    "content-type",
-    "content-encoding",
-    "content-disposition",
-    "content-language",
-    "cache-control",
-    "expires",
-}
 _COMPRESSIBLE = {"text/plain", "text/html", "text/css", "text/xml", "application/json", "application/javascript"}
 _MOST_COMPRESSED = 64 << 20  # larger ones are sent as they are: nobody tests with them
 _TRAFFIC_LIMITS = range(819_200, 838_860_801)  # bits per second
@@ -29,26 +33,15 @@ _TRAFFIC_LIMITS = range(819_200, 838_860_801)  # bits per second
 
 def answer_call(store: Store, call: Call, access_key_id: str | None, now: float) -> Answer:
     """Do what a signed or anonymous call asks for; raises `RefusedError` when OSS would say no."""
-    if not call.bucket and access_key_id is None:
+    if access_key_id is None and not call.bucket:
         raise RefusedError(403, "AccessDenied", "Anonymous access is forbidden for this operation.")
-    check_supported(call)
-    if call.method == "PUT" and not call.key:
-        return _create_bucket(store, call, access_key_id, now)
-    is_public = store.is_public(call.bucket)
-    if access_key_id is None and not (is_public and call.key and call.method in ("GET", "HEAD")):
+    operation = operation_of(call, _OPERATIONS)
+    if access_key_id is None and not (operation.is_public and store.is_public(call.bucket)):
         raise RefusedError(403, "AccessDenied", "You have no right to access this object because of bucket acl.")
-    if not call.key:
-        return list_objects(call.bucket, store.newest(call.bucket), call.query)
-    if call.method == "PUT":
-        return _put(store, call, now)
-    if call.method == "DELETE":
-        return _delete(store, call, now)
-    return _get(store, call)
+    return operation.do(store, call, now)
 
 
-def _create_bucket(store: Store, call: Call, access_key_id: str | None, now: float) -> Answer:
-    if access_key_id is None:
-        raise RefusedError(403, "AccessDenied", "Anonymous access is forbidden for this operation.")
+def _create_bucket(store: Store, call: Call, now: float) -> Answer:
     acl = call.headers.get("x-oss-acl", "private")
     if acl not in ("private", "public-read"):
         raise not_implemented(f'the header "x-oss-acl" with the value {acl!r}')
@@ -58,13 +51,10 @@ def _create_bucket(store: Store, call: Call, access_key_id: str | None, now: flo
     return Answer(200)
 
 
-def _get(store: Store, call: Call) -> Answer:
-    stored = store.find(call.bucket, call.key, call.version_id)
+def _get(store: Store, call: Call, _now: float) -> Answer:
+    stored = _followed(store, call)
     _check_traffic_limit(call)
     check_conditions(stored, call.headers)
-    has_versions = store.has_versions(call.bucket)
-    if "objectMeta" in call.query:
-        return _meta(stored, has_versions=has_versions)
     selected = Selected(0, stored.content.size, is_partial=False)
     if call.method == "GET":
         if "Archive" in stored.storage_class:
@@ -75,7 +65,7 @@ def _get(store: Store, call: Call) -> Answer:
         selected = select(stored, call.headers)
         if not selected.is_partial and _is_compressed(stored, call):
             return _compressed(stored)
-    headers = object_headers(stored, selected, has_versions=has_versions)
+    headers = object_headers(stored, selected, has_versions=store.has_versions(call.bucket))
     for name, value in call.query.items():
         if name.startswith("response-"):
             headers[name.removeprefix("response-").title()] = value
@@ -106,12 +96,51 @@ def object_headers(stored: StoredObject, selected: Selected, *, has_versions: bo
     return headers
 
 
-def _meta(stored: StoredObject, *, has_versions: bool) -> Answer:
+def _followed(store: Store, call: Call) -> StoredObject:
+    """The object that is asked for; of a symbolic link, what it leads to, under the link's name."""
+    stored = store.find(call.bucket, call.key, call.version_id)
+    if stored.symlink_target is None:
+        return stored
+    try:
+        target = store.find(call.bucket, stored.symlink_target)
+    except RefusedError:
+        details = {"ObjectName": call.key, "SymlinkTarget": stored.symlink_target}
+        raise RefusedError(
+            404, "SymlinkTargetNotExist", "The symlink target object does not exist", details=details
+        ) from None
+    if target.symlink_target is not None:
+        raise RefusedError(400, "InvalidTargetType", "The symlink's target object type is invalid.")
+    newest = max(stored.last_modified, target.last_modified)
+    return replace(target, key=stored.key, version_id=stored.version_id, object_type="Symlink", last_modified=newest)
+
+
+def _meta(store: Store, call: Call, _now: float) -> Answer:
     """GetObjectMeta: Content-Length, ETag and Last-Modified, without the headers as stored."""
-    everything = object_headers(stored, Selected(0, stored.content.size, is_partial=False), has_versions=has_versions)
+    stored = store.find(call.bucket, call.key, call.version_id)
+    check_conditions(stored, call.headers)
+    whole = Selected(0, stored.content.size, is_partial=False)
+    everything = object_headers(stored, whole, has_versions=store.has_versions(call.bucket))
     told = ("ETag", "Last-Modified", "x-oss-hash-crc64ecma", "x-oss-version-id")
     headers = CIMultiDict((name, everything[name]) for name in told if name in everything)
     return Answer(200, headers, stored.content, 0, stored.content.size)
+
+
+def _get_symlink(store: Store, call: Call, _now: float) -> Answer:
+    stored = store.find(call.bucket, call.key, call.version_id)
+    if stored.symlink_target is None:
+        raise RefusedError(400, "NotSymlink", "The object you specified is not a symlink object.")
+    headers = CIMultiDict({"ETag": f'"{stored.etag}"', "x-oss-symlink-target": quote(stored.symlink_target)})
+    headers["Last-Modified"] = formatdate(stored.last_modified, usegmt=True)
+    headers.update(version_header(store, call, stored))
+    return Answer(200, headers)
+
+
+def _get_tagging(store: Store, call: Call, _now: float) -> Answer:
+    stored = store.find(call.bucket, call.key, call.version_id)
+    tags = [
+        f"<Tag><Key>{xml_text(name)}</Key><Value>{xml_text(value)}</Value></Tag>" for name, value in stored.tags.items()
+    ]
+    return xml_answer("Tagging", {}, [f"<TagSet>{''.join(tags)}</TagSet>"])
 
 
 def _processed(stored: StoredObject) -> Answer:
@@ -137,61 +166,35 @@ def _compressed(stored: StoredObject) -> Answer:
     return Answer(200, headers, body, 0, body.size, framing="chunked")
 
 
-def _put(store: Store, call: Call, now: float) -> Answer:
-    content = BytesContent(call.body)
-    told_md5 = call.headers.get("Content-MD5")
-    if told_md5 is not None and told_md5 != base64.b64encode(content.md5 or b"").decode():
-        raise RefusedError(400, "InvalidDigest", "The Content-MD5 you specified was invalid.")
-    if call.headers.get("x-oss-forbid-overwrite", "").lower() == "true" and not store.has_versions(call.bucket):
-        _refuse_overwrite(store, call)
-    headers = {
-        name.title() if name.lower() in _STORED else name.lower(): value
-        for name, value in call.headers.items()
-        if name.lower() in _STORED or name.lower().startswith("x-oss-meta-")
-    }
-    stored = store.put(
-        call.bucket,
-        StoredObject(
-            key=call.key,
-            content=content,
-            etag=content.etag,
-            last_modified=int(now),
-            headers=headers,
-            storage_class=call.headers.get("x-oss-storage-class", "Standard"),
-        ),
-    )
-    answer = Answer(200)
-    answer.headers["ETag"] = f'"{stored.etag}"'
-    answer.headers["x-oss-hash-crc64ecma"] = str(content.crc64)
-    answer.headers["Content-MD5"] = base64.b64encode(content.md5 or b"").decode()
-    if store.has_versions(call.bucket):
-        answer.headers["x-oss-version-id"] = stored.version_id
-    return answer
-
-
-def _refuse_overwrite(store: Store, call: Call) -> None:
-    try:
-        store.find(call.bucket, call.key)
-    except RefusedError:
-        return
-    message = "The object you specified already exists and can not be overwritten."
-    raise RefusedError(409, "FileAlreadyExists", message)
-
-
-def _delete(store: Store, call: Call, now: float) -> Answer:
-    empty = BytesContent(b"")
-    marker = StoredObject(key=call.key, content=empty, etag="", last_modified=int(now), is_delete_marker=True)
-    gone = store.delete(call.bucket, call.key, call.version_id, marker)
-    answer = Answer(204)
-    if gone is not None and store.has_versions(call.bucket):
-        answer.headers["x-oss-version-id"] = gone.version_id
-        if gone.is_delete_marker:
-            answer.headers["x-oss-delete-marker"] = "true"
-    return answer
-
-
 def _check_traffic_limit(call: Call) -> None:
     limit = call.headers.get("x-oss-traffic-limit") or call.query.get("x-oss-traffic-limit")
     if limit is not None and not (limit.isdigit() and int(limit) in _TRAFFIC_LIMITS):
         message = "The traffic limit is out of bounds."
         raise RefusedError(400, "InvalidArgument", message, ec="0004-00000502")
+
+
+_OPERATIONS: Final = (
+    Operation(_create_bucket, "PUT", "bucket"),
+    Operation(list_objects, "GET", "bucket"),
+    Operation(list_versions, "GET", "bucket", "versions"),
+    Operation(list_uploads, "GET", "bucket", "uploads"),
+    Operation(delete_many, "POST", "bucket", "delete"),
+    Operation(_get, "GET", "object", companions=frozenset({"versionId", "x-oss-process"}), is_public=True),
+    Operation(_get, "HEAD", "object", companions=frozenset({"versionId"}), is_public=True),
+    Operation(_meta, "GET", "object", "objectMeta", frozenset({"versionId"}), is_public=True),
+    Operation(_meta, "HEAD", "object", "objectMeta", frozenset({"versionId"}), is_public=True),
+    Operation(_get_symlink, "GET", "object", "symlink", frozenset({"versionId"})),
+    Operation(_get_tagging, "GET", "object", "tagging", frozenset({"versionId"})),
+    Operation(put, "PUT", "object"),
+    Operation(copy, "PUT", "object", header="x-oss-copy-source"),
+    Operation(put_symlink, "PUT", "object", "symlink"),
+    Operation(append, "POST", "object", "append", frozenset({"position"})),
+    Operation(delete, "DELETE", "object", companions=frozenset({"versionId"})),
+    Operation(begin_upload, "POST", "object", "uploads"),
+    Operation(put_part, "PUT", "object", "uploadId", frozenset({"partNumber"})),
+    Operation(copy_part, "PUT", "object", "uploadId", frozenset({"partNumber"}), header="x-oss-copy-source"),
+    Operation(list_parts, "GET", "object", "uploadId"),
+    Operation(complete_upload, "POST", "object", "uploadId"),
+    Operation(abort_upload, "DELETE", "object", "uploadId"),
+)
+"""What the server does. All else is answered with 501, by name."""

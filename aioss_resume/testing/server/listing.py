@@ -1,80 +1,189 @@
-"""Pages of a listing: ListObjects and ListObjectsV2."""
+"""Pages of a listing: objects (both versions of the API), their versions, and multipart uploads."""
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import attrgetter
+from typing import Protocol, TypeVar
 from urllib.parse import quote
 
-from aioss_resume.testing.server.answers import Answer, RefusedError, text_answer, xml_text
+from aioss_resume.testing.server.answers import Answer, RefusedError, xml_answer, xml_text
 from aioss_resume.testing.server.authority import iso_time
-from aioss_resume.testing.server.store import StoredObject
+from aioss_resume.testing.server.calls import Call
+from aioss_resume.testing.server.store import Store, StoredObject, Upload, order
 
 _MOST_KEYS = 1000
 
 
-def list_objects(bucket: str, objects: list[StoredObject], query: Mapping[str, str]) -> Answer:
-    """The page that the query asks for, of objects in order."""
+class _Named(Protocol):
+    @property
+    def key(self) -> str: ...
+
+
+N = TypeVar("N", bound=_Named)
+
+
+def list_objects(store: Store, call: Call, _now: float) -> Answer:
+    """ListObjects and ListObjectsV2."""
+    query = call.query
     is_v2 = query.get("list-type") == "2"
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-    most = _max_keys(query.get("max-keys", "100"))
-    after = _position(query, is_v2=is_v2)
-    entries = list(_entries(objects, prefix, delimiter, after))
-    page, is_truncated = entries[:most], len(entries) > most
-    last = page[-1][0] if page and is_truncated else ""
+    most = _most(query, "max-keys", 100)
+    floor = order(_position(query, is_v2=is_v2))
+    named = _by_name(store.newest(call.bucket), prefix, delimiter)
+    page, last = _page([entry for entry in named if order(entry[0]) > floor], most)
     encode = quote if query.get("encoding-type") == "url" else str
-    fields = {"Name": bucket, "Prefix": encode(prefix), "MaxKeys": str(most), "Delimiter": encode(delimiter)}
+    fields = {"Name": call.bucket, "Prefix": encode(prefix), "MaxKeys": str(most), "Delimiter": encode(delimiter)}
     if "encoding-type" in query:
         fields["EncodingType"] = query["encoding-type"]
-    fields["IsTruncated"] = "true" if is_truncated else "false"
+    fields["IsTruncated"] = "true" if last is not None else "false"
     if is_v2:
         fields["StartAfter"] = encode(query.get("start-after", ""))
         fields["ContinuationToken"] = query.get("continuation-token", "")
         fields["KeyCount"] = str(len(page))
-        if is_truncated:
-            fields["NextContinuationToken"] = _token(last)
+        if last is not None:
+            fields["NextContinuationToken"] = _token(last[0])
     else:
         fields["Marker"] = encode(query.get("marker", ""))
-        if is_truncated:
-            fields["NextMarker"] = encode(last)
+        if last is not None:
+            fields["NextMarker"] = encode(last[0])
     has_owner = not is_v2 or query.get("fetch-owner") == "true"
-    lines = [f"  <{name}>{xml_text(value)}</{name}>\n" for name, value in fields.items()]
-    for name, stored in page:
-        if stored is None:
-            lines.append(f"  <CommonPrefixes><Prefix>{xml_text(encode(name))}</Prefix></CommonPrefixes>\n")
-        else:
-            lines.append(_contents(stored, encode(name), has_owner=has_owner))
-    text = f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult>\n{"".join(lines)}</ListBucketResult>\n'
-    return text_answer(200, text.encode("utf-8", "surrogateescape"))
+    owner = _OWNER if has_owner else ""
+    lines = [
+        _common_prefix(encode(name)) if stored is None else _contents(stored, encode(name), owner)
+        for name, stored in page
+    ]
+    return xml_answer("ListBucketResult", fields, lines)
 
 
-def _entries(
-    objects: list[StoredObject], prefix: str, delimiter: str, after: str
-) -> Iterator[tuple[str, StoredObject | None]]:
-    """Keys with their objects, and common prefixes with None, past `after`."""
+def list_versions(store: Store, call: Call, _now: float) -> Answer:
+    """ListObjectVersions: the newest version of a key first."""
+    query = call.query
+    versions = store.every_version(call.bucket)
+    named = list(_by_name(versions, query.get("prefix", ""), query.get("delimiter", "")))
+    marker, most = query.get("version-id-marker", ""), _most(query, "max-keys", 100)
+    rest = _after(named, query.get("key-marker", ""), marker, attrgetter("version_id"))
+    page, last = _page(rest, most)
+    encode = quote if query.get("encoding-type") == "url" else str
+    fields = {
+        "Name": call.bucket,
+        "Prefix": encode(query.get("prefix", "")),
+        "KeyMarker": encode(query.get("key-marker", "")),
+        "VersionIdMarker": marker,
+        "MaxKeys": str(most),
+        "Delimiter": encode(query.get("delimiter", "")),
+        **({"EncodingType": query["encoding-type"]} if "encoding-type" in query else {}),
+        "IsTruncated": "true" if last is not None else "false",
+    }
+    if last is not None:
+        name, stored = last
+        fields["NextKeyMarker"] = encode(name)
+        fields["NextVersionIdMarker"] = stored.version_id if stored is not None else ""
+    newest = {stored.key: stored for stored in reversed(versions)}
+    lines = [
+        _common_prefix(encode(name))
+        if stored is None
+        else _version(stored, encode(name), is_newest=newest[stored.key] is stored)
+        for name, stored in page
+    ]
+    return xml_answer("ListVersionsResult", fields, lines)
+
+
+def list_uploads(store: Store, call: Call, _now: float) -> Answer:
+    """ListMultipartUploads."""
+    query = call.query
+    named = list(_by_name(store.uploads(call.bucket), query.get("prefix", ""), query.get("delimiter", "")))
+    marker, most = query.get("upload-id-marker", ""), _most(query, "max-uploads", _MOST_KEYS)
+    rest = _after(named, query.get("key-marker", ""), marker, attrgetter("upload_id"))
+    page, last = _page(rest, most)
+    encode = quote if query.get("encoding-type") == "url" else str
+    fields = {
+        "Bucket": call.bucket,
+        **({"EncodingType": query["encoding-type"]} if "encoding-type" in query else {}),
+        "KeyMarker": encode(query.get("key-marker", "")),
+        "UploadIdMarker": marker,
+        "NextKeyMarker": encode(last[0]) if last is not None else "",
+        "NextUploadIdMarker": last[1].upload_id if last is not None and last[1] is not None else "",
+        "Delimiter": encode(query.get("delimiter", "")),
+        "Prefix": encode(query.get("prefix", "")),
+        "MaxUploads": str(most),
+        "IsTruncated": "true" if last is not None else "false",
+    }
+    lines = [_common_prefix(encode(name)) if upload is None else _upload(upload, encode(name)) for name, upload in page]
+    return xml_answer("ListMultipartUploadsResult", fields, lines)
+
+
+def _by_name(items: Iterable[N], prefix: str, delimiter: str) -> Iterator[tuple[str, N | None]]:
+    """The items, which are in order, with their keys; common prefixes with None."""
     seen = ""
-    floor = _order(after)
-    for stored in objects:
-        key = stored.key
+    for item in items:
+        key = item.key
         if not key.startswith(prefix):
             continue
         cut = key.find(delimiter, len(prefix)) if delimiter else -1
         if cut < 0:
-            if _order(key) > floor:
-                yield key, stored
+            yield key, item
             continue
         common = key[: cut + len(delimiter)]
-        if common != seen and _order(common) > floor:
+        if common != seen:
             yield common, None
         seen = common
 
 
-def _contents(stored: StoredObject, name: str, *, has_owner: bool) -> str:
-    owner = "<Owner><ID>0022012</ID><DisplayName>0022012</DisplayName></Owner>" if has_owner else ""
+def _after(
+    named: list[tuple[str, N | None]], key: str, marker: str, id_of: Callable[[N], str]
+) -> list[tuple[str, N | None]]:
+    """What comes after a key and, among the items of that key, after the one whose id is the marker."""
+    if marker:
+        for index, (name, item) in enumerate(named):
+            if name == key and item is not None and id_of(item) == marker:
+                return named[index + 1 :]
+    return [entry for entry in named if order(entry[0]) > order(key)]
+
+
+def _page(
+    entries: list[tuple[str, N | None]], most: int
+) -> tuple[list[tuple[str, N | None]], tuple[str, N | None] | None]:
+    """The first entries, and the last of them if there are more."""
+    page = entries[:most]
+    return page, page[-1] if page and len(entries) > most else None
+
+
+_OWNER = "<Owner><ID>0022012</ID><DisplayName>0022012</DisplayName></Owner>"
+
+
+def _common_prefix(name: str) -> str:
+    return f"<CommonPrefixes><Prefix>{xml_text(name)}</Prefix></CommonPrefixes>"
+
+
+def _contents(stored: StoredObject, name: str, owner: str) -> str:
+    return f"<Contents><Key>{xml_text(name)}</Key>{_described(stored)}{owner}</Contents>"
+
+
+def _version(stored: StoredObject, name: str, *, is_newest: bool) -> str:
+    which = (
+        f"<Key>{xml_text(name)}</Key><VersionId>{stored.version_id}</VersionId>"
+        f"<IsLatest>{'true' if is_newest else 'false'}</IsLatest>"
+    )
+    if stored.is_delete_marker:
+        return (
+            f"<DeleteMarker>{which}<LastModified>{iso_time(stored.last_modified)}</LastModified>{_OWNER}</DeleteMarker>"
+        )
+    return f"<Version>{which}{_described(stored)}{_OWNER}</Version>"
+
+
+def _described(stored: StoredObject) -> str:
     return (
-        f"  <Contents><Key>{xml_text(name)}</Key>"
         f"<LastModified>{iso_time(stored.last_modified)}</LastModified>"
         f"<ETag>&quot;{xml_text(stored.etag)}&quot;</ETag><Type>{stored.object_type}</Type>"
         f"<Size>{stored.content.size}</Size><StorageClass>{stored.storage_class}</StorageClass>"
-        f"{owner}</Contents>\n"
+    )
+
+
+def _upload(upload: Upload, name: str) -> str:
+    return (
+        f"<Upload><Key>{xml_text(name)}</Key><UploadId>{upload.upload_id}</UploadId>"
+        f"<StorageClass>{upload.template.storage_class}</StorageClass>"
+        f"<Initiated>{iso_time(upload.initiated)}</Initiated></Upload>"
     )
 
 
@@ -92,15 +201,12 @@ def _position(query: Mapping[str, str], *, is_v2: bool) -> str:
 
 
 def _token(name: str) -> str:
-    return base64.urlsafe_b64encode(_order(name)).decode()
+    return base64.urlsafe_b64encode(order(name)).decode()
 
 
-def _max_keys(text: str) -> int:
+def _most(query: Mapping[str, str], name: str, default: int) -> int:
+    text = query.get(name, str(default))
     if not text.isdigit() or not 1 <= int(text) <= _MOST_KEYS:
-        message = f"Argument maxKeys must be an integer between 1 and {_MOST_KEYS}."
+        message = f"Argument {name} must be an integer between 1 and {_MOST_KEYS}."
         raise RefusedError(400, "InvalidArgument", message)
     return int(text)
-
-
-def _order(name: str) -> bytes:
-    return name.encode("utf-8", "surrogateescape")

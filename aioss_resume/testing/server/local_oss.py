@@ -21,9 +21,9 @@ from aioss_resume.testing.server.authority import Authority
 from aioss_resume.testing.server.calls import Call
 from aioss_resume.testing.server.contents import BytesContent, Content, FileContent, GeneratedContent
 from aioss_resume.testing.server.ledger import RequestRecord
+from aioss_resume.testing.server.operations import key_refusal
 from aioss_resume.testing.server.serving import ServerThread, Service
 from aioss_resume.testing.server.store import StoredObject
-from aioss_resume.testing.server.unsupported import key_refusal
 
 ACCESS_KEY_ID = "local-access-key-id"
 ACCESS_KEY_SECRET = "local-access-key-secret"  # noqa: S105 - opens nothing but this

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Literal
 
 from aioss_resume.testing.server.answers import RefusedError
@@ -28,12 +29,39 @@ class StoredObject:
     """The CRC-64 to tell instead of the content's."""
     no_crc: bool = False
     is_delete_marker: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
+    symlink_target: str | None = None
+    """The key that GETs of this object answer with the bytes of."""
 
     @property
     def told_crc64(self) -> int | None:
         if self.no_crc:
             return None
         return self.content.crc64 if self.crc64 is None else self.crc64
+
+
+@dataclass(slots=True)
+class Upload:
+    """A multipart upload that has begun."""
+
+    upload_id: str
+    key: str
+    initiated: int
+    template: StoredObject
+    """The object as it will be, but for its bytes."""
+    parts: dict[int, "Part"] = field(default_factory=dict)
+
+    def finished(self, content: Content, now: int) -> StoredObject:
+        """The object that the upload makes."""
+        return replace(self.template, content=content, etag=content.etag, last_modified=now, object_type="Multipart")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a multipart upload."""
+
+    content: Content
+    last_modified: int
 
 
 class _Bucket:
@@ -44,6 +72,7 @@ class _Bucket:
         self.is_public = False
         self.has_versions = False
         self.objects: dict[str, list[StoredObject]] = {}
+        self.uploads: dict[str, Upload] = {}
 
 
 class Store:
@@ -90,6 +119,12 @@ class Store:
         versions.append(stored)
         return stored
 
+    def update(self, bucket: str, stored: StoredObject) -> None:
+        """Put an object in place of the same version of it."""
+        with self._lock:
+            versions = self._bucket(bucket).objects[stored.key]
+            versions[:] = [stored if old.version_id == stored.version_id else old for old in versions]
+
     def find(self, bucket: str, key: str, version_id: str | None = None) -> StoredObject:
         """The newest version or the one asked for; raises OSS's error when there is none."""
         with self._lock:
@@ -133,7 +168,36 @@ class Store:
         with self._lock:
             found = [versions[-1] for versions in self._bucket(bucket).objects.values() if versions]
         kept = [stored for stored in found if not stored.is_delete_marker]
-        return sorted(kept, key=lambda stored: stored.key.encode("utf-8", "surrogateescape"))
+        return sorted(kept, key=lambda stored: order(stored.key))
+
+    def every_version(self, bucket: str) -> list[StoredObject]:
+        """Every version of each object, delete markers too: by key, and the newest of a key first."""
+        with self._lock:
+            found = [list(reversed(versions)) for versions in self._bucket(bucket).objects.values()]
+        return sorted(chain.from_iterable(found), key=lambda stored: order(stored.key))
+
+    def add_upload(self, bucket: str, upload: Upload) -> None:
+        with self._lock:
+            self._bucket(bucket).uploads[upload.upload_id] = upload
+
+    def upload(self, bucket: str, key: str, upload_id: str) -> Upload:
+        """The multipart upload of that id; raises OSS's error when there is none."""
+        with self._lock:
+            found = self._bucket(bucket).uploads.get(upload_id)
+        if found is None or found.key != key:
+            message = "The specified upload does not exist: its ID is wrong, or it was aborted or completed."
+            raise RefusedError(404, "NoSuchUpload", message, details={"UploadId": upload_id})
+        return found
+
+    def remove_upload(self, bucket: str, upload: Upload) -> None:
+        with self._lock:
+            self._bucket(bucket).uploads.pop(upload.upload_id, None)
+
+    def uploads(self, bucket: str) -> list[Upload]:
+        """The multipart uploads that have begun, by key."""
+        with self._lock:
+            found = list(self._bucket(bucket).uploads.values())
+        return sorted(found, key=lambda upload: (order(upload.key), upload.upload_id))
 
     def _bucket(self, name: str) -> _Bucket:
         bucket = self._buckets.get(name)
@@ -141,6 +205,11 @@ class Store:
             message = "The specified bucket does not exist."
             raise RefusedError(404, "NoSuchBucket", message, details={"BucketName": name})
         return bucket
+
+
+def order(name: str) -> bytes:
+    """What OSS sorts names by: their UTF-8 bytes."""
+    return name.encode("utf-8", "surrogateescape")
 
 
 def _no_such_key(key: str, headers: Mapping[str, str] | None = None) -> RefusedError:

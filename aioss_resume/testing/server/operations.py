@@ -1,12 +1,14 @@
-"""What OSS implements and this server does not: it is refused by name.
+"""Which operation a request asks for. What OSS does and this server does not is refused by name.
 
 Source: the API reference of OSS, and the sub-resources that oss2 signs.
 """
 
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, NamedTuple
 
-from aioss_resume.testing.server.answers import RefusedError
+from aioss_resume.testing.server.answers import Answer, RefusedError
 from aioss_resume.testing.server.calls import Call
+from aioss_resume.testing.server.store import Store
 
 SUB_RESOURCES: Final = frozenset(
     {
@@ -31,55 +33,67 @@ SUB_RESOURCES: Final = frozenset(
 )  # fmt: skip
 """Query parameters that ask for an operation of their own, or for a part of one. All others are options or ignored."""
 
-_DONE: Final = {
-    ("GET", "object"): frozenset({"objectMeta", "versionId", "x-oss-process"}),
-    ("HEAD", "object"): frozenset({"objectMeta", "versionId"}),
-    ("DELETE", "object"): frozenset({"versionId"}),
-}
-"""The sub-resources that the server does answer, by method."""
-
-_OPERATIONS: Final = {
-    "object": frozenset({"GET", "HEAD", "PUT", "DELETE"}),
-    "bucket": frozenset({"GET", "PUT"}),
-    "service": frozenset[str](),
-}
-"""The methods that the server answers. OSS has more: those of `_METHODS`."""
+_REFUSED_HEADERS: Final = (
+    "x-oss-object-acl", "x-oss-callback", "x-oss-callback-var", "x-oss-server-side-encryption",
+    "x-oss-server-side-data-encryption", "x-oss-object-worm-mode",
+)  # fmt: skip
+"""Headers that would store an object in another way, or do something else besides."""
 
 _METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "POST", "OPTIONS"})
-
-_PUT_HEADERS: Final = (
-    "x-oss-copy-source", "x-oss-symlink-target", "x-oss-object-acl", "x-oss-tagging", "x-oss-callback",
-    "x-oss-callback-var", "x-oss-server-side-encryption", "x-oss-server-side-data-encryption",
-    "x-oss-object-worm-mode", "x-oss-metadata-directive",
-)  # fmt: skip
-"""Headers that make another operation of a PUT, or an object that is stored in another way."""
 
 _MOST_KEY_BYTES: Final = 1023
 
 
-def check_supported(call: Call) -> None:
-    """Raise RefusedError for what this server does not do, with its name.
+class Operation(NamedTuple):
+    """One operation of OSS that the server does.
+
+    Args:
+        do: Answers a call.
+        method, level: Of which requests; the level is "object", "bucket" or "service".
+        name: The sub-resource that asks for it; "": none does.
+        companions: Sub-resources that may come with it.
+        header: The header that asks for it; "": none does.
+        is_public: Whether anybody may ask for it in a public bucket.
+    """
+
+    do: Callable[[Store, Call, float], Answer]
+    method: str
+    level: str
+    name: str = ""
+    companions: frozenset[str] = frozenset()
+    header: str = ""
+    is_public: bool = False
+
+
+def operation_of(call: Call, operations: Iterable[Operation]) -> Operation:
+    """The operation that the call asks for.
 
     Raises:
-        RefusedError: 501 NotImplemented; 405 MethodNotAllowed for a method that OSS does not know either; 400
-            InvalidObjectName for a key that OSS does not take.
+        RefusedError: 501 NotImplemented, with its name, if it is none of these; 405 MethodNotAllowed for a method that
+            OSS does not know either; 400 InvalidObjectName for a key that OSS does not take.
     """
     if reason := key_refusal(call.key):
         raise RefusedError(400, "InvalidObjectName", reason)
     level = "object" if call.key else "bucket" if call.bucket else "service"
-    done = _DONE.get((call.method, level), frozenset[str]())
-    for name in call.query:
-        if name in SUB_RESOURCES and name not in done:
+    named = [name for name in call.query if name in SUB_RESOURCES]
+    candidates = [known for known in operations if (known.method, known.level) == (call.method, level)]
+    asked = [known for known in candidates if not known.name or known.name in named]
+    # A sub-resource says more than none, and a header more than no header.
+    asked.sort(key=lambda known: (not known.name, not known.header))
+    found = next((known for known in asked if not known.header or known.header in call.headers), None)
+    for name in named:
+        if found is None or name not in {found.name, *found.companions}:
             raise not_implemented(f'the sub-resource "{name}" (a {call.method} of the {level})')
-    if call.method == "PUT":
-        for name in _PUT_HEADERS:
-            if name in call.headers:
-                raise not_implemented(f'the header "{name}"')
-    if call.method not in _OPERATIONS[level]:
+    if found is None:
         if call.method in _METHODS:
             raise not_implemented(f"a {call.method} of the {level}")
         message = "The specified method is not allowed against this resource."
         raise RefusedError(405, "MethodNotAllowed", message, details={"Method": call.method})
+    if call.method in ("PUT", "POST"):
+        for name in _REFUSED_HEADERS:
+            if name in call.headers:
+                raise not_implemented(f'the header "{name}"')
+    return found
 
 
 def key_refusal(key: str) -> str | None:
