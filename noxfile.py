@@ -90,6 +90,22 @@ def adopting(session: nox.Session) -> None:
 
 
 @nox.session
+def clients(session: nox.Session) -> None:
+    """Other clients of OSS against LocalOSS: aiooss2, ossfs, and the official one for JavaScript (needs node, npm)."""
+    session.install("-e", ".[test]")
+    folder = Path(session.create_tmp()).absolute()
+    arguments = []
+    # aiooss2 cannot upload with a newer aiohttp.
+    for name, packages in (("aiooss2", ["aiooss2", "aiohttp<3.10"]), ("ossfs", ["ossfs"])):
+        session.run("python", "-m", "venv", str(folder / name))
+        python = str(folder / name / "bin" / "python")
+        session.run(python, "-m", "pip", "install", "--quiet", *packages, external=True)
+        arguments += [f"--{name}", python]
+    session.run("npm", "install", "--silent", "--prefix", str(folder), "ali-oss@6", external=True)
+    session.run("python", "-m", "tests.clients", *arguments, "--ali-oss", str(folder))
+
+
+@nox.session
 def systems(session: nox.Session) -> None:
     """The library as on Windows and on macOS, on this system; `nox -s systems -- windows` for one of them."""
     session.install("-e", ".[test]")

@@ -10,10 +10,11 @@ from urllib.parse import quote
 from multidict import CIMultiDict
 
 from aioss_resume.testing.server.answers import Answer, RefusedError, xml_answer, xml_text
+from aioss_resume.testing.server.authority import iso_time
 from aioss_resume.testing.server.calls import Call
 from aioss_resume.testing.server.conditions import Selected, check_conditions, select
 from aioss_resume.testing.server.contents import BytesContent
-from aioss_resume.testing.server.listing import list_objects, list_uploads, list_versions
+from aioss_resume.testing.server.listing import OWNER, list_objects, list_uploads, list_versions
 from aioss_resume.testing.server.multipart import (
     abort_upload,
     begin_upload,
@@ -49,6 +50,25 @@ def _create_bucket(store: Store, call: Call, now: float) -> Answer:
     if acl == "public-read":
         store.make_public(call.bucket)
     return Answer(200)
+
+
+def _bucket_info(store: Store, call: Call, _now: float) -> Answer:
+    """GetBucketInfo, with the endpoints of OSS: a client that was given another one keeps it."""
+    location = f"oss-{store.region}"
+    fields = {
+        "CreationDate": iso_time(store.created(call.bucket)),
+        "ExtranetEndpoint": f"{location}.aliyuncs.com",
+        "IntranetEndpoint": f"{location}-internal.aliyuncs.com",
+        "Location": location,
+        "Name": call.bucket,
+        "StorageClass": "Standard",
+    }
+    elements = [f"<{name}>{xml_text(value)}</{name}>" for name, value in fields.items()]
+    grant = "public-read" if store.is_public(call.bucket) else "private"
+    if store.has_versions(call.bucket):
+        elements.append("<Versioning>Enabled</Versioning>")
+    elements.append(f"{OWNER}<AccessControlList><Grant>{grant}</Grant></AccessControlList>")
+    return xml_answer("BucketInfo", {}, [f"<Bucket>{''.join(elements)}</Bucket>"])
 
 
 def _get(store: Store, call: Call, _now: float) -> Answer:
@@ -175,6 +195,7 @@ def _check_traffic_limit(call: Call) -> None:
 
 _OPERATIONS: Final = (
     Operation(_create_bucket, "PUT", "bucket"),
+    Operation(_bucket_info, "GET", "bucket", "bucketInfo"),
     Operation(list_objects, "GET", "bucket"),
     Operation(list_versions, "GET", "bucket", "versions"),
     Operation(list_uploads, "GET", "bucket", "uploads"),

@@ -47,7 +47,7 @@ def list_objects(store: Store, call: Call, _now: float) -> Answer:
         if last is not None:
             fields["NextMarker"] = encode(last[0])
     has_owner = not is_v2 or query.get("fetch-owner") == "true"
-    owner = _OWNER if has_owner else ""
+    owner = OWNER if has_owner else ""
     lines = [
         _common_prefix(encode(name)) if stored is None else _contents(stored, encode(name), owner)
         for name, stored in page
@@ -148,7 +148,7 @@ def _page(
     return page, page[-1] if page and len(entries) > most else None
 
 
-_OWNER = "<Owner><ID>0022012</ID><DisplayName>0022012</DisplayName></Owner>"
+OWNER = "<Owner><ID>0022012</ID><DisplayName>0022012</DisplayName></Owner>"
 
 
 def _common_prefix(name: str) -> str:
@@ -166,9 +166,9 @@ def _version(stored: StoredObject, name: str, *, is_newest: bool) -> str:
     )
     if stored.is_delete_marker:
         return (
-            f"<DeleteMarker>{which}<LastModified>{iso_time(stored.last_modified)}</LastModified>{_OWNER}</DeleteMarker>"
+            f"<DeleteMarker>{which}<LastModified>{iso_time(stored.last_modified)}</LastModified>{OWNER}</DeleteMarker>"
         )
-    return f"<Version>{which}{_described(stored)}{_OWNER}</Version>"
+    return f"<Version>{which}{_described(stored)}{OWNER}</Version>"
 
 
 def _described(stored: StoredObject) -> str:

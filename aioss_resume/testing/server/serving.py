@@ -32,7 +32,7 @@ class Service:
     def __init__(self, authority: Authority, now: Callable[[], float]) -> None:
         self.authority = authority
         self.now = now
-        self.store = Store()
+        self.store = Store(authority.region)
         self.ledger = Ledger()
         self.faults = Faults()
         self.cnames: dict[str, str] = {}

@@ -76,9 +76,10 @@ class _Bucket:
 
 
 class Store:
-    """All buckets; every method may be called from any thread."""
+    """All buckets, which are in one region; every method may be called from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, region: str) -> None:
+        self.region = region
         self._lock = threading.Lock()  # guards everything below
         self._buckets: dict[str, _Bucket] = {}
         self._versions = 0
@@ -87,6 +88,11 @@ class Store:
         """Make the bucket, unless it is there."""
         with self._lock:
             self._buckets.setdefault(name, _Bucket(now))
+
+    def created(self, name: str) -> float:
+        """When the bucket was made, in seconds since 1970."""
+        with self._lock:
+            return self._bucket(name).created
 
     def make_public(self, name: str) -> None:
         with self._lock:

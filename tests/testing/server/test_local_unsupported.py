@@ -17,7 +17,7 @@ TEN = b"0123456789"
 ANSWERED = {("GET", "object"): {"objectMeta", "versionId", "x-oss-process", "symlink", "tagging", "uploadId"},
             ("HEAD", "object"): {"objectMeta", "versionId"}, ("DELETE", "object"): {"versionId", "uploadId"},
             ("PUT", "object"): {"symlink", "uploadId"}, ("POST", "object"): {"append", "uploads", "uploadId"},
-            ("GET", "bucket"): {"versions", "uploads"}, ("POST", "bucket"): {"delete"}}  # fmt: skip
+            ("GET", "bucket"): {"bucketInfo", "versions", "uploads"}, ("POST", "bucket"): {"delete"}}  # fmt: skip
 OPTIONS = {"continuation-token", "security-token", "startTime", "endTime", "x-oss-request-payer", "x-oss-traffic-limit",
            "x-oss-access-point-name"}  # fmt: skip
 
@@ -37,7 +37,6 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "a POST of the object": lambda bucket: bucket._do("POST", "examplebucket", "key"),
     "restore": lambda bucket: bucket.restore_object("key"),
     "versioning": lambda bucket: bucket.get_bucket_versioning(),
-    "bucketInfo": lambda bucket: bucket.get_bucket_info(),
     "location": lambda bucket: bucket.get_bucket_location(),
     "lifecycle": lambda bucket: bucket.get_bucket_lifecycle(),
     "a DELETE of the bucket": lambda bucket: bucket.delete_bucket(),

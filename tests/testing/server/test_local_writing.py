@@ -114,10 +114,13 @@ def test_multipart_upload(bucket: Any) -> None:
     assert bucket.list_multipart_uploads().upload_list == []
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # oss2's own
 def test_resumable_upload_of_oss2(bucket: Any, tmp_path: Any) -> None:
     path = tmp_path / "file"
     path.write_bytes(TEN * LEAST_PART)
-    oss2.resumable_upload(bucket, "key", str(path), multipart_threshold=0, part_size=LEAST_PART, num_threads=2)
+    store = oss2.ResumableStore(root=str(tmp_path))
+    options = {"multipart_threshold": 0, "part_size": LEAST_PART, "num_threads": 2}
+    oss2.resumable_upload(bucket, "key", str(path), store=store, **options)
     stored_as(bucket, "key", path.read_bytes())
 
 
@@ -187,6 +190,13 @@ def test_versions_below_a_delimiter(oss: LocalOSS, bucket: Any) -> None:
         bucket.put_object(key, TEN)
     listed = bucket.list_object_versions(delimiter="/")
     assert (listed.common_prefix, [version.key for version in listed.versions]) == (["d/"], ["e"])
+
+
+def test_bucket_says_where_it_is(oss: LocalOSS, bucket: Any) -> None:
+    oss.enable_versioning("examplebucket")
+    info = bucket.get_bucket_info()
+    assert (info.name, info.location, info.acl.grant) == ("examplebucket", "oss-cn-hangzhou", "private")
+    assert info.versioning_status == "Enabled"
 
 
 def test_tags_are_read(bucket: Any) -> None:
