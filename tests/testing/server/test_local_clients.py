@@ -1,6 +1,7 @@
 """Unmodified official clients against LocalOSS."""
 
 import asyncio
+import io
 import ssl
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,30 @@ def test_v2_puts_and_gets(client: oss_v2.Client) -> None:
         assert body.read() == whole()[5:10]
     page = client.list_objects_v2(oss_v2.ListObjectsV2Request(bucket="examplebucket"))
     assert [found.key for found in page.contents] == [key]
+
+
+def test_v2_sets_up_what_a_test_needs(oss: LocalOSS, client: oss_v2.Client) -> None:
+    oss.enable_versioning("examplebucket")
+    where = {"bucket": "examplebucket"}
+    first = client.put_object(oss_v2.PutObjectRequest(**where, key="a", body=b"1", tagging="t=1")).version_id
+    client.put_object(oss_v2.PutObjectRequest(**where, key="a", body=b"22"))
+    client.copy_object(oss_v2.CopyObjectRequest(**where, key="copy", source_key="a", source_version_id=first))
+    client.append_object(oss_v2.AppendObjectRequest(**where, key="log", position=0, body=b"abc"))
+    client.put_symlink(oss_v2.PutSymlinkRequest(**where, key="link", symlink_target="copy"))
+    with client.get_object(oss_v2.GetObjectRequest(**where, key="link")).body as body:
+        assert body.read() == b"1"
+    tags = client.get_object_tagging(oss_v2.GetObjectTaggingRequest(**where, key="copy")).tag_set.tags
+    assert [(tag.key, tag.value) for tag in tags] == [("t", "1")]
+    uploader = client.uploader(part_size=MiB, parallel_num=2)
+    uploader.upload_from(oss_v2.PutObjectRequest(**where, key="parts"), io.BytesIO(whole()))
+    assert bytes(oss.find("examplebucket", "parts").content.read(0, SIZE)) == whole()
+    doomed = [oss_v2.DeleteObject(key="log"), oss_v2.DeleteObject(key="a", version_id=first)]
+    client.delete_multiple_objects(oss_v2.DeleteMultipleObjectsRequest(**where, objects=doomed))
+    listed = client.list_object_versions(oss_v2.ListObjectVersionsRequest(**where))
+    kept = {version.key: version.is_latest for version in listed.version}
+    assert kept == {"a": True, "copy": True, "link": True, "log": False, "parts": True}
+    assert [marker.key for marker in listed.delete_marker] == ["log"]
+    assert client.get_bucket_info(oss_v2.GetBucketInfoRequest(**where)).bucket_info.location == "oss-cn-hangzhou"
 
 
 def test_v2_understands_an_error(client: oss_v2.Client) -> None:
