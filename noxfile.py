@@ -23,9 +23,11 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """mypy, strict."""
+    """mypy, strict; and mypy and pyright, both strict, from the side of a program that uses the library."""
     session.install("-e", ".[dev]")
     session.run("mypy")
+    session.run("mypy", "--strict", "tests/typing/consumer.py")
+    session.run("pyright", "--project", "tests/typing", "--pythonpath", _python(session))
 
 
 @nox.session(python=PYTHONS)
@@ -118,6 +120,32 @@ def systems(session: nox.Session) -> None:
 
 
 @nox.session
+def build(session: nox.Session) -> None:
+    """Wheel and sdist: the same bytes twice, well-formed, and of use with the hard dependencies alone."""
+    session.install("build", "twine", "check-wheel-contents")
+    folder = Path(session.create_tmp()).absolute()
+    shutil.rmtree(folder)
+    for number in ("1", "2"):
+        session.run("python", "-m", "build", "--outdir", str(folder / number), silent=True)
+    built = sorted((folder / "1").iterdir())
+    for path in built:
+        if path.read_bytes() != (folder / "2" / path.name).read_bytes():
+            session.error(f"two builds of {path.name} differ")
+    sdist, wheel = sorted(built, key=lambda path: path.suffix)
+    session.log(
+        "%s: %d KB, %s: %d KB", wheel.name, wheel.stat().st_size // 1000, sdist.name, sdist.stat().st_size // 1000
+    )
+    if wheel.stat().st_size > _WHEEL_MOST:
+        session.error(f"the wheel is larger than {_WHEEL_MOST} bytes")
+    session.run("twine", "check", "--strict", *map(str, built))
+    session.run("check-wheel-contents", str(wheel))
+    session.run("python", "-m", "venv", "--clear", str(folder / "clean"))
+    python = str(folder / "clean" / "bin" / "python")
+    session.run(python, "-m", "pip", "install", "--quiet", str(wheel), external=True)
+    session.run(python, "-P", "-c", _WITHOUT_EXTRAS, external=True)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """The main job, as the README shows it."""
     session.install(".[cli]")
@@ -153,6 +181,28 @@ def bench(session: nox.Session) -> None:
 
 
 _OLDEST = ["oss2==2.18.4", "aiohttp==3.11.0", "aiofiles==23.2.1", "anyio==4.4.0", "fastcrc==0.4.0", "filelock==3.30.0"]
+
+
+_WHEEL_MOST = 360_000  # bytes
+
+_WITHOUT_EXTRAS = """
+from aioss_resume import *
+from aioss_resume.testing import *
+import asyncio, importlib, pkgutil, tempfile, aioss_resume
+for module in pkgutil.walk_packages(aioss_resume.__path__, "aioss_resume."):
+    if not module.name.startswith(("aioss_resume.cli", "aioss_resume.contrib.", "aioss_resume.testing.pytest")):
+        importlib.import_module(module.name)
+async def main():
+    async with LocalOSS() as oss:
+        oss.put("examplebucket", "key", size=20 * MiB)
+        with tempfile.TemporaryDirectory() as directory:
+            print(await download(oss.bucket("examplebucket"), "key", f"{directory}/file"))
+asyncio.run(main())
+"""
+
+
+def _python(session: nox.Session) -> str:
+    return str(Path(session.bin) / "python")
 
 
 def _built_wheel(session: nox.Session) -> Path:

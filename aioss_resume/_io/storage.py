@@ -20,8 +20,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Final
 
-from filelock import lock_descriptor
-
 from aioss_resume._core import paths, windows_names
 from aioss_resume.errors import IN_USE
 
@@ -94,6 +92,8 @@ class Storage:
 
     def lock(self, descriptor: int) -> bool:
         """Lock a file, without waiting; False when another holds it."""
+        from filelock import lock_descriptor  # here, in a thread: it takes 8 ms to import
+
         return lock_descriptor(descriptor, blocking=False)
 
     def room(self, descriptor: int) -> int | None:

@@ -52,14 +52,17 @@ class ObjectStream:
 
     @property
     def meta(self) -> ObjectMeta:
+        """The object that is read, as its first response described it."""
         return self._open().pinned
 
     @property
     def start(self) -> int:
+        """Offset in the object of the first byte, in bytes."""
         return self._open().range.start
 
     @property
     def size(self) -> int:
+        """How many bytes the stream has in all."""
         return self._open().range.length
 
     async def __aenter__(self) -> Self:

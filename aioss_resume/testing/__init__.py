@@ -1,14 +1,22 @@
-"""A local OSS to test against: `LocalOSS`, its faults and its list of requests; and a bad network, `ChaosProxy`."""
+"""A local OSS to test against: `LocalOSS`, its faults and its list of requests; and a bad network, `ChaosProxy`.
 
-from aioss_resume.testing.faults.fault import Fault
-from aioss_resume.testing.faults.faults import Faults
-from aioss_resume.testing.faults.hostile import HOSTILE_BODIES, HOSTILE_RETRY_AFTERS
-from aioss_resume.testing.network.chaos_proxy import ChaosProxy
-from aioss_resume.testing.network.recorder import Recorder
-from aioss_resume.testing.server.contents import BytesContent, FileContent, GeneratedContent
-from aioss_resume.testing.server.ledger import RequestRecord
-from aioss_resume.testing.server.local_oss import LocalOSS
-from aioss_resume.testing.server.store import StoredObject
+Each name is imported when it is first used: pytest imports the plugin that lies here in each run.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from aioss_resume._lazy import attach
+
+if TYPE_CHECKING:
+    from aioss_resume.testing.faults.fault import Fault
+    from aioss_resume.testing.faults.faults import Faults
+    from aioss_resume.testing.faults.hostile import HOSTILE_BODIES, HOSTILE_RETRY_AFTERS
+    from aioss_resume.testing.network.chaos_proxy import ChaosProxy
+    from aioss_resume.testing.network.recorder import Recorder
+    from aioss_resume.testing.server.contents import BytesContent, FileContent, GeneratedContent
+    from aioss_resume.testing.server.ledger import RequestRecord
+    from aioss_resume.testing.server.local_oss import LocalOSS
+    from aioss_resume.testing.server.store import StoredObject
 
 KiB = 1024
 MiB = 1024 * KiB
@@ -31,3 +39,17 @@ __all__ = [
     "RequestRecord",
     "StoredObject",
 ]
+
+_HOMES: Final = {
+    "faults.fault": ("Fault",),
+    "faults.faults": ("Faults",),
+    "faults.hostile": ("HOSTILE_BODIES", "HOSTILE_RETRY_AFTERS"),
+    "network.chaos_proxy": ("ChaosProxy",),
+    "network.recorder": ("Recorder",),
+    "server.contents": ("BytesContent", "FileContent", "GeneratedContent"),
+    "server.ledger": ("RequestRecord",),
+    "server.local_oss": ("LocalOSS",),
+    "server.store": ("StoredObject",),
+}
+
+__getattr__, __dir__ = attach(__name__, _HOMES)

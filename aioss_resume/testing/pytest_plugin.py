@@ -1,0 +1,25 @@
+"""The fixtures of pytest: `local_oss` and `oss_bucket`. Installing the package is enough to have them."""
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aioss_resume.testing import LocalOSS
+
+
+@pytest.fixture
+def local_oss() -> "Iterator[LocalOSS]":
+    """A started `aioss_resume.testing.LocalOSS`. A fault that was set and not met fails the test."""
+    from aioss_resume.testing import LocalOSS  # here: pytest imports plugins in each run, also where none is used
+
+    with LocalOSS(strict_faults=True) as oss:
+        yield oss
+
+
+@pytest.fixture
+def oss_bucket(local_oss: "LocalOSS") -> Any:  # Any: oss2 has no types
+    """An `oss2.Bucket` of `local_oss`, named "examplebucket". Plain HTTP clients must sign as it does."""
+    return local_oss.bucket("examplebucket")
