@@ -364,7 +364,8 @@ class Downloader:
         Args:
             key: The object's.
             version_id: That version of it; None: the current one.
-            headers, params: More request headers and query parameters, signed.
+            headers: More request headers, signed.
+            params: More query parameters, signed.
 
         Raises:
             AiossError: As `aioss_resume.download()`, less what concerns files.
@@ -395,7 +396,8 @@ class Downloader:
 
         Args:
             key: The object's; an ObjectMeta of it: that very version, or ObjectChangedError.
-            start, stop: Offsets in bytes; negative ones count from the end.
+            start: Offset of the first byte; negative: counted from the end; None: 0.
+            stop: Offset after the last byte; negative: counted from the end; None: the end.
             keywords: See ReadOptions: version_id, part_size, concurrency, headers, params, integrity, retry, timeouts.
 
         Raises:
@@ -473,7 +475,8 @@ class Downloader:
 
         Args:
             key: The object's; an ObjectMeta of it: that very version, or ObjectChangedError.
-            start, stop: As in read().
+            start: As in read().
+            stop: As in read().
             keywords: As read(), and window: see StreamOptions. The policy's deadline is that of the first response.
 
         Raises:

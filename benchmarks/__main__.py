@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import shutil
 import sys
 import time
@@ -61,11 +62,13 @@ def _run(name: str, arguments: argparse.Namespace) -> tuple[list[Row], dict[str,
     for who, reason in testbed.skipped.items():
         print(f"skipped {who}: {reason}")
     sys.stdout.flush()
-    _draw(benchmark, found, _listed(here), arguments.svg)
+    command, when = ["python", "-m", "benchmarks", *sys.argv[1:]], time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    captions = [f"{when.partition('T')[0]}: {shlex.join(command)}", _listed(here), _listed(versions)]
+    _draw(benchmark, found, captions, arguments.svg)
     kept = {
         "about": benchmark.about,
-        "command": ["python", "-m", "benchmarks", *sys.argv[1:]],
-        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "command": command,
+        "when": when,
         "machine": here,
         "versions": versions,
         "skipped": testbed.skipped,
@@ -76,12 +79,12 @@ def _run(name: str, arguments: argparse.Namespace) -> tuple[list[Row], dict[str,
     return found, kept
 
 
-def _draw(benchmark: scenarios.Benchmark, found: list[Row], caption: str, wished: Path | None) -> None:
+def _draw(benchmark: scenarios.Benchmark, found: list[Row], captions: list[str], wished: Path | None) -> None:
     if not any(row.ratios for row in found):
         return
     target = wished or RESULTS / f"{benchmark.name}.svg"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(chart(benchmark, found, caption))
+    target.write_text(chart(benchmark, found, captions))
     say(f"chart: {target}")
 
 

@@ -1,5 +1,6 @@
 """A chart of ratios: horizontal bars, one panel a case, as SVG."""
 
+from collections.abc import Sequence
 from html import escape
 
 from benchmarks.report import Row
@@ -9,8 +10,12 @@ WIDTH, LABEL, BAR, LINE, GAP = 760, 170, 440, 22, 34
 OURS, THEIRS, TEXT, FAINT = "#d9480f", "#748ffc", "#212529", "#adb5bd"
 
 
-def chart(benchmark: Benchmark, rows: list[Row], caption: str) -> str:
-    """Bars as long as the ratio to the first reference that took part; that one itself ends at the thin line."""
+def chart(benchmark: Benchmark, rows: list[Row], captions: Sequence[str]) -> str:
+    """Bars as long as the ratio to the first reference that took part; that one itself ends at the thin line.
+
+    Args:
+        captions: Lines below: how it was measured, when and where.
+    """
     drawn, top = [], 52
     for case in dict.fromkeys(row.case for row in rows):
         reference, bars = _bars(benchmark, [row for row in rows if row.case == case])
@@ -26,8 +31,9 @@ def chart(benchmark: Benchmark, rows: list[Row], caption: str) -> str:
         drawn.append(f'<line x1="{one:.1f}" x2="{one:.1f}" y1="{top + 8}" y2="{panel_top}" stroke="{FAINT}"/>')
         top = panel_top + GAP
     title = _text(16, 24, f"{benchmark.name}: {benchmark.about}", size=15, weight="bold")
-    foot = _text(16, top, caption, size=10, fill=FAINT)
-    body = "\n".join([title, *drawn, foot])
+    feet = [_text(16, top + 14 * number, line, size=10, fill=FAINT) for number, line in enumerate(captions)]
+    top += 14 * (len(captions) - 1)
+    body = "\n".join([title, *drawn, *feet])
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{top + 16}" '
         f'viewBox="0 0 {WIDTH} {top + 16}" font-family="sans-serif">\n'

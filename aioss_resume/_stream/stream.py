@@ -108,7 +108,7 @@ class ObjectStream:
         """Up to `n` bytes, as soon as there are any; all that are left if `n` is negative; b"" at the end.
 
         Raises:
-            As iterating.
+            AiossError: As when iterating.
         """
         if n == 0:
             return b""

@@ -70,8 +70,11 @@ class OSSResumeFileSystem(_asyn.AsyncFileSystem):  # type: ignore[misc, name-def
     reading raises ObjectChangedError.
 
     Args:
-        endpoint, region, provider: See BucketConfig: nothing of it is secret, so instances can be pickled.
-        concurrency, max_bytes_per_second: As Downloader.
+        endpoint: See BucketConfig: nothing of it is secret, so instances can be pickled.
+        region: The same.
+        provider: The same.
+        concurrency: As Downloader.
+        max_bytes_per_second: As Downloader.
         read_options: Keywords for Downloader.read(), such as retry, timeouts or headers.
         fs_options: As fsspec's AsyncFileSystem.
     """

@@ -33,7 +33,8 @@ def instrument(downloader: Downloader, *, tracer_provider: Any = None, meter_pro
     Call it before the Downloader is entered.
 
     Args:
-        tracer_provider, meter_provider: None: the global ones. Any: the package is an extra.
+        tracer_provider: None: the global one. Any: the package is an extra.
+        meter_provider: None: the global one.
 
     Raises:
         ConfigError: opentelemetry-api is not installed, or the Downloader is open already.
