@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "types", "tests"]
+nox.options.sessions = ["lint", "types", "docs", "build", "tests"]
 nox.options.error_on_missing_interpreters = False  # every Python from 3.11 on that is there
 nox.options.reuse_existing_virtualenvs = True
 
@@ -108,6 +108,15 @@ def clients(session: nox.Session) -> None:
 
 
 @nox.session
+def real(session: nox.Session) -> None:
+    """What LocalOSS assumes, and the main jobs, in a bucket of an account: `nox -s real -- oss://bucket/prefix`."""
+    if not session.posargs:
+        session.skip("no bucket is named: nox -s real -- oss://bucket/prefix")
+    session.install("-e", ".[test]")
+    session.run("python", "-m", "tests.real", *session.posargs)
+
+
+@nox.session
 def systems(session: nox.Session) -> None:
     """The library as on Windows and on macOS, on this system; `nox -s systems -- windows` for one of them."""
     session.install("-e", ".[test]")
@@ -143,6 +152,14 @@ def build(session: nox.Session) -> None:
     python = str(folder / "clean" / "bin" / "python")
     session.run(python, "-m", "pip", "install", "--quiet", str(wheel), external=True)
     session.run(python, "-P", "-c", _WITHOUT_EXTRAS, external=True)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site, in build/site; a link or an anchor that leads nowhere is an error."""
+    session.install("-e", ".[docs]")
+    shutil.rmtree("build/site", ignore_errors=True)
+    session.run("zensical", "build", "--strict", "--config-file", ".zensical.toml")
 
 
 @nox.session

@@ -75,7 +75,9 @@ class Testbed:
         return sorted(samples, key=lambda sample: places[sample.case, sample.client])
 
     def _client_named(self, name: str) -> Client | None:
-        if self.options.only and name not in self.options.only and name.split("/")[0] not in self.options.only:
+        # "oss2" means its whole family, "oss2/no-crc" that one, and "oss2/" the one without a suffix.
+        asked = {name, name.split("/")[0]} if "/" in name else {name, f"{name}/"}
+        if self.options.only and not asked & {*self.options.only}:
             return None
         client = load(name)
         if name not in self.versions and name not in self.skipped:

@@ -1,0 +1,1 @@
+"""A check against a real account: `nox -s real -- oss://bucket/prefix`."""
