@@ -1,9 +1,10 @@
 """Resumable downloads from Alibaba Cloud OSS for asyncio.
 
-Each name below is imported when it is first used, so that `import aioss_resume` costs next to nothing. The first use
-takes some 70 ms: `from aioss_resume import ...` at the top of a module does it before an event loop runs.
+The names below are imported at once, so that nothing is left to be imported while an event loop runs. Only the command
+of this package imports them when they are used: its --help needs none of them.
 """
 
+import sys
 from typing import TYPE_CHECKING, Final
 
 from aioss_resume._lazy import attach
@@ -159,3 +160,13 @@ _HOMES: Final = {
     "urls": ("SignedURL",),
 }
 __getattr__, __dir__ = attach(__name__, _HOMES, ("compat", "contrib", "errors", "events", "options", "testing", "urls"))
+
+
+def _is_own_command() -> bool:
+    started_as = sys.argv[0] if sys.argv else ""
+    return started_as.endswith(("/aioss-resume", "\\aioss-resume.exe")) or sys.orig_argv[1:3] == ["-m", __name__]
+
+
+if not _is_own_command():
+    for _name in __all__:
+        __getattr__(_name)

@@ -15,17 +15,25 @@ import aioss_resume
 PROGRAM = """
 import sys
 import aioss_resume
-print(*sorted(name for name in sys.modules if name.partition(".")[0] in ("aioss_resume", "aiohttp", "oss2", "anyio")))
+before = {*sys.modules}
 from aioss_resume import *
 for name in aioss_resume.__all__:
     assert name in globals(), name
-assert not {name for name in dir() if name[0] != "_"} - {*aioss_resume.__all__, "aioss_resume", "name", "sys"}
+assert not {name for name in dir() if name[0] != "_"} - {*aioss_resume.__all__, "aioss_resume", "before", "name", "sys"}
+print({*sys.modules} - before)
 """
 
 
-def test_importing_the_package_imports_nothing_else_before_a_name_is_used() -> None:
+def test_nothing_is_left_to_be_imported_when_an_event_loop_runs() -> None:
     run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=True)
-    assert run.stdout.split() == ["aioss_resume", "aioss_resume._lazy"]
+    assert run.stdout.strip() == "set()"
+
+
+def test_help_of_the_command_imports_neither_aiohttp_nor_oss2() -> None:
+    program = "import aioss_resume.__main__ as m\ntry: m.main(['--help'])\nexcept SystemExit: pass\n"
+    program = f"import sys; sys.argv[0] = '/bin/aioss-resume'\n{program}print({{'aiohttp', 'oss2'}} & {{*sys.modules}})"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout.splitlines()[-1] == "set()"
 
 
 @pytest.mark.parametrize("package", [aioss_resume, aioss_resume.testing])

@@ -1,6 +1,6 @@
 """A local OSS to test against: `LocalOSS`, its faults and its list of requests; and a bad network, `ChaosProxy`.
 
-Each name is imported when it is first used: pytest imports the plugin that lies here in each run.
+Each name is imported when it is first used: pytest imports the plugin that lies here in each run, and no server.
 """
 
 from typing import TYPE_CHECKING, Final

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def local_oss() -> "Iterator[LocalOSS]":
     """A started `aioss_resume.testing.LocalOSS`. A fault that was set and not met fails the test."""
-    from aioss_resume.testing import LocalOSS  # here: pytest imports plugins in each run, also where none is used
+    from aioss_resume.testing import LocalOSS  # here: pytest imports plugins also where none is used
 
     with LocalOSS(strict_faults=True) as oss:
         yield oss
