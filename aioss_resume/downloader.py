@@ -26,9 +26,9 @@ from aioss_resume._arguments import (
 )
 from aioss_resume._batch.batch import Batch
 from aioss_resume._batch.listing import ObjectListing, Pages
-from aioss_resume._batch.many import Items, many
+from aioss_resume._batch.many import DownloadInto, Items, many
 from aioss_resume._batch.outcomes import Outcome
-from aioss_resume._batch.prefix import DownloadInto, PrefixBatch
+from aioss_resume._batch.prefix import PrefixBatch
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._file.download import Download
 from aioss_resume._file.sharing import DownloadRequest, share
@@ -225,20 +225,9 @@ class Downloader:
     ) -> DownloadResult:
         name = self._name(key)
         with self._calls.call():
-            return await self._download_within_call(client, key, path, options, store)
+            result, _ = await self._download_into(client, key, path, options, client.storage, store)
+            return result
         raise closed_error(name)
-
-    async def _download_within_call(
-        self,
-        client: Client,
-        key: str | SignedURL,
-        path: str | os.PathLike[str],
-        options: DownloadOptions,
-        store: Store | None = None,
-    ) -> DownloadResult:
-        """As _download(), for a batch, which is one call itself."""
-        result, _ = await self._download_into(client, key, path, options, client.storage, store)
-        return result
 
     async def _download_into(
         self,
@@ -249,7 +238,9 @@ class Downloader:
         storage: Storage,
         store: Store | None = None,
     ) -> tuple[DownloadResult, os.stat_result | None]:
-        """The result, and the file as it was published; None if another call's download, or none, has published it.
+        """Download within a call, or within a batch, which is one call itself.
+
+        The file as it was published comes with the result; None if another call's download, or none, has published it.
 
         Args:
             store: Where oss2 may have left a record of this download, if it is adopted; None: where it does by default.
@@ -295,8 +286,7 @@ class Downloader:
         if not isinstance(items, Iterable | AsyncIterable):
             raise ConfigError(f"items must be an iterable of pairs (key, path), not {type(items).__name__}")
         client, bucket_name = self._open_client(), self._bucket.bucket_name if self._bucket is not None else ""
-        download = partial(self._download_within_call, client)
-        source = many(items, bucket_name, options, download)
+        source = many(items, bucket_name, options, partial(self._download_into, client), client.storage)
         most = client.slots.limit
         return Batch(ObjectName(bucket_name, ""), source, self._calls, most=most, stop_on_error=stop_on_error)
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from aioss_resume._batch.batch import Work
 from aioss_resume._batch.outcomes import Outcome
 from aioss_resume._core.objects import ObjectMeta, is_archived
+from aioss_resume._io.storage import Storage
 from aioss_resume.errors import AiossError, ConfigError, ObjectArchivedError, ObjectName, service_error
 from aioss_resume.events import DownloadResult
 from aioss_resume.options import DownloadOptions
@@ -16,11 +17,14 @@ from aioss_resume.urls import SignedURL
 StrPath: TypeAlias = str | os.PathLike[str]
 Item: TypeAlias = tuple[str | SignedURL | ObjectMeta, StrPath]
 Items: TypeAlias = Iterable[Item] | AsyncIterable[Item]
-DownloadOne: TypeAlias = Callable[[str | SignedURL, StrPath, DownloadOptions], Awaitable[DownloadResult]]
+DownloadInto: TypeAlias = Callable[
+    [str | SignedURL, StrPath, DownloadOptions, Storage], Awaitable[tuple[DownloadResult, os.stat_result | None]]
+]
+"""Downloads a key to a path in a storage; returns how the file was published as well, unless it was not."""
 
 
 async def many(
-    items: Items, bucket_name: str, options: DownloadOptions, download: DownloadOne
+    items: Items, bucket_name: str, options: DownloadOptions, download: DownloadInto, storage: Storage
 ) -> AsyncGenerator[Outcome | Work[Outcome], None]:
     """What is to be done for each item, one after the other.
 
@@ -31,7 +35,8 @@ async def many(
     def work(item: Item, key: str | SignedURL, path: StrPath, options: DownloadOptions) -> Work[Outcome]:
         async def run() -> list[Outcome]:
             try:
-                return [Outcome(item, await download(key, path, options))]
+                result, _ = await download(key, path, options, storage)
+                return [Outcome(item, result)]
             except Exception as error:  # noqa: BLE001  # what the caller's callback raises, too
                 return [Outcome(item, error=error)]
 

@@ -1,15 +1,14 @@
 """A prefix into a directory: what is to be done for each listed object, and for files whose objects are gone."""
 
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
 
 from aioss_resume._batch.batch import Batch, Work
 from aioss_resume._batch.listing import ObjectListing
-from aioss_resume._batch.many import archived_error
+from aioss_resume._batch.many import DownloadInto, archived_error
 from aioss_resume._batch.outcomes import Action, PrefixOutcome, PrefixSummary, Tally
 from aioss_resume._batch.recording import Recording
 from aioss_resume._core.globs import Selection
@@ -18,18 +17,13 @@ from aioss_resume._core.manifest import Entry, FileState, too_many_to_delete
 from aioss_resume._core.objects import ObjectMeta, is_archived
 from aioss_resume._io import manifest as manifests
 from aioss_resume._io.manifest import Manifest, UnusableManifestError
-from aioss_resume._io.storage import STORAGE, Storage
+from aioss_resume._io.storage import STORAGE
 from aioss_resume._io.tree import Tree, state_of
 from aioss_resume._transfer.calls import Calls
 from aioss_resume._transfer.client import Client
 from aioss_resume.errors import AiossError, ConfigError, LocalFileError, ObjectName, local_file_error, printable
 from aioss_resume.events import DownloadResult
 from aioss_resume.options import PrefixOptions
-
-DownloadInto: TypeAlias = Callable[
-    [str, str, PrefixOptions, Storage], Awaitable[tuple[DownloadResult, os.stat_result | None]]
-]
-"""Downloads a key to a path in a storage; returns how the file was published as well, unless it was not."""
 
 
 @dataclass(slots=True)
