@@ -118,40 +118,37 @@ def real(session: nox.Session) -> None:
 
 @nox.session
 def systems(session: nox.Session) -> None:
-    """The library as on Windows and on macOS, on this system; `nox -s systems -- windows` for one of them."""
+    """The library as on Windows and on macOS, on this system; `nox -s systems -- windows` for one of them.
+
+    `nox -s systems -- ntfs`, as root and with ntfs-3g: the storage for Windows on an NTFS that ignores case.
+    """
     session.install("-e", ".[test]")
     files = ["tests/io", "tests/file"]
     rooms = {"windows": [*files, "tests/transfer", "tests/flow", "tests/batch"], "macos": files}
     for storage in session.posargs or rooms:
+        if storage == "ntfs":
+            _on_ntfs(session, "tests/transfer", "tests/flow", "tests/batch")
+            continue
         env = {"AIOSS_RESUME_STORAGE": storage}
         session.run("pytest", "-n", "auto", "-q", *rooms[storage], env=env)
         session.run("python", "-m", "tests.crash", "--kills", "5", env=env)
 
 
-@nox.session
-def build(session: nox.Session) -> None:
-    """Wheel and sdist: the same bytes twice, well-formed, and of use with the hard dependencies alone."""
-    session.install("build", "twine", "check-wheel-contents")
+def _on_ntfs(session: nox.Session, *rooms: str) -> None:
+    """Those that do not look at modes, owners and the case of names, which such a file system does not have."""
     folder = Path(session.create_tmp()).absolute()
-    shutil.rmtree(folder)
-    for number in ("1", "2"):
-        session.run("python", "-m", "build", "--outdir", str(folder / number), silent=True)
-    built = sorted((folder / "1").iterdir())
-    for path in built:
-        if path.read_bytes() != (folder / "2" / path.name).read_bytes():
-            session.error(f"two builds of {path.name} differ")
-    sdist, wheel = sorted(built, key=lambda path: path.suffix)
-    session.log(
-        "%s: %d KB, %s: %d KB", wheel.name, wheel.stat().st_size // 1000, sdist.name, sdist.stat().st_size // 1000
-    )
-    if wheel.stat().st_size > _WHEEL_MOST:
-        session.error(f"the wheel is larger than {_WHEEL_MOST} bytes")
-    session.run("twine", "check", "--strict", *map(str, built))
-    session.run("check-wheel-contents", str(wheel))
-    session.run("python", "-m", "venv", "--clear", str(folder / "clean"))
-    python = str(folder / "clean" / "bin" / "python")
-    session.run(python, "-m", "pip", "install", "--quiet", str(wheel), external=True)
-    session.run(python, "-P", "-c", _WITHOUT_EXTRAS, external=True)
+    image, mounted = folder / "ntfs.img", folder / "ntfs"
+    mounted.mkdir(exist_ok=True)
+    with image.open("wb") as file:
+        file.truncate(4 << 30)
+    session.run("mkfs.ntfs", "--force", "--quick", "--quiet", str(image), external=True, silent=True)
+    session.run("lowntfs-3g", "-o", "ignore_case", str(image), str(mounted), external=True)
+    try:
+        env = {"AIOSS_RESUME_STORAGE": "windows"}
+        session.run("pytest", "-n", "auto", "-q", f"--basetemp={mounted / 'tests'}", *rooms, env=env)
+    finally:
+        session.run("umount", str(mounted), external=True)
+        image.unlink()
 
 
 @nox.session

@@ -109,14 +109,19 @@ async def destination(client: Client, path: str | os.PathLike[str], name: Object
     slashes = given.replace("\\", "/") if STORAGE.has_windows_names else given
     if slashes.endswith(("/", "/.", "/..")) or given in (".", ".."):
         raise local_file_error("download to", errno.EISDIR, given, name=name)
-    if STORAGE.has_windows_names and (problem := problem_of_path(given)) is not None:
-        raise local_file_error("download to", errno.EINVAL, given, name=name, hint=f"on Windows {problem}")
+    refuse_other_meanings(given, name)
     # A relative path needs the working directory, which is a system call; an absolute path needs none.
     absolute = os.path.abspath
     found = absolute(given) if os.path.isabs(given) else await client.threads.run(absolute, given)  # noqa: PTH117
     if is_system_path(found):
         raise local_file_error("download to", NOT_REGULAR, found, name=name, hint=USE_STREAM)
     return found
+
+
+def refuse_other_meanings(path: str, name: ObjectName) -> None:
+    """LocalFileError for a path that the system takes for something else: a device or a stream of Windows."""
+    if STORAGE.has_windows_names and (problem := problem_of_path(path)) is not None:
+        raise local_file_error("download to", errno.EINVAL, path, name=name, hint=f"on Windows {problem}")
 
 
 def checked_path(path: Any, parameter: str) -> str:  # Any: it is checked here

@@ -21,6 +21,7 @@ from aioss_resume._arguments import (
     checked_slice,
     destination,
     object_name,
+    refuse_other_meanings,
     refuse_signed_keywords,
     with_keywords_of,
 )
@@ -309,11 +310,13 @@ class Downloader:
 
         Raises:
             ConfigError: An argument that cannot be.
+            LocalFileError: On Windows, the directory's name means something else.
         """
         options = checked_options(PrefixOptions, "download_prefix", keywords)
         checked_names(prefix=prefix)
         given = checked_path(directory, "directory")
         client, bucket_name = self._open_client(), self._checked_bucket().bucket_name
+        refuse_other_meanings(given, ObjectName(bucket_name, prefix))
         listing, download = self._prefix_parts(client, options)
         return PrefixBatch(client, self._calls, bucket_name, prefix, given, options, listing, download)
 

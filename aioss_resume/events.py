@@ -42,10 +42,11 @@ class DownloadResult:
         how, path = "verified" if self.verified else "not verified", printable(str(self.path))
         if self.skipped:
             return f"{path}: {self.size:,} bytes were there already, {how}"
+        requests = "1 request" if self.attempts == 1 else f"{self.attempts} requests"
         speed = self.fetched_bytes / self.elapsed / 2**20 if self.elapsed else 0.0
         return (
             f"{path}: {self.size:,} bytes, {self.resumed_bytes:,} kept, {self.fetched_bytes:,} fetched"
-            f" in {self.elapsed:.2f} s ({speed:.1f} MiB/s), {self.attempts} requests, {how}"
+            f" in {self.elapsed:.2f} s ({speed:.1f} MiB/s), {requests}, {how}"
         )
 
 

@@ -2,6 +2,7 @@
 
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Final
 
 import click
@@ -54,17 +55,21 @@ def code_of(error: BaseException) -> int:
     return NETWORK if isinstance(error, AiossError) else SOME_FAILED
 
 
-def explain(error: AiossError, *, verbose: bool, debug: bool) -> None:
-    """Say on standard error what went wrong, and what to do."""
+def on_stderr(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def explain(error: AiossError, *, verbose: bool, debug: bool, say: Callable[[str], None] = on_stderr) -> None:
+    """Say on standard error what went wrong, and what to do. Where a bar is, `say` prints above it."""
     if debug:
         traceback.print_exception(error, file=sys.stderr)
         return
     text, hint = error.args[0] if error.args else str(error), error.hint
-    click.echo(f"aioss-resume: {text}", err=True)
+    say(f"aioss-resume: {text}")
     if hint:
-        click.echo(f"  {hint}", err=True)
+        say(f"  {hint}")
     if verbose and isinstance(error, ServiceError):
-        click.echo(f"  request id {error.request_id or 'unknown'}, EC {error.ec or 'unknown'}", err=True)
+        say(f"  request id {error.request_id or 'unknown'}, EC {error.ec or 'unknown'}")
     if verbose:
         for note in getattr(error, "__notes__", ()):
-            click.echo(f"  {note}", err=True)
+            say(f"  {note}")

@@ -49,6 +49,9 @@ class Shown(Protocol):
     def line(self, text: str) -> None:
         """Print a line, above a bar if there is one."""
 
+    def error(self, text: str) -> None:
+        """Print a line of an error, however little else is shown."""
+
 
 class _Nothing:
     def show(self, state: State) -> None:
@@ -59,6 +62,9 @@ class _Nothing:
 
     def line(self, text: str) -> None:
         pass
+
+    def error(self, text: str) -> None:
+        click.echo(text, err=True)
 
 
 class _Json(_Nothing):
@@ -101,6 +107,9 @@ class _Bar(_Nothing):
 
     def line(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def error(self, text: str) -> None:
+        self.line(text)  # above the bar, and not in the middle of it
 
 
 class _Lines(_Nothing):

@@ -26,4 +26,5 @@ def parse_size(text: str) -> int:
 
 def in_words(count: int) -> str:
     """A count of bytes for a person to read."""
-    return f"{count / 2**20:,.1f} MiB" if abs(count) >= 2**20 or not count else f"{count / 2**10:,.1f} KiB"
+    power = max(0, (abs(count).bit_length() - 1) // 10)
+    return f"{count} B" if not power else f"{count / 1024**power:,.1f} {_UNITS[power - 1].upper()}iB"

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import click
-
 from aioss_resume._core.checkpoint import Unusable
 from aioss_resume._core.paths import checkpoint_name
 from aioss_resume._io.flush import CheckpointFile
@@ -142,9 +140,9 @@ def say_result(result: DownloadResult, shown: Shown) -> None:
 def say_failure(key: object, error: Exception | None, asked: Asked, shown: Shown) -> None:
     shown.event("failed", key=str(key), error=str(error))
     if isinstance(error, AiossError):
-        explain(error, verbose=asked.verbose, debug=asked.debug)
+        explain(error, verbose=asked.verbose, debug=asked.debug, say=shown.error)
     else:
-        click.echo(f"aioss-resume: {error!r}", err=True)
+        shown.error(f"aioss-resume: {error!r}")
 
 
 async def forget_checkpoint(bucket_name: str, key: str, version_id: str | None, path: str) -> bool:

@@ -34,6 +34,10 @@ async def main():
                 await downloader.download("d/plain", f"{directory}/{name}")
             except OSError as error:
                 refused.append(str(error))
+        try:
+            downloader.download_prefix("d/", f"{directory}/aux/v3")
+        except OSError as error:
+            refused.append(str(error))
     print(json.dumps({"storage": type(STORAGE).__name__, "runs": runs, "refused": refused}))
 
 asyncio.run(main())
@@ -75,6 +79,7 @@ def test_prefix_by_the_names_of_windows(tmp_path: Path) -> None:
         "on Windows 'NUL.txt' is the name of a device",
         "on Windows 'a:b' contains ':'",
         "on Windows 'x.' ends in a dot or a space, which Windows drops",
+        "on Windows 'aux' is the name of a device",
     ]
 
 
