@@ -39,7 +39,7 @@ def put(store: Store, call: Call, now: float) -> Answer:
 
 
 def copy(store: Store, call: Call, now: float) -> Answer:
-    """CopyObject. Of a symbolic link, the link is copied."""
+    """CopyObject. What was appended or uploaded in parts is a normal object then; of a link, the link is copied."""
     refuse_overwrite(store, call)
     source = copy_source(store, call)
     described_anew = described(call, now)
@@ -50,9 +50,16 @@ def copy(store: Store, call: Call, now: float) -> Answer:
         tags = described_anew.tags
     storage_class = call.headers.get("x-oss-storage-class", source.storage_class)
     copied = replace(
-        source, key=call.key, last_modified=int(now), headers=headers, tags=tags, storage_class=storage_class
+        source,
+        key=call.key,
+        last_modified=int(now),
+        version_id="null",
+        headers=headers,
+        tags=tags,
+        storage_class=storage_class,
+        object_type=source.object_type if source.symlink_target is not None else "Normal",
     )
-    stored = store.put(call.bucket, replace(copied, version_id="null"))
+    stored = store.put(call.bucket, copied)
     fields = {"LastModified": iso_time(stored.last_modified), "ETag": f'"{stored.etag}"'}
     answer = xml_answer("CopyObjectResult", fields)
     answer.headers["ETag"] = f'"{stored.etag}"'

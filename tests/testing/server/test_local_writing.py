@@ -39,6 +39,9 @@ def test_copy(oss: LocalOSS, bucket: Any) -> None:
     headers = bucket.head_object("d/ü copy").headers
     assert (headers["x-oss-meta-x"], headers["Content-Type"]) == ("1", "text/x")
     assert bucket.get_object_tagging("d/ü copy").tag_set.tagging_rule == {"t": "1"}
+    bucket.append_object("log", 0, TEN)
+    bucket.copy_object("examplebucket", "log", "log copy")
+    assert bucket.head_object("log copy").object_type == "Normal"
     replaced = {"x-oss-metadata-directive": "REPLACE", "x-oss-meta-y": "2"}
     bucket.copy_object("examplebucket", "a", "b", headers=replaced)
     assert "x-oss-meta-x" not in bucket.head_object("b").headers
