@@ -36,9 +36,8 @@ def tests(session: nox.Session) -> None:
     wheel = _built_wheel(session)
     session.install("--force-reinstall", "--no-deps", str(wheel))
     session.install(f"{wheel}[test]")
-    # -P keeps the source tree off the path: what is tested is what is shipped.
     session.run("python", "-P", "-c", "import aioss_resume as a; assert 'site-packages' in a.__file__, a.__file__")
-    session.run("python", "-P", "-m", "pytest", *session.posargs, env={"PYTHONSAFEPATH": "1"})
+    _run_suite(session)
 
 
 @nox.session
@@ -63,7 +62,7 @@ def oldest(session: nox.Session) -> None:
     """The test suite with the oldest releases that the dependencies' bounds allow."""
     wheel = _built_wheel(session)
     session.install(f"{wheel}[test]", *_OLDEST)
-    session.run("python", "-P", "-m", "pytest", *session.posargs, env={"PYTHONSAFEPATH": "1"})
+    _run_suite(session)
 
 
 @nox.session
@@ -72,7 +71,7 @@ def newest(session: nox.Session) -> None:
     wheel = _built_wheel(session)
     session.install("--pre", "--upgrade", "--upgrade-strategy", "eager", f"{wheel}[test]")
     session.run("python", "-m", "pip", "list")
-    session.run("python", "-P", "-m", "pytest", *session.posargs, env={"PYTHONSAFEPATH": "1"})
+    _run_suite(session)
 
 
 @nox.session
@@ -213,6 +212,12 @@ async def main():
             print(await download(oss.bucket("examplebucket"), "key", f"{directory}/file"))
 asyncio.run(main())
 """
+
+
+def _run_suite(session: nox.Session) -> None:
+    # -P keeps the source tree off the path: what is tested is what is shipped.
+    arguments = session.posargs or ["-n", "auto"]
+    session.run("python", "-P", "-m", "pytest", *arguments, env={"PYTHONSAFEPATH": "1"})
 
 
 def _python(session: nox.Session) -> str:
