@@ -24,8 +24,9 @@ import anyio
 from aioss_resume._arguments import checked_options
 from aioss_resume._batch.batch import Work
 from aioss_resume._batch.outcomes import PrefixOutcome
-from aioss_resume._batch.prefix import Candidate, PrefixBatch
+from aioss_resume._batch.prefix import PrefixBatch
 from aioss_resume._batch.recording import Recording
+from aioss_resume._batch.steps import Candidate, Steps
 from aioss_resume._core.checkpoint import Checkpoint
 from aioss_resume._core.grouping import Allowance, Budget, Groups, ranges_of
 from aioss_resume._core.objects import ObjectMeta
@@ -164,24 +165,23 @@ class ClusterBatch(PrefixBatch):
         self._most = 4 * CONCURRENCY_OF_ALL  # groups; the budget bounds them further
 
     async def _steps(self) -> AsyncGenerator[PrefixOutcome | Work[PrefixOutcome], None]:
-        groups, group = self._groups, list[Candidate]()
+        groups, group = self._groups, list[_Pending]()
         async for step in super()._steps():
             self._job = replace(self._job, directory=self._directory)  # absolute by now
             if not isinstance(step, _Pending):
                 yield step
             elif self._is_shared and groups.is_split(step.candidate.meta.size):
-                yield partial(self._download_large, step.candidate, step.tree, step.recording)
+                yield partial(self._download_large, step.candidate, step.steps)
             else:
-                group.append(step.candidate)
+                group.append(step)
                 if groups.is_full_with(step.candidate.meta.size):
-                    yield partial(self._download_group, group, step.recording)
+                    yield partial(self._download_group, group)
                     group = []
         if group:
-            assert self._recording is not None
-            yield partial(self._download_group, group, self._recording)
+            yield partial(self._download_group, group)
 
-    def _download_step(self, candidate: Candidate, tree: Tree, recording: Recording) -> Work[PrefixOutcome]:
-        return _Pending(candidate, tree, recording)
+    def _download_step(self, steps: Steps, candidate: Candidate) -> Work[PrefixOutcome]:
+        return _Pending(candidate, steps)
 
     def _open_tree(self) -> Tree:
         if self._is_shared:
@@ -205,26 +205,27 @@ class ClusterBatch(PrefixBatch):
         finally:
             await super()._finish()
 
-    async def _download_group(self, group: Sequence[Candidate], recording: Recording) -> list[PrefixOutcome]:
-        items = [(candidate.meta.key, candidate.path) for candidate in group]
+    async def _download_group(self, group: Sequence["_Pending"]) -> list[PrefixOutcome]:
+        steps, candidates = group[0].steps, [pending.candidate for pending in group]
+        items = [(candidate.meta.key, candidate.path) for candidate in candidates]
         try:
             found: list[worker.Found]
             found, seconds = await self._submit(worker.download_group, items)
-            self._groups.note(len(group), sum(candidate.meta.size for candidate in group), seconds)
+            self._groups.note(len(group), sum(candidate.meta.size for candidate in candidates), seconds)
         except AiossError as error:
-            return [self._outcome(candidate, "failed", error=error) for candidate in group]
+            return [steps.outcome(candidate, "failed", error=error) for candidate in candidates]
         outcomes = []
-        for candidate, (result, file, reason) in zip(group, found, strict=True):
+        for candidate, (result, file, reason) in zip(candidates, found, strict=True):
             if result is not None:
-                outcomes.append(await self._downloaded(candidate, result, file, recording))
+                outcomes.append(await steps.downloaded(candidate, result, file))
             else:
-                outcomes.append(self._outcome(candidate, "failed", error=reason))
+                outcomes.append(steps.outcome(candidate, "failed", error=reason))
         return outcomes
 
-    async def _download_large(self, candidate: Candidate, tree: Tree, recording: Recording) -> list[PrefixOutcome]:
+    async def _download_large(self, candidate: Candidate, steps: Steps) -> list[PrefixOutcome]:
         """Let the workers fill the part file; then download it here, which proves what they wrote, and commits it."""
         try:
-            with tree.storage() as storage:
+            with steps.tree.storage() as storage:
                 meta = await self._downloader.head(candidate.meta.key, headers=self._options.headers)
                 path = f"{self._directory}/{candidate.path}"
                 destination = Destination(
@@ -235,11 +236,11 @@ class ClusterBatch(PrefixBatch):
                 finally:
                     await destination.lock.release()
         except AiossError as error:
-            self._report.warning("%s: the workers could not fetch all of it: %s", self._object(candidate.meta), error)
-        return await self._download_one(candidate, tree, recording)
+            self._report.warning("%s: the workers could not fetch all of it: %s", steps.name_of(candidate.meta), error)
+        return await steps.download_one(candidate)
 
     async def _fill_part_file(self, destination: Destination, meta: ObjectMeta, candidate: Candidate) -> None:
-        name = self._object(meta)
+        name = ObjectName(self._bucket_name, meta.key)
         existing = await destination.lock.try_lock()
         if existing is None:
             raise destination.lock.taken_error()
@@ -323,8 +324,8 @@ class ClusterBatch(PrefixBatch):
 class _Pending:
     """A download that is not started yet, because it joins a group."""
 
-    def __init__(self, candidate: Candidate, tree: Tree, recording: Recording) -> None:
-        self.candidate, self.tree, self.recording = candidate, tree, recording
+    def __init__(self, candidate: Candidate, steps: Steps) -> None:
+        self.candidate, self.steps = candidate, steps
 
     async def __call__(self) -> list[PrefixOutcome]:
         raise AssertionError
