@@ -151,6 +151,32 @@ def _on_ntfs(session: nox.Session, *rooms: str) -> None:
 
 
 @nox.session
+def build(session: nox.Session) -> None:
+    """Wheel and sdist: the same bytes twice, well-formed, and of use with the hard dependencies alone."""
+    session.install("build", "twine", "check-wheel-contents")
+    folder = Path(session.create_tmp()).absolute()
+    shutil.rmtree(folder)
+    for number in ("1", "2"):
+        session.run("python", "-m", "build", "--outdir", str(folder / number), silent=True)
+    built = sorted((folder / "1").iterdir())
+    for path in built:
+        if path.read_bytes() != (folder / "2" / path.name).read_bytes():
+            session.error(f"two builds of {path.name} differ")
+    sdist, wheel = sorted(built, key=lambda path: path.suffix)
+    session.log(
+        "%s: %d KB, %s: %d KB", wheel.name, wheel.stat().st_size // 1000, sdist.name, sdist.stat().st_size // 1000
+    )
+    if wheel.stat().st_size > _WHEEL_MOST:
+        session.error(f"the wheel is larger than {_WHEEL_MOST} bytes")
+    session.run("twine", "check", "--strict", *map(str, built))
+    session.run("check-wheel-contents", str(wheel))
+    session.run("python", "-m", "venv", "--clear", str(folder / "clean"))
+    python = str(folder / "clean" / "bin" / "python")
+    session.run(python, "-m", "pip", "install", "--quiet", str(wheel), external=True)
+    session.run(python, "-P", "-c", _WITHOUT_EXTRAS, external=True)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """The documentation site, in build/site; a link or an anchor that leads nowhere is an error."""
     session.install("-e", ".[docs]")
