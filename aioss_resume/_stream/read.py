@@ -20,6 +20,16 @@ FIRST: Final = MULTIGET_THRESHOLD
 """Most bytes of the first request. What is no longer costs one request."""
 
 
+class _Memory(io.BytesIO):
+    """A BytesIO that is not closed when the garbage collector finds it in a cycle, as that of an exception.
+
+    Views of it may be in the same cycle; closing fails then, and Python 3.13 prints that.
+    """
+
+    def __del__(self) -> None:
+        pass
+
+
 class NewBytes:
     """Memory for the bytes of a new bytes object, which is not copied when it is finished.
 
@@ -30,7 +40,7 @@ class NewBytes:
     """
 
     def __init__(self, length: int) -> None:
-        self._file = io.BytesIO(bytes(length))
+        self._file = _Memory(bytes(length))
         self.buffer = self._file.getbuffer()
 
     def finish(self) -> bytes:
