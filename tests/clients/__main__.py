@@ -30,7 +30,12 @@ def _runs(name: str, command: list[str], node_folder: str | None) -> bool:
     with LocalOSS() as oss:
         oss.create_bucket("examplebucket")
         keys = {"OSS_ACCESS_KEY_ID": oss.access_key_id, "OSS_ACCESS_KEY_SECRET": oss.access_key_secret}
-        environment = {**os.environ, **keys, "OSS_ENDPOINT": oss.endpoint, "NODE_FOLDER": node_folder or ""}
+        environment = {
+            **os.environ,
+            **keys,
+            "OSS_ENDPOINT": oss.endpoint,
+            "NODE_FOLDER": str(Path(node_folder or "").absolute()),
+        }
         code = subprocess.run(command, env=environment, timeout=300, check=False).returncode
         refused = sorted({f"{seen.method} {seen.raw_path}" for seen in oss.requests if seen.status == 501})
         print(f"{name}: exit code {code}, {len(oss.requests)} requests, not implemented: {refused}", flush=True)

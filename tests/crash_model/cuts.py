@@ -81,7 +81,7 @@ def images(
 def _chosen(choices: Sequence[Sequence[Effect]], most: int, dice: random.Random) -> Iterator[Sequence[Effect]]:
     if prod(map(len, choices)) <= most:
         return iter(product(*choices))
-    # All kept and all dropped are among them, whatever the dice say.
+    # All kept and all dropped are always among them.
     kept_or_dropped = [[each[0] for each in choices], [each[min(1, len(each) - 1)] for each in choices]]
     by_chance = ([dice.choice(each) for each in choices] for _ in range(most - 2))
     return iter([*kept_or_dropped, *by_chance])

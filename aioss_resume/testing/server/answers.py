@@ -100,10 +100,13 @@ def text_answer(status: int, body: bytes, content_type: str = "application/xml")
     return Answer(status, headers, BytesContent(body), 0, len(body))
 
 
+def xml_elements(fields: Mapping[str, str]) -> list[str]:
+    return [f"<{name}>{xml_text(value)}</{name}>" for name, value in fields.items()]
+
+
 def xml_answer(root: str, fields: Mapping[str, str], lines: Iterable[str] = ()) -> Answer:
     """A success whose body is XML: elements of text, and elements that are written already."""
-    elements = [f"<{name}>{xml_text(value)}</{name}>" for name, value in fields.items()]
-    inside = "".join(f"  {element}\n" for element in (*elements, *lines))
+    inside = "".join(f"  {element}\n" for element in (*xml_elements(fields), *lines))
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}>\n{inside}</{root}>\n'
     return text_answer(200, text.encode("utf-8", "surrogateescape"))
 

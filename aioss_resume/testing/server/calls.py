@@ -4,7 +4,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import quote, unquote, unquote_plus
 
 from multidict import CIMultiDictProxy
 
@@ -34,6 +34,15 @@ class Call:
     @property
     def version_id(self) -> str | None:
         return self.query.get("versionId")
+
+    @property
+    def encoding(self) -> dict[str, str]:
+        """The element that says how names are encoded in the answer; none if the client asks for no encoding."""
+        return {"EncodingType": self.query["encoding-type"]} if "encoding-type" in self.query else {}
+
+    def encoded(self, name: str) -> str:
+        """A name as the client wants to read it in XML."""
+        return quote(name) if self.query.get("encoding-type") == "url" else name
 
 
 def parse_range(header: str) -> tuple[int, int | None] | None:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from multidict import CIMultiDict
 
-from aioss_resume.testing.server.answers import Answer, RefusedError, xml_answer, xml_text
+from aioss_resume.testing.server.answers import Answer, RefusedError, xml_answer, xml_elements, xml_text
 from aioss_resume.testing.server.authority import iso_time
 from aioss_resume.testing.server.calls import Call
 from aioss_resume.testing.server.conditions import Selected, check_conditions, select
@@ -63,7 +63,7 @@ def _bucket_info(store: Store, call: Call, _now: float) -> Answer:
         "Name": call.bucket,
         "StorageClass": "Standard",
     }
-    elements = [f"<{name}>{xml_text(value)}</{name}>" for name, value in fields.items()]
+    elements = xml_elements(fields)
     grant = "public-read" if store.is_public(call.bucket) else "private"
     if store.has_versions(call.bucket):
         elements.append("<Versioning>Enabled</Versioning>")

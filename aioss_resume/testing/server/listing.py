@@ -4,7 +4,6 @@ import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Protocol, TypeVar
-from urllib.parse import quote
 
 from aioss_resume.testing.server.answers import Answer, RefusedError, xml_answer, xml_text
 from aioss_resume.testing.server.authority import iso_time
@@ -31,25 +30,28 @@ def list_objects(store: Store, call: Call, _now: float) -> Answer:
     floor = order(_position(query, is_v2=is_v2))
     named = _by_name(store.newest(call.bucket), prefix, delimiter)
     page, last = _page([entry for entry in named if order(entry[0]) > floor], most)
-    encode = quote if query.get("encoding-type") == "url" else str
-    fields = {"Name": call.bucket, "Prefix": encode(prefix), "MaxKeys": str(most), "Delimiter": encode(delimiter)}
-    if "encoding-type" in query:
-        fields["EncodingType"] = query["encoding-type"]
+    fields = {
+        "Name": call.bucket,
+        "Prefix": call.encoded(prefix),
+        "MaxKeys": str(most),
+        "Delimiter": call.encoded(delimiter),
+    }
+    fields |= call.encoding
     fields["IsTruncated"] = "true" if last is not None else "false"
     if is_v2:
-        fields["StartAfter"] = encode(query.get("start-after", ""))
+        fields["StartAfter"] = call.encoded(query.get("start-after", ""))
         fields["ContinuationToken"] = query.get("continuation-token", "")
         fields["KeyCount"] = str(len(page))
         if last is not None:
             fields["NextContinuationToken"] = _token(last[0])
     else:
-        fields["Marker"] = encode(query.get("marker", ""))
+        fields["Marker"] = call.encoded(query.get("marker", ""))
         if last is not None:
-            fields["NextMarker"] = encode(last[0])
+            fields["NextMarker"] = call.encoded(last[0])
     has_owner = not is_v2 or query.get("fetch-owner") == "true"
     owner = OWNER if has_owner else ""
     lines = [
-        _common_prefix(encode(name)) if stored is None else _contents(stored, encode(name), owner)
+        _common_prefix(call.encoded(name)) if stored is None else _contents(stored, call.encoded(name), owner)
         for name, stored in page
     ]
     return xml_answer("ListBucketResult", fields, lines)
@@ -59,30 +61,27 @@ def list_versions(store: Store, call: Call, _now: float) -> Answer:
     """ListObjectVersions: the newest version of a key first."""
     query = call.query
     versions = store.every_version(call.bucket)
-    named = list(_by_name(versions, query.get("prefix", ""), query.get("delimiter", "")))
     marker, most = query.get("version-id-marker", ""), _most(query, "max-keys", 100)
-    rest = _after(named, query.get("key-marker", ""), marker, attrgetter("version_id"))
-    page, last = _page(rest, most)
-    encode = quote if query.get("encoding-type") == "url" else str
+    page, last = _page_after(versions, query, marker, attrgetter("version_id"), most)
     fields = {
         "Name": call.bucket,
-        "Prefix": encode(query.get("prefix", "")),
-        "KeyMarker": encode(query.get("key-marker", "")),
+        "Prefix": call.encoded(query.get("prefix", "")),
+        "KeyMarker": call.encoded(query.get("key-marker", "")),
         "VersionIdMarker": marker,
         "MaxKeys": str(most),
-        "Delimiter": encode(query.get("delimiter", "")),
-        **({"EncodingType": query["encoding-type"]} if "encoding-type" in query else {}),
+        "Delimiter": call.encoded(query.get("delimiter", "")),
+        **call.encoding,
         "IsTruncated": "true" if last is not None else "false",
     }
     if last is not None:
         name, stored = last
-        fields["NextKeyMarker"] = encode(name)
+        fields["NextKeyMarker"] = call.encoded(name)
         fields["NextVersionIdMarker"] = stored.version_id if stored is not None else ""
     newest = {stored.key: stored for stored in reversed(versions)}
     lines = [
-        _common_prefix(encode(name))
+        _common_prefix(call.encoded(name))
         if stored is None
-        else _version(stored, encode(name), is_newest=newest[stored.key] is stored)
+        else _version(stored, call.encoded(name), is_newest=newest[stored.key] is stored)
         for name, stored in page
     ]
     return xml_answer("ListVersionsResult", fields, lines)
@@ -91,24 +90,24 @@ def list_versions(store: Store, call: Call, _now: float) -> Answer:
 def list_uploads(store: Store, call: Call, _now: float) -> Answer:
     """ListMultipartUploads."""
     query = call.query
-    named = list(_by_name(store.uploads(call.bucket), query.get("prefix", ""), query.get("delimiter", "")))
     marker, most = query.get("upload-id-marker", ""), _most(query, "max-uploads", _MOST_KEYS)
-    rest = _after(named, query.get("key-marker", ""), marker, attrgetter("upload_id"))
-    page, last = _page(rest, most)
-    encode = quote if query.get("encoding-type") == "url" else str
+    page, last = _page_after(store.uploads(call.bucket), query, marker, attrgetter("upload_id"), most)
     fields = {
         "Bucket": call.bucket,
-        **({"EncodingType": query["encoding-type"]} if "encoding-type" in query else {}),
-        "KeyMarker": encode(query.get("key-marker", "")),
+        **call.encoding,
+        "KeyMarker": call.encoded(query.get("key-marker", "")),
         "UploadIdMarker": marker,
-        "NextKeyMarker": encode(last[0]) if last is not None else "",
+        "NextKeyMarker": call.encoded(last[0]) if last is not None else "",
         "NextUploadIdMarker": last[1].upload_id if last is not None and last[1] is not None else "",
-        "Delimiter": encode(query.get("delimiter", "")),
-        "Prefix": encode(query.get("prefix", "")),
+        "Delimiter": call.encoded(query.get("delimiter", "")),
+        "Prefix": call.encoded(query.get("prefix", "")),
         "MaxUploads": str(most),
         "IsTruncated": "true" if last is not None else "false",
     }
-    lines = [_common_prefix(encode(name)) if upload is None else _upload(upload, encode(name)) for name, upload in page]
+    lines = [
+        _common_prefix(call.encoded(name)) if upload is None else _upload(upload, call.encoded(name))
+        for name, upload in page
+    ]
     return xml_answer("ListMultipartUploadsResult", fields, lines)
 
 
@@ -129,15 +128,17 @@ def _by_name(items: Iterable[N], prefix: str, delimiter: str) -> Iterator[tuple[
         seen = common
 
 
-def _after(
-    named: list[tuple[str, N | None]], key: str, marker: str, id_of: Callable[[N], str]
-) -> list[tuple[str, N | None]]:
-    """What comes after a key and, among the items of that key, after the one whose id is the marker."""
+def _page_after(
+    items: Iterable[N], query: Mapping[str, str], marker: str, id_of: Callable[[N], str], most: int
+) -> tuple[list[tuple[str, N | None]], tuple[str, N | None] | None]:
+    """The page after the key marker and, among the items of that key, after the one whose id is the marker."""
+    key = query.get("key-marker", "")
+    named = list(_by_name(items, query.get("prefix", ""), query.get("delimiter", "")))
     if marker:
         for index, (name, item) in enumerate(named):
             if name == key and item is not None and id_of(item) == marker:
-                return named[index + 1 :]
-    return [entry for entry in named if order(entry[0]) > order(key)]
+                return _page(named[index + 1 :], most)
+    return _page([entry for entry in named if order(entry[0]) > order(key)], most)
 
 
 def _page(

@@ -236,9 +236,7 @@ class LocalOSS:
 
     def delete(self, bucket: str, key: str, version_id: str | None = None) -> StoredObject | None:
         """Delete an object, or one version of it; what went, or the delete marker that was put."""
-        empty = BytesContent(b"")
-        marker = StoredObject(key=key, content=empty, etag="", last_modified=int(self._now()), is_delete_marker=True)
-        return self._service.store.delete(bucket, key, version_id, marker)
+        return self._service.store.delete(bucket, key, version_id, int(self._now()))
 
     # Who may ask.
 

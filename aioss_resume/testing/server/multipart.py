@@ -145,9 +145,7 @@ def _number(call: Call, name: str, default: int) -> int:
 
 def _named(call: Call) -> dict[str, str]:
     """What every answer about an upload begins with; with the key as the client can read it."""
-    if call.query.get("encoding-type") == "url":
-        return {"EncodingType": "url", "Bucket": call.bucket, "Key": quote(call.key)}
-    return {"Bucket": call.bucket, "Key": call.key}
+    return {**call.encoding, "Bucket": call.bucket, "Key": call.encoded(call.key)}
 
 
 def _described(number: int, part: Part) -> str:

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Literal
 
 from aioss_resume.testing.server.answers import RefusedError
-from aioss_resume.testing.server.contents import Content
+from aioss_resume.testing.server.contents import BytesContent, Content
 
 Storing = Literal["Standard", "IA", "Archive", "ColdArchive", "DeepColdArchive"]
 
@@ -155,12 +155,14 @@ class Store:
                 raise RefusedError(405, "MethodNotAllowed", message, headers=marker)
             return version
 
-    def delete(self, bucket: str, key: str, version_id: str | None, marker: StoredObject) -> StoredObject | None:
-        """Delete; hands back the version that went or the `marker` that was put."""
+    def delete(self, bucket: str, key: str, version_id: str | None, now: int) -> StoredObject | None:
+        """Delete; hands back the version that went, or the delete marker that was put where versions are kept."""
         with self._lock:
             home = self._bucket(bucket)
             versions = home.objects.get(key, [])
             if version_id is None and home.has_versions:
+                empty = BytesContent(b"")
+                marker = StoredObject(key=key, content=empty, etag="", last_modified=now, is_delete_marker=True)
                 return self._put(home, marker)
             gone = [version for version in versions if version.version_id == (version_id or "null")]
             left = [version for version in versions if version not in gone]

@@ -4,7 +4,7 @@ import base64
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
-from urllib.parse import parse_qs, parse_qsl, quote, unquote
+from urllib.parse import parse_qs, parse_qsl, unquote
 from xml.etree import ElementTree
 
 from aioss_resume.testing.server.answers import Answer, RefusedError, xml_answer, xml_text
@@ -123,7 +123,7 @@ def put_symlink(store: Store, call: Call, now: float) -> Answer:
 
 def delete(store: Store, call: Call, now: float) -> Answer:
     """DeleteObject."""
-    gone = _deleted(store, call, call.key, call.version_id, now)
+    gone = store.delete(call.bucket, call.key, call.version_id, int(now))
     answer = Answer(204)
     if gone is not None and store.has_versions(call.bucket):
         answer.headers["x-oss-version-id"] = gone.version_id
@@ -139,12 +139,10 @@ def delete_many(store: Store, call: Call, now: float) -> Answer:
     asked = [(child.findtext("Key") or "", child.findtext("VersionId") or None) for child in request.iter("Object")]
     if not 1 <= len(asked) <= _MOST_DELETED or not all(key for key, _ in asked):
         raise malformed_xml()
-    encode = quote if call.query.get("encoding-type") == "url" else str
-    fields = {"EncodingType": call.query["encoding-type"]} if "encoding-type" in call.query else {}
     lines = []
     for key, version_id in asked:
-        gone = _deleted(store, call, key, version_id, now)
-        line = f"<Key>{xml_text(encode(key))}</Key>"
+        gone = store.delete(call.bucket, key, version_id, int(now))
+        line = f"<Key>{xml_text(call.encoded(key))}</Key>"
         if gone is not None and store.has_versions(call.bucket):
             if version_id is not None:
                 line += f"<VersionId>{version_id}</VersionId>"
@@ -153,13 +151,7 @@ def delete_many(store: Store, call: Call, now: float) -> Answer:
                 line += f"<DeleteMarker>true</DeleteMarker>{marker}"
         lines.append(f"<Deleted>{line}</Deleted>")
     is_quiet = (request.findtext("Quiet") or "").lower() == "true"
-    return xml_answer("DeleteResult", fields, [] if is_quiet else lines)
-
-
-def _deleted(store: Store, call: Call, key: str, version_id: str | None, now: float) -> StoredObject | None:
-    empty = BytesContent(b"")
-    marker = StoredObject(key=key, content=empty, etag="", last_modified=int(now), is_delete_marker=True)
-    return store.delete(call.bucket, key, version_id, marker)
+    return xml_answer("DeleteResult", call.encoding, [] if is_quiet else lines)
 
 
 def described(call: Call, now: float) -> StoredObject:

@@ -31,7 +31,7 @@ def stored_as(bucket: Any, key: str, data: bytes) -> None:
     assert bucket.get_object(key, byte_range=(3, 7)).read() == data[3:8]
 
 
-def test_copy(oss: LocalOSS, bucket: Any) -> None:
+def test_copy_keeps_bytes_metadata_and_tags(oss: LocalOSS, bucket: Any) -> None:
     bucket.put_object("a", TEN, headers={"x-oss-meta-x": "1", "Content-Type": "text/x", "x-oss-tagging": "t=1"})
     result = bucket.copy_object("examplebucket", "a", "d/ü copy")
     assert result.etag == bucket.head_object("a").etag
