@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -18,6 +18,7 @@ from aioss_resume.errors import printable
 SCHEMA: Final = 1
 """The version of what --json prints, in each line as "v"."""
 _LINE_SECONDS: Final = 2.0
+_LEAST_WIDTH_OF_BARS: Final = 60  # columns; in fewer there is room for figures only
 
 
 def print_json(**fields: Any) -> None:  # Any: what JSON has
@@ -27,7 +28,12 @@ def print_json(**fields: Any) -> None:  # Any: what JSON has
 
 @dataclass(slots=True)
 class State:
-    """How far one transfer is, or all of them."""
+    """How far one transfer is, or all of them.
+
+    Attributes:
+        total: Bytes; None: not known, or not yet.
+        is_one_of_many: It has a bar of its own below that of all, until it has ended.
+    """
 
     title: str
     total: int | None = None
@@ -35,10 +41,20 @@ class State:
     kept: int = 0
     retries: int = 0
     in_flight: int = 0
+    is_one_of_many: bool = False
+    has_ended: bool = False
 
 
 class Shown(Protocol):
-    """Shows the state of transfers."""
+    """Shows the state of transfers.
+
+    Attributes:
+        has_bar: Whether it shows each of many transfers, and what is left of all of them.
+        has_progress: Whether it shows more than what has ended.
+    """
+
+    has_bar: bool
+    has_progress: bool
 
     def show(self, state: State) -> None:
         """Something has changed."""
@@ -54,6 +70,8 @@ class Shown(Protocol):
 
 
 class _Nothing:
+    has_bar = has_progress = False
+
     def show(self, state: State) -> None:
         pass
 
@@ -68,6 +86,8 @@ class _Nothing:
 
 
 class _Json(_Nothing):
+    has_progress = True
+
     def show(self, state: State) -> None:
         self.event("progress", key=state.title, consumed=state.consumed, total=state.total, kept=state.kept)
 
@@ -76,6 +96,8 @@ class _Json(_Nothing):
 
 
 class _Plain(_Nothing):
+    has_progress = True
+
     def __init__(self) -> None:
         self._shown_at = 0.0
 
@@ -93,23 +115,35 @@ class _Plain(_Nothing):
 
 
 class _Bar(_Nothing):
+    has_bar = has_progress = True
+
     def __init__(self, progress: Any) -> None:  # Any: rich is an extra
         self._progress = progress
-        self._tasks: dict[str, Any] = {}
+        self._tasks: dict[int, Any] = {}  # by the id of their State
 
     def show(self, state: State) -> None:
-        if state.title not in self._tasks:
-            self._tasks[state.title] = self._progress.add_task("", name=printable(state.title), more="", total=None)
-        words = [f"{state.in_flight} in flight" if state.in_flight else "", f"{state.retries} retries"]
-        words += [f"{in_words(state.kept)} kept"] if state.kept else []
-        more = ", ".join(word for word in words if word and not word.startswith("0 "))
-        self._progress.update(self._tasks[state.title], total=state.total, completed=state.consumed, more=more)
+        if state.has_ended and state.is_one_of_many:
+            if (task := self._tasks.pop(id(state), None)) is not None:
+                self._progress.remove_task(task)
+            return
+        values = {"total": state.total, "completed": state.consumed, "description": _described(state)}
+        if id(state) in self._tasks:
+            self._progress.update(self._tasks[id(state)], **values)
+        else:
+            self._tasks[id(state)] = self._progress.add_task(**values)
 
     def line(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def error(self, text: str) -> None:
         self.line(text)  # above the bar, and not in the middle of it
+
+
+def _described(state: State) -> str:
+    words = [f"{state.in_flight} in flight"] if state.in_flight else []
+    words += [f"{state.retries} retries"] if state.retries else []
+    words += [f"{in_words(state.kept)} kept"] if state.kept else []
+    return f"{printable(state.title)}: {', '.join(words)}" if words else printable(state.title)
 
 
 class _Lines(_Nothing):
@@ -143,14 +177,29 @@ def showing(how: str, *, as_json: bool, quiet: bool) -> Iterator[Shown]:
 
 @contextmanager
 def _bar() -> Iterator[_Bar]:
+    """Two lines for each transfer, which are short enough for 40 columns: what it is, and how far."""
     from rich import progress as rich
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.table import Column
+    from rich.text import Text
+
+    class Bars(rich.Progress):
+        def get_renderables(self) -> Iterable[RenderableType]:
+            for task in self.tasks:
+                yield Text(task.description, no_wrap=True, overflow="ellipsis")
+                yield self.make_tasks_table([task])
+
+    def fixed(width: int) -> Column:  # so that what is below one another is aligned
+        return Column(no_wrap=True, min_width=width, justify="right")
 
     console = Console(stderr=True)
-    narrow = console.width < 60
-    columns: list[Any] = [rich.TextColumn("{task.fields[name]}", table_column=None)] if not narrow else []
-    columns += [rich.BarColumn(bar_width=None if not narrow else 10), rich.DownloadColumn(binary_units=True)]
-    columns += [] if narrow else [rich.TransferSpeedColumn(), rich.TimeRemainingColumn()]
-    columns.append(rich.TextColumn("{task.fields[more]}"))
-    with rich.Progress(*columns, console=console, expand=True) as progress:
+    is_narrow = console.width < _LEAST_WIDTH_OF_BARS
+    columns = (
+        rich.TaskProgressColumn(table_column=fixed(4)),
+        *(() if is_narrow else (rich.BarColumn(bar_width=None),)),
+        rich.DownloadColumn(binary_units=True, table_column=fixed(14)),
+        rich.TransferSpeedColumn(table_column=fixed(10)),
+        rich.TimeRemainingColumn(compact=is_narrow, table_column=fixed(5 if is_narrow else 7)),
+    )
+    with Bars(*columns, console=console, expand=True) as progress:
         yield _Bar(progress)

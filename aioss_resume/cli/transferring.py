@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from aioss_resume._core.checkpoint import Unusable
+from aioss_resume._core.globs import Selection
 from aioss_resume._core.paths import checkpoint_name
 from aioss_resume._io.flush import CheckpointFile
 from aioss_resume._io.threads import Threads
 from aioss_resume.cli.exits import DONE, SOME_FAILED, explain
 from aioss_resume.cli.place import Address
-from aioss_resume.cli.showing import Shown, State
-from aioss_resume.cli.sizes import in_words
+from aioss_resume.cli.showing import Shown
+from aioss_resume.cli.tracking import ManyTransfers, OneTransfer, total_from_listing
 from aioss_resume.cli.writing import write_object_out
 from aioss_resume.downloader import Downloader
 from aioss_resume.errors import AiossError, ObjectName, printable
-from aioss_resume.events import AttemptFailed, DownloadResult, DownloadStarted, Event
+from aioss_resume.events import DownloadResult, EventHook
 from aioss_resume.urls import SignedURL
 
 _OF_STREAMS: Final = ("version_id", "part_size", "concurrency", "headers", "params", "integrity", "retry", "timeouts")
@@ -39,46 +40,17 @@ class Asked:
     debug: bool = False
 
 
-class _Events:
-    """Keeps the states of the transfers that are shown up to date."""
-
-    def __init__(self, shown: Shown) -> None:
-        self._shown = shown
-        self.states: dict[str, State] = {}
-
-    def __call__(self, event: Event) -> None:
-        state = self.states.get(event.key)
-        if isinstance(event, AttemptFailed):
-            self._shown.event("attempt_failed", key=event.key, error=str(event.error), wait=round(event.wait, 3))
-            if state is not None:
-                state.retries += 1
-                self._shown.show(state)
-        elif isinstance(event, DownloadStarted) and state is not None:
-            state.total, state.kept = event.size, event.resumed_bytes
-            self._shown.event("started", key=event.key, size=event.size, kept=event.resumed_bytes)
-            if event.resumed_bytes:
-                self._shown.line(f"{printable(event.key)}: {in_words(event.resumed_bytes)} are there and being proven")
-
-
 async def get(bucket: Any, source: Address | str, path: str, asked: Asked, shown: Shown) -> int:
     """One object, or one address, into a file or to standard output. Any: oss2 has no types."""
     key = SignedURL(source) if isinstance(source, str) else source.key
     title = (key.name.key if isinstance(key, SignedURL) else key).rpartition("/")[2]
-    events = _Events(shown)
-    async with Downloader(
-        bucket, concurrency=asked.concurrency, max_bytes_per_second=asked.limit_rate, on_event=events
-    ) as downloader:
+    transfer = OneTransfer(title, shown)
+    async with _downloader(bucket, asked, transfer) as downloader:
         if path == "-":
             keywords = {name: asked.keywords[name] for name in _OF_STREAMS if name in asked.keywords}
             await write_object_out(downloader, key, **keywords)
             return DONE
-        name = key.name.key if isinstance(key, SignedURL) else key
-        state = events.states[name] = State(title)
-
-        def report(consumed: int, total: int | None) -> None:
-            state.consumed, state.total, state.in_flight = consumed, total, downloader.requests_in_flight
-            shown.show(state)
-
+        report = transfer.progress_callback(downloader)
         result = await downloader.download(key, path, progress_callback=report, **asked.keywords)
     say_result(result, shown)
     return DONE
@@ -86,12 +58,13 @@ async def get(bucket: Any, source: Address | str, path: str, asked: Asked, shown
 
 async def get_many(bucket: Any, items: Iterator[tuple[str, str]], asked: Asked, shown: Shown) -> int:
     """Pairs of a key and a path. Any: as above."""
-    failed = 0
+    failed, transfers = 0, ManyTransfers("all objects", shown)
     async with (
-        Downloader(bucket, concurrency=asked.concurrency, max_bytes_per_second=asked.limit_rate) as downloader,
+        _downloader(bucket, asked, transfers if shown.has_progress else None) as downloader,
         downloader.download_many(items, **asked.keywords) as outcomes,
     ):
         async for outcome in outcomes:
+            transfers.ended(outcome.result.size if outcome.result is not None else 0, downloader)
             if outcome.result is not None:
                 say_result(outcome.result, shown)
             else:
@@ -102,15 +75,15 @@ async def get_many(bucket: Any, items: Iterator[tuple[str, str]], asked: Asked, 
 
 async def mirror(bucket: Any, source: Address, directory: str, asked: Asked, shown: Shown) -> int:
     """A prefix into a directory. Any: as above."""
-    state = State(source.key or source.bucket)
+    transfers = ManyTransfers(source.key or source.bucket, shown)
+    selection = Selection(asked.keywords["include"], asked.keywords["exclude"])
     async with (
-        Downloader(bucket, concurrency=asked.concurrency, max_bytes_per_second=asked.limit_rate) as downloader,
+        _downloader(bucket, asked, transfers if shown.has_progress else None) as downloader,
         downloader.download_prefix(source.key, directory, **asked.keywords) as outcomes,
+        total_from_listing(downloader, source.key, selection, transfers.state, shown),
     ):
         async for outcome in outcomes:
-            state.consumed += outcome.size
-            state.in_flight = downloader.requests_in_flight
-            shown.show(state)
+            transfers.ended(outcome.size, downloader)
             shown.event(outcome.action, key=outcome.key, path=str(outcome.path), size=outcome.size)
             if outcome.error is not None:
                 say_failure(outcome.key, outcome.error, asked, shown)
@@ -121,6 +94,10 @@ async def mirror(bucket: Any, source: Address, directory: str, asked: Asked, sho
     words = [f"{count} {action.replace('_', ' ')}" for action, count in summary.counts.items()]
     shown.line(", ".join(words) or "nothing there")
     return SOME_FAILED if summary.counts.get("failed") else DONE
+
+
+def _downloader(bucket: Any, asked: Asked, on_event: EventHook | None) -> Downloader:
+    return Downloader(bucket, concurrency=asked.concurrency, max_bytes_per_second=asked.limit_rate, on_event=on_event)
 
 
 def say_result(result: DownloadResult, shown: Shown) -> None:

@@ -1,5 +1,6 @@
 """The commands against a local OSS: what they print, where, and their exit codes."""
 
+import itertools
 import json
 import os
 import pty
@@ -395,14 +396,52 @@ def in_a_terminal(run: Run, *arguments: str, columns: int = 80, **more: str) -> 
     return shown.decode(errors="replace"), process.wait(30)
 
 
+def frames_of(shown: str) -> list[list[str]]:
+    """What a moving bar showed one after the other, each as its lines."""
+    frames = re.split(r"(?:\r?\x1b\[2K|\x1b\[1A)+", re.sub(r"\x1b\[[0-9;?]*[mlh]", "", shown))
+    return [[line.rstrip() for line in frame.splitlines() if line.strip()] for frame in frames]
+
+
+FIGURES = re.compile(r" *\d+%.* (\d+\.\d/\d+\.\d MiB) +\d+\.\d .?B/s +\S+")
+"""Bytes, speed, and the time left."""
+
+
 @pytest.mark.parametrize("columns", [80, 40])
 def test_bar_in_a_terminal(run: Run, oss: LocalOSS, columns: int) -> None:
     oss.put("examplebucket", "large", size=12 * MiB)
-    shown, code = in_a_terminal(run, "get", "oss://examplebucket/large", columns=columns)
+    oss.faults.slow(8_000_000, times=None)
+    shown, code = in_a_terminal(
+        run, "get", "oss://examplebucket/large", "--part-size", "1MiB", "-j", "4", columns=columns
+    )
     assert code == 0
     assert "\x1b[" in shown
-    assert "MiB" in shown
     assert "verified" in shown
+    lines = [line for frame in frames_of(shown) for line in frame]
+    bars = [line for line in lines if FIGURES.fullmatch(line)]
+    assert bars
+    assert max(map(len, bars)) <= columns
+    assert ("━" in "".join(bars)) == (columns == 80)
+    assert any(re.fullmatch(r"large: \d in flight", line) for line in lines)
+
+
+def test_bar_of_a_mirror_has_a_total_and_a_bar_for_each_large_object(run: Run, oss: LocalOSS) -> None:
+    oss.delete("examplebucket", "d/cold")
+    for number in range(30):
+        oss.put("examplebucket", f"m/small-{number:02}", size=100_000)
+    oss.put("examplebucket", "m/large", size=20 * MiB)
+    oss.put("examplebucket", "m/excluded", size=100 * MiB)
+    oss.faults.slow(10_000_000, times=None)
+    arguments = ["mirror", "oss://examplebucket/m", "into", "-j", "8", "--part-size", "1MiB", "--exclude", "excluded"]
+    shown, code = in_a_terminal(run, *arguments)
+    assert code == 0
+    frames = [frame for frame in frames_of(shown) if frame]
+    totals: dict[str, set[str]] = {"m": set(), "m/large": set()}
+    for frame in frames:
+        for title, figures in itertools.pairwise(frame):
+            if found := FIGURES.fullmatch(figures):
+                totals[title.partition(":")[0]].add(found[1].partition("/")[2])
+    assert totals == {"m": {"22.9 MiB"}, "m/large": {"20.0 MiB"}}
+    assert not any(line.startswith("m/large") for line in frames[-1])
 
 
 @pytest.mark.parametrize("variable", ["CI", "NO_COLOR", "TERM"])

@@ -286,7 +286,7 @@ async def test_one_store_serves_files_of_one_name(oss: LocalOSS, bucket: Any, tm
     oss.faults.status(403, times=None, range=lambda asked: asked is not None and asked[0] > THRESHOLD)
     for directory in ("a", "b"):
         with pytest.raises(Exception, match="AccessDenied"):
-            await download(bucket, "key", tmp_path / directory / "file", store=store, **SMALL)
+            await download(bucket, "key", tmp_path / directory / "file", store=store, concurrency=1, **SMALL)
     assert kinds(tmp_path / "store") == ["checkpoint", "checkpoint"]
 
 

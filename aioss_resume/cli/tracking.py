@@ -1,0 +1,135 @@
+"""How far transfers are, from their events and from a listing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from aioss_resume._core.globs import Selection
+from aioss_resume.cli.showing import Shown, State
+from aioss_resume.cli.sizes import in_words
+from aioss_resume.downloader import Downloader
+from aioss_resume.errors import AiossError, printable
+from aioss_resume.events import AttemptFailed, DownloadFailed, DownloadFinished, DownloadStarted, Event, SpanFetched
+from aioss_resume.options import MiB
+
+_LARGE: Final = 8 * MiB  # among many objects, those of this size have a bar of their own
+
+
+class OneTransfer:
+    """Keeps the state of one transfer up to date. An event hook."""
+
+    def __init__(self, title: str, shown: Shown) -> None:
+        self.state = State(title)
+        self._shown = shown
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, AttemptFailed):
+            _say_retry(event, self.state, self._shown)
+        elif isinstance(event, DownloadStarted):
+            self.state.total, self.state.kept = event.size, event.resumed_bytes
+            self._shown.event("started", key=event.key, size=event.size, kept=event.resumed_bytes)
+            if event.resumed_bytes:
+                self._shown.line(f"{printable(event.key)}: {in_words(event.resumed_bytes)} are there and being proven")
+
+    def progress_callback(self, downloader: Downloader) -> Callable[[int, int | None], None]:
+        def report(consumed: int, total: int | None) -> None:
+            self.state.consumed, self.state.total = consumed, total
+            self.state.in_flight = downloader.requests_in_flight
+            self._shown.show(self.state)
+
+        return report
+
+
+class ManyTransfers:
+    """Keeps the state of many transfers up to date, and those of the large ones among them. An event hook."""
+
+    def __init__(self, title: str, shown: Shown) -> None:
+        self.state = State(title)
+        self._shown = shown
+        self._ended_bytes = 0
+        self._large: dict[str, State] = {}  # those that run, by their keys
+
+    def ended(self, size: int, downloader: Downloader) -> None:
+        """Count another object that needs nothing more."""
+        self._ended_bytes += size
+        self.state.in_flight = downloader.requests_in_flight
+        self._show()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, AttemptFailed):
+            _say_retry(event, self.state, self._shown)
+        if not self._shown.has_bar:
+            return
+        if isinstance(event, DownloadStarted | DownloadFinished | DownloadFailed):
+            self._remove(event.key)  # at a start, too: the object was replaced, and its download starts anew
+        if isinstance(event, DownloadStarted):
+            self.state.kept += event.resumed_bytes
+            if event.size is not None and event.size >= _LARGE:
+                self._large[event.key] = State(
+                    event.key,
+                    total=event.size,
+                    consumed=event.resumed_bytes,
+                    kept=event.resumed_bytes,
+                    is_one_of_many=True,
+                )
+        state = self._large.get(event.key)
+        if state is not None:
+            if isinstance(event, SpanFetched):
+                state.consumed += event.stop - event.start
+            elif isinstance(event, AttemptFailed):
+                state.retries += 1
+            self._shown.show(state)
+            self._show()
+
+    def _remove(self, key: str) -> None:
+        state = self._large.pop(key, None)
+        if state is not None:
+            state.has_ended = True
+            self._shown.show(state)
+
+    def _show(self) -> None:
+        self.state.consumed = self._ended_bytes + sum(state.consumed for state in self._large.values())
+        self._shown.show(self.state)
+
+
+@asynccontextmanager
+async def total_from_listing(
+    downloader: Downloader, prefix: str, selection: Selection, state: State, shown: Shown
+) -> AsyncIterator[None]:
+    """Find meanwhile how many bytes a prefix has, by a listing of its own, if there is a bar to show it."""
+    if not shown.has_bar:
+        yield
+        return
+
+    async def find() -> None:
+        with suppress(AiossError):  # the batch fails as well, and its error is shown
+            state.total = await _bytes_below(downloader, prefix, selection)
+            shown.show(state)
+
+    task = asyncio.create_task(find())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _bytes_below(downloader: Downloader, prefix: str, selection: Selection) -> int:
+    """As download_prefix() has it: if there are objects below `prefix/`, those alone."""
+    directory = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
+    total, total_in_directory = 0, None
+    async with downloader.list(prefix) as listing:
+        async for meta in listing:
+            if selection.has(meta.key[len(prefix) :]):
+                total += meta.size
+            if meta.key.startswith(directory):
+                is_wanted = selection.has(meta.key[len(directory) :])
+                total_in_directory = (total_in_directory or 0) + (meta.size if is_wanted else 0)
+    return total if total_in_directory is None else total_in_directory
+
+
+def _say_retry(event: AttemptFailed, state: State, shown: Shown) -> None:
+    shown.event("attempt_failed", key=event.key, error=str(event.error), wait=round(event.wait, 3))
+    state.retries += 1
+    shown.show(state)
