@@ -1,11 +1,12 @@
 """ObjectMeta: the metadata of an object, and whether two responses are about the same object."""
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import lru_cache
-from types import MappingProxyType
+from itertools import repeat
 from typing import Final
 
 _USERS: Final = "x-oss-meta-"
@@ -78,43 +79,24 @@ def is_archived(meta: ObjectMeta) -> bool:
     return meta.storage_class in _ARCHIVED and 'ongoing-request="false"' not in (meta.restore or "")
 
 
-_set: Final[dict[str, Callable[[ObjectMeta, object], None]]] = {
+_set_field: Final[dict[str, Callable[[ObjectMeta, object], None]]] = {
     name: getattr(ObjectMeta, name).__set__ for name in ObjectMeta.__slots__
 }
-_NO_METADATA: Final[Mapping[str, str]] = MappingProxyType({})
+_UNLISTED: Final = {"crc64": None, "version_id": None, "content_type": None, "content_encoding": None}
 
 
-def listed_meta(
-    key: str,
-    size: int,
-    etag: str,
-    last_modified: datetime | None,
-    storage_class: str | None,
-    object_type: str | None,
-    restore: str | None,
-) -> ObjectMeta:
-    """An object as a listing describes it, made in less than half the time that ObjectMeta() takes.
+def listed_metas(keys: Sequence[str], **columns: Iterable[object]) -> list[ObjectMeta]:
+    """Objects as a listing describes them: their keys, and as many values of each other field that it has.
 
-    A listing has a thousand of them on each page, and a frozen dataclass sets each field through two calls.
+    A listing has a thousand objects on each page. This takes a third of the time of as many calls of ObjectMeta(): a
+    frozen dataclass sets each field through two calls, and here all of that runs outside the interpreter's loop.
     """
-    meta = object.__new__(ObjectMeta)
-    _set_key(meta, key)
-    _set_size(meta, size)
-    _set_etag(meta, etag)
-    _set_last_modified(meta, last_modified)
-    _set_storage_class(meta, storage_class)
-    _set_object_type(meta, object_type)
-    _set_restore(meta, restore)
-    for set_field in _set_unlisted:
-        set_field(meta, None)
-    _set_user_metadata(meta, _NO_METADATA)
-    return meta
-
-
-_set_key, _set_size, _set_etag, _set_last_modified = (_set[n] for n in ("key", "size", "etag", "last_modified"))
-_set_storage_class, _set_object_type = _set["storage_class"], _set["object_type"]
-_set_restore, _set_user_metadata = _set["restore"], _set["user_metadata"]
-_set_unlisted: Final = tuple(_set[name] for name in ("crc64", "version_id", "content_type", "content_encoding"))
+    metas = list(map(object.__new__, repeat(ObjectMeta, len(keys))))
+    columns |= {"key": keys, "user_metadata": map(dict, repeat((), len(keys)))}
+    columns |= {name: repeat(value) for name, value in _UNLISTED.items()}
+    for name, values in columns.items():
+        deque(map(_set_field[name], metas, values), maxlen=0)
+    return metas
 
 
 def is_same_content(pinned: ObjectMeta, seen: ObjectMeta) -> bool:

@@ -1,12 +1,14 @@
 """Pages of a listing: what is read from them, and what is refused."""
 
+import copy
+import pickle
 from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aioss_resume._core.listing import (
@@ -17,6 +19,8 @@ from aioss_resume._core.listing import (
     Page,
     PageOrder,
     PageParser,
+    _read_tree,
+    _read_usual,
 )
 from aioss_resume._core.objects import ObjectMeta
 
@@ -24,6 +28,8 @@ ENTRY = (
     "<Contents><Key>{}</Key><LastModified>2020-05-18T05:45:43.000Z</LastModified><ETag>&quot;A1&quot;</ETag>"
     "<Type>Normal</Type><Size>{}</Size><StorageClass>Standard</StorageClass><Owner><ID>1</ID></Owner></Contents>"
 )
+USUAL_ENTRY = ENTRY.replace("<Owner><ID>1</ID></Owner>", "")
+"""As OSS sends it; read in a quicker way."""
 LAST = "<IsTruncated>false</IsTruncated>"
 
 
@@ -68,6 +74,56 @@ def test_plus_and_percent_are_themselves_without_an_encoding():
 def test_restored_archive_says_so():
     entry = ENTRY.format("k", 1).replace("<Owner>", '<RestoreInfo>ongoing-request="true"</RestoreInfo><Owner>')
     assert parse(page_of(entry + LAST)).objects[0].restore == 'ongoing-request="true"'
+
+
+def mostly(usual: str, *others: str) -> st.SearchStrategy[str]:
+    return st.one_of(st.just(usual), st.just(usual), st.sampled_from([usual, *others]))
+
+
+WORDS = st.text(st.sampled_from('aZ09:.%+2F é"&<>'), max_size=12).map(escape)
+DATES = mostly("2020-05-18T05:45:43.000Z", "2020-05-18T05:45:43", "2020-05-18T07:45:43+02:00", "ZZ", "")
+ETAGS = mostly("&quot;A1&quot;", '"A1"', "A1", "&quot;A&amp;1&quot;", "W/&quot;A1&quot;", "")
+RESTORES = mostly("", "<RestoreInfo/>", "<RestoreInfo>&quot;b&quot;</RestoreInfo>", "<RestoreInfo>&amp;</RestoreInfo>")
+AROUND = mostly("{}", "{}<CommonPrefixes><Prefix>d%2F</Prefix></CommonPrefixes>", "<!-- {} -->", "<Contents/>{}", "x{}")
+
+
+@st.composite
+def entries(draw: st.DrawFn) -> str:
+    key = draw(st.one_of(st.sampled_from(["a%2Fb", "c", "é"]), WORDS))
+    kind, space = draw(st.one_of(st.just("Normal"), WORDS)), draw(mostly("", " ", "\n  "))
+    fields = [f"<Key>{key}</Key>", f"<LastModified>{draw(DATES)}</LastModified>", f"<ETag>{draw(ETAGS)}</ETag>"]
+    fields += [f"<Type>{kind}</Type>", f"<Size>{draw(st.integers(0, 10**19 - 1))}</Size>"]
+    fields += ["<StorageClass>Standard</StorageClass>", draw(RESTORES)]
+    return draw(AROUND).format(f"<Contents>{space.join(fields)}{space}</Contents>")
+
+
+@settings(max_examples=500)
+@given(st.lists(entries(), max_size=4), mostly("<EncodingType>url</EncodingType>", ""))
+def test_quick_way_reads_what_the_other_one_reads(objects, encoding):
+    text = page_of(encoding + "".join(objects) + LAST).decode()
+    try:
+        expected = _read_tree(text)
+    except MalformedPageError as error:
+        with pytest.raises(MalformedPageError, match=str(error)):
+            _read_usual(text) or _read_tree(text)
+    else:
+        assert (_read_usual(text) or expected) == expected
+
+
+def test_quick_way_is_taken_for_what_oss_sends():
+    restored = USUAL_ENTRY.replace(
+        "</Contents>", "<RestoreInfo>ongoing-request=&quot;true&quot;</RestoreInfo></Contents>"
+    )
+    for entry in (USUAL_ENTRY, USUAL_ENTRY.replace("><", ">\n  <"), restored):
+        text = page_of(f"<EncodingType>url</EncodingType>{entry.format('a%2Fb', 3)}{LAST}").decode()
+        assert _read_usual(text) == _read_tree(text)
+
+
+@pytest.mark.parametrize("entry", [ENTRY, USUAL_ENTRY])
+def test_object_of_a_page_can_be_pickled_and_copied(entry):
+    (found,) = parse(page_of(f"<EncodingType>url</EncodingType>{entry.format('k', 1)}{LAST}")).objects
+    assert pickle.loads(pickle.dumps(found)) == copy.deepcopy(found) == found
+    assert found.user_metadata == {}
 
 
 DEEP = "<a>" * 200_000 + "</a>" * 200_000
