@@ -82,7 +82,7 @@ def is_archived(meta: ObjectMeta) -> bool:
 _set_field: Final[dict[str, Callable[[ObjectMeta, object], None]]] = {
     name: getattr(ObjectMeta, name).__set__ for name in ObjectMeta.__slots__
 }
-_UNLISTED: Final = {"crc64": None, "version_id": None, "content_type": None, "content_encoding": None}
+_UNLISTED: Final = ("crc64", "version_id", "content_type", "content_encoding")
 
 
 def listed_metas(keys: Sequence[str], **columns: Iterable[object]) -> list[ObjectMeta]:
@@ -92,8 +92,7 @@ def listed_metas(keys: Sequence[str], **columns: Iterable[object]) -> list[Objec
     frozen dataclass sets each field through two calls, and here all of that runs outside the interpreter's loop.
     """
     metas = list(map(object.__new__, repeat(ObjectMeta, len(keys))))
-    columns |= {"key": keys, "user_metadata": map(dict, repeat((), len(keys)))}
-    columns |= {name: repeat(value) for name, value in _UNLISTED.items()}
+    columns |= {"key": keys, "user_metadata": repeat({})} | dict.fromkeys(_UNLISTED, repeat(None))
     for name, values in columns.items():
         deque(map(_set_field[name], metas, values), maxlen=0)
     return metas
