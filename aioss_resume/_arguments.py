@@ -1,4 +1,4 @@
-"""Checks of the arguments of a download, made before anything else."""
+"""Checks of arguments, made before anything else."""
 
 import difflib
 import errno
@@ -89,7 +89,7 @@ def object_name(bucket_name: str, key: Any) -> ObjectName:  # Any: it is checked
 
 
 def checked_names(**names: Any) -> None:  # Any: they are checked here
-    """ConfigError for what can be no part of a key: a prefix, a delimiter, a key to begin after."""
+    """Raise ConfigError unless each argument can be part of a key: a prefix, a delimiter, a key to start after."""
     for parameter, value in names.items():
         if value is None and parameter != "prefix":
             continue
@@ -104,7 +104,7 @@ def checked_names(**names: Any) -> None:  # Any: they are checked here
 
 
 async def destination(client: Client, path: str | os.PathLike[str], name: ObjectName) -> str:
-    """The destination as an absolute path, or an error before anything is touched."""
+    """Make the destination an absolute path. Raises an error before anything is touched."""
     given = checked_path(path, "path")
     slashes = given.replace("\\", "/") if STORAGE.has_windows_names else given
     if slashes.endswith(("/", "/.", "/..")) or given in (".", ".."):
@@ -119,13 +119,13 @@ async def destination(client: Client, path: str | os.PathLike[str], name: Object
 
 
 def refuse_other_meanings(path: str, name: ObjectName) -> None:
-    """LocalFileError for a path that the system takes for something else: a device or a stream of Windows."""
+    """Raise LocalFileError for a path with a special meaning on this system: a device or stream on Windows."""
     if STORAGE.has_windows_names and (problem := problem_of_path(path)) is not None:
         raise local_file_error("download to", errno.EINVAL, path, name=name, hint=f"on Windows {problem}")
 
 
 def checked_path(path: Any, parameter: str) -> str:  # Any: it is checked here
-    """A path as a string, or ConfigError."""
+    """Check a path and return it as a string. Raises ConfigError."""
     given = os.fspath(path) if isinstance(path, str | os.PathLike) else path
     if not isinstance(given, str) or not given or "\0" in given:
         what = "a file's path" if parameter == "path" else "a path"
@@ -134,7 +134,7 @@ def checked_path(path: Any, parameter: str) -> str:  # Any: it is checked here
 
 
 def checked_slice(start: Any, stop: Any, *, most: int | None = None) -> Slice:  # Any: they are checked here
-    """The slice of an object, or ConfigError. Offsets are what Python's own slices take: whole numbers or None."""
+    """Make the slice of an object. Raises ConfigError unless both offsets are integers or None."""
     try:
         return Slice(_offset(start), _offset(stop), most)
     except TypeError:
@@ -142,7 +142,7 @@ def checked_slice(start: Any, stop: Any, *, most: int | None = None) -> Slice:  
 
 
 def checked_ranges(ranges: Any) -> list[Slice]:  # Any: they are checked here
-    """Pairs of offsets as slices, or ConfigError."""
+    """Make slices from pairs of offsets. Raises ConfigError."""
     try:
         pairs = [(start, stop) for start, stop in ranges]
     except (TypeError, ValueError):
@@ -151,7 +151,7 @@ def checked_ranges(ranges: Any) -> list[Slice]:  # Any: they are checked here
 
 
 def refuse_signed_keywords(key: object, options: ReadOptions) -> None:
-    """ConfigError for what would have to be signed, if the object is a presigned address."""
+    """Raise ConfigError for options that must be signed if the object is a presigned address."""
     if not isinstance(key, SignedURL):
         return
     given = [name for name in ("version_id", "params") if getattr(options, name)]

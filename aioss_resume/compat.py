@@ -107,7 +107,7 @@ class _PartByPart:
 
 
 def _doubled(part_size: int, least: int) -> int:
-    """A part size, doubled until it is at least that."""
+    """Double a part size until it has at least that value."""
     while part_size < least:
         part_size *= 2
     return part_size
@@ -120,7 +120,7 @@ def _number(name: str, given: Any) -> int:  # Any: it is checked here
 
 
 def _text(name: str, given: Any) -> str:  # Any: it is checked here
-    """Text as oss2 takes it: also as UTF-8."""
+    """Text, or UTF-8 bytes, which oss2 accepts as well."""
     if isinstance(given, bytes):
         try:
             return given.decode()

@@ -56,14 +56,14 @@ __all__ = [
 
 
 def printable(text: str) -> str:
-    """Text of others with its control characters escaped, so that they do not reach a terminal."""
+    """Escape control characters in text from others, so that they do not reach a terminal."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class ObjectName(NamedTuple):
-    """An object's bucket and key: what every message names.
+    """The bucket and key of an object, which every message names.
 
-    Of an address they are its scheme and host, and its path.
+    For an address, they are its scheme and host, and its path.
     """
 
     bucket: str
@@ -79,8 +79,8 @@ class AiossError(Exception):
     """The root of everything that aioss_resume raises on purpose.
 
     Attributes:
-        bucket, key: The object that was asked for; None when the error is about none.
-        hint: What to do about it; None when there is nothing to add.
+        bucket, key: The requested object; None if the error does not concern an object.
+        hint: What to do about the error; None if there is nothing to add.
     """
 
     bucket: str | None = None
@@ -113,7 +113,7 @@ class CredentialsError(AiossError):
     """The bucket's auth gave no usable keys.
 
     Attributes:
-        is_temporary: Whether its provider raised an exception, and may give keys later.
+        is_temporary: Whether the provider raised an exception, and may return keys later.
     """
 
     is_temporary = False
@@ -123,7 +123,7 @@ class RequestError(AiossError):
     """No usable answer: could not connect, stalled, too slow, cut short. Tried again, unless `permanent`.
 
     Attributes:
-        errno: What the system said, as far as it did.
+        errno: The error number of the operating system, if there is one.
         is_past_deadline: Whether the policy's deadline has passed.
     """
 
@@ -141,10 +141,10 @@ class ServiceError(AiossError, oss2_exceptions.ServerError):  # type: ignore[mis
 
     Attributes:
         status: The HTTP status.
-        code, message: OSS's own words; code is "" when the answer had none.
-        request_id, ec: What Alibaba Cloud's support asks for.
-        details: The same as a dict, as oss2's errors have it.
-        retry_after: Seconds that OSS asked to wait for, or None.
+        code, message: OSS's error code and message; code is "" if the response had none.
+        request_id, ec: Identifiers for Alibaba Cloud's support.
+        details: These values as a dict, like in oss2's errors.
+        retry_after: Seconds to wait, as requested by OSS, or None.
     """
 
     status: int
@@ -160,7 +160,7 @@ class ObjectNotFoundError(ServiceError, oss2_exceptions.NotFound):  # type: igno
 
 
 class NoSuchKeyError(ObjectNotFoundError, oss2_exceptions.NoSuchKey):  # type: ignore[misc]
-    """The bucket has no object of that key."""
+    """The bucket has no object with that key."""
 
 
 class NoSuchBucketError(ObjectNotFoundError, oss2_exceptions.NoSuchBucket):  # type: ignore[misc]
@@ -217,20 +217,27 @@ class LocalFileError(AiossError, OSError):
 
 
 def service_error(
-    status: int, details: Mapping[str, str], *, name: ObjectName, retry_after: float | None = None
+    status: int,
+    details: Mapping[str, str],
+    *,
+    name: ObjectName,
+    retry_after: float | None = None,
+    text: str | None = None,
 ) -> ServiceError:
     """The error for an answer of OSS that is not a success.
 
     Args:
         status: The HTTP status.
         details: The elements of the XML body that may be shown: Code, Message, RequestId, EC, ...
-        name: The object that was asked for.
+        name: The requested object.
         retry_after: Seconds, already clamped.
+        text: The text of the error; None to describe the response.
     """
     details = {tag: printable(text) for tag, text in details.items()}
     code, message = details.get("Code", ""), details.get("Message", "")
-    said = " ".join(filter(None, (code, message and f"({message})"))) or "an answer without a reason"
-    text = f"{name}: OSS answered {status} {said}, request id {details.get('RequestId') or 'unknown'}"
+    if text is None:
+        said = " ".join(filter(None, (code, message and f"({message})"))) or "an answer without a reason"
+        text = f"{name}: OSS answered {status} {said}, request id {details.get('RequestId') or 'unknown'}"
     kind = _also(_service_class(status, code), _oss2_class(status, code))
     error = kind(text, name=name, hint=_service_hint(code, details))
     _fill_in_oss2_fields(error, status, details, message)
@@ -263,9 +270,9 @@ def local_file_error(
     """The error for a failed call of the file system: also the builtin that fits its errno.
 
     Args:
-        tried: What we wanted to do, for the message.
-        cause: The OSError, or the errno of a failure that we found ourselves.
-        path: The file or directory; None takes the cause's.
+        tried: What was tried, for the message.
+        cause: The OSError, or the errno of a failure that was detected without one.
+        path: The file or directory; None for that of the cause.
     """
     number = cause if isinstance(cause, int) else cause.errno or 0
     found = os.strerror(number) if number else str(cause)
@@ -279,14 +286,14 @@ def local_file_error(
 
 
 def deadline_error(name: ObjectName, deadline: float, hint: str | None = None) -> RequestError:
-    """The error for a call that was not done by its policy's deadline of that many seconds."""
+    """The error for a call that exceeded its policy's deadline of so many seconds."""
     error = RequestError(f"{name}: not there after the deadline of {deadline:g} s", name=name, hint=hint)
     error.is_past_deadline = True
     return error
 
 
 def plain(group: BaseException) -> BaseException:
-    """The one error that a caller should see, out of a task group's."""
+    """Choose the one error that the caller gets from those of a task group."""
     errors = list(_leaves(group))
     for wanted in (ObjectChangedError, LocalFileError, AiossError):
         for error in errors:
@@ -356,7 +363,7 @@ def _service_class(status: int, code: str) -> type[ServiceError]:
 
 @lru_cache(maxsize=1)
 def _oss2_classes() -> dict[tuple[int, str], type[Exception]]:
-    """oss2's classes by the (status, code) that each names as its own: how oss2's make_exception() picks them."""
+    """oss2's exception classes by (status, code), as oss2's make_exception() chooses them."""
     found: dict[tuple[int, str], type[Exception]] = {}
     pending = [oss2_exceptions.ServerError]
     while pending:
@@ -379,7 +386,7 @@ _combined: dict[tuple[type, type], type[Any]] = {}  # Any: made at run time
 
 
 def _also(ours: type[_E], theirs: type[BaseException]) -> type[_E]:
-    """A cached subclass of both classes, whose instances look like ours."""
+    """A cached subclass of both classes that has the name of ours."""
     if issubclass(ours, theirs):
         return ours
     if (ours, theirs) not in _combined:
@@ -395,7 +402,7 @@ def _rebuilt(
     state: dict[str, Any],
     errno_fields: tuple[Any, ...] | None,
 ) -> AiossError:
-    """Restore a pickled error. Any: the arguments are whatever the error contained."""
+    """Restore a pickled error. Any: the arguments may be of any type."""
     kind: type[AiossError] = _also(*parts) if len(parts) == 2 else parts[0]
     error = kind.__new__(kind)
     error.args = args
@@ -406,7 +413,7 @@ def _rebuilt(
 
 
 def _fill_in_oss2_fields(error: Any, status: int, details: Mapping[str, str], message: str) -> None:
-    """The attributes that code written for oss2's errors reads. Any: oss2's classes have no types."""
+    """Set the attributes of oss2's errors. Any: oss2's classes have no types."""
     error.status = status
     error.code = details.get("Code", "")
     error.message = message

@@ -15,13 +15,13 @@ class DownloadResult:
     Attributes:
         path: The file.
         key, version_id, size, etag, crc64: The object, as OSS described it; size in bytes, the ETag without quotes.
-        verified: The CRC-64 of what was written equals the one that OSS sent.
-        resumed_bytes: Kept from an earlier run and proven on the disk.
-        fetched_bytes: Body bytes received in this run, each counted once; with the resumed ones they are the size.
-        requests: Requests that brought what they were sent for.
-        attempts: All requests that were sent: those that failed and were tried again count.
+        verified: Whether the CRC-64 of the file equals the one that OSS sent.
+        resumed_bytes: Bytes kept from an earlier run and proven on the disk.
+        fetched_bytes: Body bytes received in this run, each counted once. The sum of both is the size.
+        requests: Number of requests that succeeded.
+        attempts: Number of all requests, including those that failed and were tried again.
         elapsed: Seconds.
-        skipped: The file was there already, the same; nothing was fetched.
+        skipped: Whether the file already had the object's content, so that nothing was fetched.
     """
 
     path: Path
@@ -52,10 +52,10 @@ class DownloadResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """What all events have.
+    """The base class of all events.
 
     Attributes:
-        download_id: The same for all events of one download, stream or read, and in its log records.
+        download_id: Identifies one download, stream or read in its events and log records.
         bucket, key: The object. For a SignedURL the bucket is its host, and the key is its path.
         dropped: How many events were dropped before this one, because the hook was too slow.
     """
@@ -68,12 +68,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadStarted(Event):
-    """The object is known, and its fetching begins.
+    """The metadata of the object is known, and fetching begins.
 
     Attributes:
         path: The destination.
-        size: The object's, in bytes; None when it cannot be known.
-        resumed_bytes: Bytes of an earlier run that are to be proven.
+        size: The size of the object in bytes; None if unknown.
+        resumed_bytes: Bytes of an earlier run that will be proven.
     """
 
     path: Path
@@ -83,7 +83,7 @@ class DownloadStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanFetched(Event):
-    """A request's bytes were received: those from `start` up to `stop`, in `elapsed` seconds."""
+    """A request received the bytes from `start` up to `stop` in `elapsed` seconds."""
 
     start: int
     stop: int
@@ -92,7 +92,7 @@ class SpanFetched(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFailed(Event):
-    """An attempt failed, and is followed by another one after `wait` seconds; `attempt` counts from 1."""
+    """An attempt failed; another one follows after `wait` seconds. `attempt` counts from 1."""
 
     error: AiossError
     attempt: int
@@ -101,14 +101,14 @@ class AttemptFailed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointFlushed(Event):
-    """The checkpoint is on the disk: `bytes_done` bytes need not be fetched again."""
+    """The checkpoint was flushed to the disk: `bytes_done` bytes need not be fetched again."""
 
     bytes_done: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectChanged(Event):
-    """The object was replaced, and its download starts from zero; an ETag is None when it is not known."""
+    """The object was replaced, and the download starts from zero. An ETag is None if unknown."""
 
     old_etag: str | None
     new_etag: str | None
@@ -116,35 +116,35 @@ class ObjectChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadVerified(Event):
-    """The CRC-64 of what was written equals the object's."""
+    """The CRC-64 of the written bytes equals the object's."""
 
     crc64: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadCommitted(Event):
-    """The file is at its destination."""
+    """The file was renamed to its destination."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadFinished(Event):
-    """The download has succeeded."""
+    """The download succeeded."""
 
     result: DownloadResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadFailed(Event):
-    """The download has ended with an error; asyncio.CancelledError if it was cancelled."""
+    """The download ended with an error; asyncio.CancelledError if it was cancelled."""
 
     error: BaseException
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamStarted(Event):
-    """A stream or a read begins: `size` bytes from the offset `start` on."""
+    """A stream or a read of `size` bytes from offset `start` begins."""
 
     start: int
     size: int
@@ -152,12 +152,12 @@ class StreamStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamFinished(Event):
-    """A stream or a read has ended.
+    """A stream or a read ended.
 
     Attributes:
-        received_bytes: Bytes that the caller got, or was about to get.
+        received_bytes: Bytes that the caller received.
         elapsed: Seconds.
-        error: What ended it; None: it was read to its end, or left.
+        error: The error that ended it; None if it was read to its end, or left early.
     """
 
     received_bytes: int

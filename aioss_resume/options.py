@@ -109,11 +109,11 @@ class RetryPolicy:
     """How often a span is tried, and how long between.
 
     Args:
-        attempts: Tries of one span without progress, the first included; at least 1. botocore's standard mode has 3,
-            oss2 none at all, object_store 10; six with these waits ride out a fault of about ten seconds.
-        deadline: Seconds for the whole download, waits for locks and retries included; None: no limit.
-        wait_initial: Seconds: the upper bound of the first, jittered, wait; it doubles with each failure.
-        wait_max: Seconds: no wait is longer, whatever `Retry-After` says. botocore has 20 too.
+        attempts: Most attempts for one span without progress, including the first; at least 1. botocore's standard mode
+            has 3, oss2 none, object_store 10. Six attempts with these waits survive a fault of about ten seconds.
+        deadline: Most seconds for the whole download, including waits for locks and retries; None for no limit.
+        wait_initial: Upper bound of the first jittered wait in seconds. It doubles with each failure.
+        wait_max: Upper bound of every wait in seconds, regardless of `Retry-After`. botocore also uses 20.
     """
 
     attempts: int = 6
@@ -131,14 +131,14 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """When a connection is given up. Its span continues over another one.
+    """Limits after which a connection is given up. Its span continues over another one.
 
     Args:
-        connect: Seconds to connect, TLS included. requests and oss2 have 60, curl 300, aiohttp 30.
-        response: Seconds from the request to the answer's headers.
-        stall: Seconds without a byte of the body. object_store has 30 for the whole request, boto3 60 a read.
-        min_speed: Bytes a second below which a connection is given up; 0: never. As curl's --speed-limit.
-        min_speed_window: Seconds over which that is measured. curl's --speed-time has 30.
+        connect: Most seconds to connect, including TLS. requests and oss2 use 60, curl 300, aiohttp 30.
+        response: Most seconds from the request to the response's headers.
+        stall: Most seconds without a byte of the body. object_store uses 30 for the whole request, boto3 60 per read.
+        min_speed: Bytes per second below which a connection is given up; 0 for never. Like curl's --speed-limit.
+        min_speed_window: Seconds over which the speed is measured. curl's --speed-time is 30 by default.
     """
 
     connect: float = 10.0
@@ -160,10 +160,10 @@ DEFAULT_TIMEOUTS: Final = Timeouts()
 
 @dataclass(frozen=True, slots=True)
 class CheckpointStore:
-    """Where checkpoints are kept, instead of beside the destinations. The part files stay beside the destinations.
+    """A directory for checkpoints, instead of beside the destinations. Part files stay beside the destinations.
 
     Args:
-        directory: Made when it is missing, for this user alone.
+        directory: Created if it does not exist, accessible to this user only.
     """
 
     directory: str | os.PathLike[str]
@@ -175,7 +175,7 @@ class CheckpointStore:
 
 
 class ReadKeywords(TypedDict, total=False):
-    """The keywords of `Downloader.read()`; ReadOptions says what each means, and its default."""
+    """The keywords of `Downloader.read()`; ReadOptions describes each one."""
 
     version_id: str | None
     part_size: int | None
@@ -188,19 +188,19 @@ class ReadKeywords(TypedDict, total=False):
 
 
 class RangesKeywords(ReadKeywords, total=False):
-    """The keywords of `Downloader.read_ranges()`; RangesOptions says what each means, and its default."""
+    """The keywords of `Downloader.read_ranges()`; RangesOptions describes each one."""
 
     max_gap: int
 
 
 class StreamKeywords(ReadKeywords, total=False):
-    """The keywords of `Downloader.stream()`; StreamOptions says what each means, and its default."""
+    """The keywords of `Downloader.stream()`; StreamOptions describes each one."""
 
     window: int
 
 
 class DownloadKeywords(ReadKeywords, total=False):
-    """The keywords of `download()`; DownloadOptions says what each means, and its default."""
+    """The keywords of `download()`; DownloadOptions describes each one."""
 
     multiget_threshold: int | None
     store: CheckpointStore | None
@@ -213,7 +213,7 @@ class DownloadKeywords(ReadKeywords, total=False):
 
 
 class PrefixKeywords(DownloadKeywords, total=False):
-    """The keywords of `download_prefix()`; PrefixOptions says what each means, and its default."""
+    """The keywords of `download_prefix()`; PrefixOptions describes each one."""
 
     include: str | Sequence[str]
     exclude: str | Sequence[str]
@@ -225,19 +225,19 @@ class PrefixKeywords(DownloadKeywords, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
-    """What `read()` and `read_into()` take besides the object and the slice, and every other method too.
+    """Options of `read()` and `read_into()`, which all other methods share.
 
     Args:
-        version_id: That version of the object; None: the current one.
-        part_size: Bytes asked for by one range request, 100 KiB to 5 GiB; None: chosen from the object's size.
-        concurrency: Most range requests in flight, at least 1. "auto": as many as make it faster, from 4 up to those
-            of the Downloader (32 in `download()`). Where each connection gets 10 MB/s, 512 MiB took 6.9 s with 8
-            and 2.2 s with "auto". oss2 has 4 threads, boto3 and aws-c-s3 10.
-        headers: More request headers, signed.
-        params: More query parameters, signed.
-        integrity: "require": fail when OSS sends no CRC-64; "auto": fetch it all the same.
-        retry: How often a span is tried.
-        timeouts: When a connection is given up.
+        version_id: The version of the object; None for the current one.
+        part_size: Most bytes of one range request, 100 KiB to 5 GiB; None to choose it from the object's size.
+        concurrency: Most range requests in flight, at least 1. "auto" uses as many as make it faster, from 4 up to the
+            limit of the Downloader (32 in `download()`). With 10 MB/s per connection, 512 MiB took 6.9 s with 8
+            requests and 2.2 s with "auto". oss2 uses 4 threads, boto3 and aws-c-s3 10.
+        headers: Additional request headers, which are signed.
+        params: Additional query parameters, which are signed.
+        integrity: "require" fails if OSS sends no CRC-64; "auto" fetches the object anyway.
+        retry: The retry policy for each span.
+        timeouts: Limits after which a connection is given up.
     """
 
     version_id: str | None = None
@@ -274,17 +274,17 @@ class ReadOptions:
 
     @property
     def part_slots(self) -> int:
-        """For how many slots an object is cut into parts, if the caller named no size of them."""
+        """The number of slots from which the part size is chosen if the caller did not pass one."""
         return AUTO_PART_SLOTS if self.concurrency == "auto" else self.concurrency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangesOptions(ReadOptions):
-    """What `read_ranges()` takes besides the object and the ranges.
+    """Options of `read_ranges()`.
 
     Args:
-        max_gap: Bytes. Ranges that lie no further apart are fetched by one request, which brings the bytes between
-            them, too. A request costs about as much as 256 KiB. obstore has 1 MiB here.
+        max_gap: Ranges with at most this many bytes between them are fetched by one request, including these bytes. A
+            request costs about as much as 256 KiB. obstore uses 1 MiB.
     """
 
     max_gap: int = MAX_GAP
@@ -296,7 +296,7 @@ class RangesOptions(ReadOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamOptions(ReadOptions):
-    """What `stream()` takes besides the object and the slice.
+    """Options of `stream()`.
 
     Args:
         window: Most bytes kept in memory for the stream, at least 256 KiB.
@@ -311,20 +311,20 @@ class StreamOptions(ReadOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DownloadOptions(ReadOptions):
-    """What `download()` takes besides bucket, key and path.
+    """Options of `download()`.
 
     Args:
-        multiget_threshold: Bytes. A smaller object is fetched with one request and keeps no checkpoint. None: the
-            default, 10 MiB.
-        store: Where checkpoints are kept; None: beside the destination.
+        multiget_threshold: A smaller object, in bytes, is fetched with one request and keeps no checkpoint. None for
+            the default, 10 MiB.
+        store: Where checkpoints are kept; None for beside the destination.
         progress_callback: Called as callback(consumed_bytes, total_bytes), plain or async.
-        overwrite: "always", "if_changed" (skip when the file has the object's size and CRC-64) or "never".
-        on_change: The object was replaced: "restart" from zero (at most 3 times) or "fail".
-        on_busy: Another process downloads to this path: "wait" for it or "fail". A small object that is waited for
-            ("wait") makes itself known to other processes after 50 ms only: both may fetch it then, each as a whole.
-        fsync: The file and its directory are on the disk before `download` returns.
-        adopt: Continue a download to this path that oss2, aiooss2 or alibabacloud-oss-v2 began and left, if its record
-            is where they keep it by default. Its bytes are proven first.
+        overwrite: "always", "if_changed" (skip if the file has the object's size and CRC-64) or "never".
+        on_change: What to do if the object is replaced: "restart" from zero (at most 3 times) or "fail".
+        on_busy: What to do if another process is downloading to this path: "wait" or "fail". Other processes only see
+            the download of a small object after 50 ms; before that, both may fetch the whole object.
+        fsync: Whether the file and its directory must be on the disk before `download` returns.
+        adopt: Whether to continue a download to this path that oss2, aiooss2 or alibabacloud-oss-v2 left unfinished, if
+            its record is in the default location. Its bytes are proven first.
     """
 
     multiget_threshold: int = MULTIGET_THRESHOLD
@@ -352,18 +352,18 @@ class DownloadOptions(ReadOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrefixOptions(DownloadOptions):
-    """What `download_prefix()` takes besides the prefix and the directory.
+    """Options of `download_prefix()`.
 
     Args:
-        include: Only keys that match one of these patterns, which are for the key below the prefix: `*` and `?` stand
-            for characters other than a slash, `**` for any. A string is one pattern. Empty: all keys.
-        exclude: Not those that match one of these.
-        overwrite: As in download(). "if_changed" is the default here, and asks the manifest first.
-        delete_extra: Delete files that were downloaded from objects which are gone. Nothing is deleted if that would
-            be more than half of them, unless it is "force".
-        dry_run: Nothing is downloaded, deleted or written. A file that the manifest does not know "would_download".
-        stop_on_error: The first failure cancels the others, and is raised.
-        manifest: The file that remembers what was downloaded; None: `.aioss-resume.sqlite` in the directory.
+        include: Patterns for the key below the prefix; only matching keys are downloaded. `*` and `?` match characters
+            other than a slash, `**` any characters. A string is one pattern. Empty for all keys.
+        exclude: Patterns for keys that are not downloaded.
+        overwrite: As in download(). The default is "if_changed", which looks into the manifest first.
+        delete_extra: Whether to delete files whose objects no longer exist. Nothing is deleted if more than half of the
+            files would be, unless this is "force".
+        dry_run: Whether to only report what would be done. A file without an entry in the manifest "would_download".
+        stop_on_error: Whether the first failure cancels the other downloads and is raised.
+        manifest: The file that records what was downloaded; None for `.aioss-resume.sqlite` in the directory.
     """
 
     include: str | Sequence[str] = ()
@@ -426,7 +426,7 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def checked_params(params: Mapping[str, str] | None) -> dict[str, str]:
-    """More query parameters, or ConfigError."""
+    """Check query parameters. Raises ConfigError."""
     found = _strings("params", params)
     for name in found:
         if name.lower().startswith(_RESERVED_PARAMS):
@@ -435,13 +435,13 @@ def checked_params(params: Mapping[str, str] | None) -> dict[str, str]:
 
 
 def checked_concurrency(concurrency: int) -> int:
-    """Most requests in flight, or ConfigError."""
+    """Check a number of requests in flight. Raises ConfigError."""
     _whole("concurrency", concurrency, least=1)
     return concurrency
 
 
 def checked_rate(rate: float | None) -> float | None:
-    """Bytes a second, or ConfigError."""
+    """Check a number of bytes per second. Raises ConfigError."""
     if rate is not None:
         _seconds("max_bytes_per_second", rate, zero=False)
     return rate

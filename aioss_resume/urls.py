@@ -35,7 +35,7 @@ class SignedURL:
 
     @property
     def name(self) -> ObjectName:
-        """What is stored, logged and shown of it: scheme and host as the bucket, the path as the key."""
+        """The parts that may be stored, logged and shown: scheme and host as the bucket, the path as the key."""
         return url_name(self.url)
 
     def __repr__(self) -> str:
@@ -45,7 +45,7 @@ class SignedURL:
 
 
 def checked_url(url: Any) -> str:  # Any: it is checked here
-    """An address without its fragment, or ConfigError, which does not contain its query."""
+    """Check an address and remove its fragment. Raises ConfigError, which does not contain the query."""
     if not isinstance(url, str):
         raise ConfigError(f"url must be a string, not {type(url).__name__}")
     try:

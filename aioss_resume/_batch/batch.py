@@ -1,4 +1,4 @@
-"""A batch: work that runs a bounded number at a time, and whose outcomes are handed out as it ends."""
+"""Batch: run work with bounded concurrency, and hand out each outcome when it is ready."""
 
 import asyncio
 from collections import deque
@@ -26,15 +26,15 @@ Work: TypeAlias = Callable[[], Coroutine[Any, Any, Sequence[O]]]  # Any: a corou
 
 
 class Batch(Generic[O]):
-    """Outcomes, as they end. Used with `async with` and `async for`.
+    """Outcomes in the order in which they become ready. Used with `async with` and `async for`.
 
-    Nothing is asked of the source before there is room for it: at most `most` work at the same time, and as many
-    outcomes wait to be handed out. Leaving the block cancels what runs, and closes the source.
+    The source is consumed only as fast as the outcomes are read: at most `most` pieces of work run at the same time,
+    and at most as many outcomes wait to be read. Leaving the block cancels running work and closes the source.
 
     Args:
-        name: What the errors name.
-        source: Work, and outcomes that need none. Closed at the end.
-        stop_on_error: The first outcome with an error ends the batch, which raises that error.
+        name: The bucket and prefix that error messages name.
+        source: Yields work, or an outcome if there is nothing to do. Closed at the end.
+        stop_on_error: End the batch at the first outcome with an error, and raise that error.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Batch(Generic[O]):
         self._has_room = asyncio.Event()  # for the feeder
 
     async def __aenter__(self) -> Self:
-        """Begin."""
+        """Start the work."""
         if self._feeder is not None:
             raise ConfigError("this batch is in use already: make another one")
         self._is_open = True
@@ -89,8 +89,7 @@ class Batch(Generic[O]):
         """The next outcome.
 
         Raises:
-            AiossError: What ended the batch: with stop_on_error a download's error; otherwise that of a listing, or
-                the Downloader was closed.
+            AiossError: The listing failed, the Downloader was closed, or, with stop_on_error, a download failed.
             BaseException: What the caller's iterable raised.
         """
         while not self._outcomes:
@@ -107,14 +106,14 @@ class Batch(Generic[O]):
         return outcome
 
     def end(self) -> None:
-        """End it because its Downloader is closed: readers get an error."""
+        """End the batch because its Downloader was closed: readers get an error."""
         self._fail(closed_error(self._name))
 
     def _note(self, outcome: O) -> None:
-        """An outcome is there."""
+        """Called with each outcome before it is handed out."""
 
     async def _finish(self) -> None:
-        """All work has ended. Called even when the batch is cancelled."""
+        """Called when all work has ended, even if the batch was cancelled."""
 
     async def _feed(self) -> None:
         """Start all work, and wait for its end."""
@@ -164,7 +163,7 @@ class Batch(Generic[O]):
         self._changed.set()
 
     def _fail(self, error: BaseException) -> None:
-        """End the batch with that error, unless another one has ended it."""
+        """End the batch with that error, unless it already ended with another one."""
         if self._error is None:
             self._error = error
         self._cancel()

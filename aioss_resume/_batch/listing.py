@@ -1,4 +1,4 @@
-"""A listing: the objects of a bucket that begin with a prefix, a page fetched ahead."""
+"""Listing: the objects whose keys begin with a prefix. The next page is fetched ahead."""
 
 import asyncio
 from collections import deque
@@ -20,10 +20,10 @@ _READ: Final = 64 * KiB  # bytes parsed at once: about a millisecond of the even
 
 
 class Pages:
-    """The pages of one listing, as requests bring them.
+    """Fetches the pages of one listing.
 
     Args:
-        timeouts: Those that count for the bucket.
+        timeouts: The bucket's own, if it has any.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Pages:
         self._params |= {parameter: value for parameter, value in given.items() if value}
 
     async def fetch(self, token: str | None) -> Page:
-        """One page, in its turn.
+        """Fetch one page, after waiting for a slot.
 
         Args:
-            token: What the page before it said; None: it is the first.
+            token: The continuation token from the previous page; None for the first page.
 
         Raises:
-            ProtocolError: It is no page, or goes back.
-            AiossError: It could not be fetched, after all attempts.
+            ProtocolError: The response is not a page of this listing, or repeats an earlier one.
+            AiossError: All attempts failed.
         """
         params = {**self._params, "continuation-token": token} if token is not None else self._params
         options = ReadOptions(headers=self._headers, params=params)
@@ -107,7 +107,7 @@ class ObjectListing:
     """The objects of a listing, in OSS's order. Made by `Downloader.list()`, and used with `async with`.
 
     Attributes:
-        prefixes: The common prefixes that were found so far, in order, if there is a delimiter.
+        prefixes: The common prefixes found so far, in order, if a delimiter was given.
     """
 
     def __init__(self, pages: Pages, calls: Calls) -> None:
@@ -122,7 +122,7 @@ class ObjectListing:
         self._was_closed = False  # because its Downloader was closed
 
     async def __aenter__(self) -> Self:
-        """Begin to fetch the first page."""
+        """Start fetching the first page."""
         if self._was_open:
             raise ConfigError("this listing is in use already: make another one with Downloader.list()")
         self._was_open = self._is_open = True
@@ -154,8 +154,8 @@ class ObjectListing:
         """The next object.
 
         Raises:
-            ProtocolError: A page that is none, or that goes back.
-            AiossError: A page could not be fetched, after all attempts.
+            ProtocolError: A response was not a page of this listing, or repeated an earlier one.
+            AiossError: A page could not be fetched; all attempts failed.
         """
         while not self._objects:
             page = await self.next_page()
@@ -165,7 +165,7 @@ class ObjectListing:
         return self._objects.popleft()
 
     async def next_page(self) -> list[ObjectMeta] | None:
-        """The objects of the next page; None after the last one. Another one is fetched from then on."""
+        """The objects of the next page, or None after the last one. Starts fetching the page after it."""
         task = self._next
         if not self._is_open:
             raise ConfigError("this listing is not open: use it within `async with`")
@@ -187,7 +187,7 @@ class ObjectListing:
         return page.objects
 
     def end(self) -> None:
-        """End it because its Downloader is closed: readers get an error."""
+        """End the listing because its Downloader was closed: readers get an error."""
         self._was_closed = True
         self._objects.clear()
         if self._next is not None and not self._next.done():

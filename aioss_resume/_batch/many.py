@@ -1,4 +1,4 @@
-"""Many objects into many files, from pairs of a key and a path."""
+"""download_many(): download many objects, given as pairs of a key and a path."""
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable
@@ -9,7 +9,14 @@ from aioss_resume._batch.batch import Work
 from aioss_resume._batch.outcomes import Outcome
 from aioss_resume._core.objects import ObjectMeta, is_archived
 from aioss_resume._io.storage import Storage
-from aioss_resume.errors import AiossError, ConfigError, ObjectArchivedError, ObjectName, service_error
+from aioss_resume.errors import (
+    AiossError,
+    ConfigError,
+    ObjectArchivedError,
+    ObjectName,
+    printable,
+    service_error,
+)
 from aioss_resume.events import DownloadResult
 from aioss_resume.options import DownloadOptions
 from aioss_resume.urls import SignedURL
@@ -26,7 +33,7 @@ DownloadInto: TypeAlias = Callable[
 async def many(
     items: Items, bucket_name: str, options: DownloadOptions, download: DownloadInto, storage: Storage
 ) -> AsyncGenerator[Outcome | Work[Outcome], None]:
-    """What is to be done for each item, one after the other.
+    """Yield the work for each item in turn.
 
     Raises:
         Exception: Whatever the iterable raises.
@@ -58,15 +65,20 @@ async def many(
 
 
 def archived_error(name: ObjectName, meta: ObjectMeta) -> AiossError:
-    """The error for an object that must be restored first, as OSS's own answer would be."""
-    details = {"Code": "InvalidObjectState", "Message": f"the listing says that its class is {meta.storage_class}"}
-    error = service_error(403, details, name=name)
+    """The error for a listed object that must be restored first: the same class as for OSS's own response."""
+    message = f"its storage class is {printable(meta.storage_class or '')}, according to the listing"
+    error = service_error(
+        403,
+        {"Code": "InvalidObjectState", "Message": message},
+        name=name,
+        text=f"{name}: cannot be read yet: {message}",
+    )
     assert isinstance(error, ObjectArchivedError)
     return error
 
 
 async def _each(items: Items) -> AsyncGenerator[Item, None]:
-    """The items of any iterable. A generator is closed at the end."""
+    """Iterate over a sync or async iterable. A generator is closed at the end."""
     if isinstance(items, AsyncIterable):
         async_iterator = aiter(items)
         try:
@@ -86,7 +98,7 @@ async def _each(items: Items) -> AsyncGenerator[Item, None]:
 
 
 def _pair(item: Any) -> Item:  # Any: it is checked here
-    """The parts of an item, or ConfigError. The key and the path themselves are checked by the download."""
+    """Split an item into key and path, or raise ConfigError. The download itself checks both."""
     if not isinstance(item, tuple | list) or len(item) != 2:
         raise ConfigError(f"an item must be a pair (key, path), not {item!r:.200}")
     return item[0], item[1]

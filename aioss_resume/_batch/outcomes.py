@@ -1,4 +1,4 @@
-"""What a batch hands out: one outcome for each item, and a summary of a prefix."""
+"""Outcomes of a batch, one for each item, and the summary of a prefix."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class Outcome:
     """How the download of one item ended. Either `result` or `error` is None.
 
     Attributes:
-        item: As it was given. Any: whatever that was.
+        item: The item as the caller passed it. Any: it may be of any type.
         error: An AiossError, or what the caller's own callback raised.
     """
 
@@ -31,15 +31,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class PrefixOutcome:
-    """What became of one object below a prefix, or of a file that it left.
+    """What happened to one object below a prefix, or to the file of an object that no longer exists.
 
     Attributes:
-        item: The object as it was listed; None for a file that is deleted.
+        item: The object as listed; None for a deleted file.
         key: The object's.
-        path: Where its file is, or would be. Of a key that can have none: the directory.
+        path: The file's path; the directory itself if the key cannot be mapped to a path.
         action: "downloaded", "unchanged", "deleted", "failed"; or with dry_run "would_download", "would_delete".
         size: Bytes of the object, or of the deleted file.
-        result: Of a download, or of a look whether the file is unchanged; None: there was neither.
+        result: The result of the download or comparison; None if neither was needed.
         error: Why it failed: an AiossError, or what the caller's own callback raised.
     """
 
@@ -54,12 +54,12 @@ class PrefixOutcome:
 
 @dataclass(frozen=True, slots=True)
 class PrefixSummary:
-    """How many objects a prefix had, how many bytes, and what failed. `str()` is a few lines for a person.
+    """The number of objects and bytes below a prefix, and what failed. `str()` gives a few readable lines.
 
     Attributes:
-        counts: Objects (of "deleted": files) by action; 0 for an action that did not occur.
-        bytes: Bytes by action: those of the objects, whatever of them was fetched in this run.
-        failures: Of the first 100 that failed: key and error.
+        counts: Number of objects (for "deleted": files) by action; 0 for an action that did not occur.
+        bytes: Bytes of these objects by action, regardless of how many were fetched in this run.
+        failures: Key and error of the first 100 objects that failed.
     """
 
     counts: Mapping[str, int] = field(default_factory=Counter)

@@ -1,4 +1,4 @@
-"""A prefix into a directory: from the listing to the summary."""
+"""download_prefix(): mirror a prefix into a directory."""
 
 import os
 from collections.abc import AsyncGenerator, Callable
@@ -21,7 +21,7 @@ from aioss_resume.options import PrefixOptions
 
 
 class PrefixBatch(Batch[PrefixOutcome]):
-    """The outcomes of a prefix, as they end. Made by `Downloader.download_prefix()`.
+    """The outcomes of a prefix in the order in which they become ready. Made by `Downloader.download_prefix()`.
 
     Args:
         list_prefix: Lists the objects that begin with a prefix.
@@ -49,7 +49,7 @@ class PrefixBatch(Batch[PrefixOutcome]):
         self._client = client
         self._bucket_name = bucket_name
         self._prefix = prefix
-        self._directory = directory  # absolute from the first step on, as the next one
+        self._directory = directory  # made absolute in the first step, like the next one
         self._manifest_path = os.fspath(options.manifest or f"{directory}/{manifests.NAME}")
         self._options = options
         self._list = list_prefix
@@ -61,7 +61,7 @@ class PrefixBatch(Batch[PrefixOutcome]):
         self._recording: Recording | None = None
 
     def summary(self) -> PrefixSummary:
-        """What has become of the objects so far; after the last outcome: of all."""
+        """Counts and bytes of the outcomes so far; after the last outcome, of all objects."""
         return self._tally.summary()
 
     async def _finish(self) -> None:
@@ -77,7 +77,7 @@ class PrefixBatch(Batch[PrefixOutcome]):
         self._tally.add(outcome)
 
     async def _steps(self) -> AsyncGenerator[PrefixOutcome | Work[PrefixOutcome], None]:
-        """Go through the listing, and then through what it lacks.
+        """Yield the work for each listed object, then delete files whose objects no longer exist, if asked to.
 
         Raises:
             AiossError: The listing, the directory or the manifest cannot be used.
@@ -120,7 +120,7 @@ class PrefixBatch(Batch[PrefixOutcome]):
         raise problem
 
     async def _open_recording(self) -> Recording:
-        """The manifest; one in memory if there can be none, or not now."""
+        """Open the manifest, or an empty one in memory if the file cannot be used."""
         make = partial(Manifest, self._manifest_path, self._bucket_name, read_only=self._options.dry_run)
         try:
             manifest = await self._client.threads.run(make)
@@ -137,7 +137,7 @@ class PrefixBatch(Batch[PrefixOutcome]):
         return Recording(manifest, self._client, self._report)
 
     async def _directory_prefix(self) -> str:
-        """The prefix, with a slash at its end if that is how a directory of objects is called."""
+        """The prefix, with a slash appended if there are objects below `prefix/`."""
         prefix = self._prefix
         if not prefix or prefix.endswith("/"):
             return prefix

@@ -1,4 +1,4 @@
-"""The manifest of a running batch: entries are written in groups, and what fails costs the manifest, not the batch."""
+"""The manifest of a running batch. Entries are written in groups; an error disables the manifest, not the batch."""
 
 import asyncio
 import sqlite3
@@ -12,13 +12,14 @@ from aioss_resume._transfer.client import Client
 from aioss_resume._transfer.reporting import Reporter
 
 _ENTRIES: Final = 500
-_SECONDS: Final = 1.0  # after which entries are written however few: what a kill costs is compared with the objects
+# Entries are written at least this often: after a kill, files without an entry are compared with their objects.
+_SECONDS: Final = 1.0
 
 T = TypeVar("T")
 
 
 class Recording:
-    """The manifest, used by one call at a time."""
+    """Access to the manifest, one call at a time."""
 
     def __init__(self, manifest: Manifest, client: Client, report: Reporter) -> None:
         self._manifest = manifest
@@ -31,26 +32,26 @@ class Recording:
         self._is_damaged = False
 
     async def entries(self, paths: Sequence[str]) -> dict[str, Entry]:
-        """What is known of the files at these relative paths."""
+        """The entries of the files at these relative paths."""
         return await self._use(lambda: self._manifest.entries(paths), {})
 
     async def record(self, entry: Entry) -> None:
-        """Remember a file, soon."""
+        """Store an entry with the next group."""
         self._entries.append(entry)
         if len(self._entries) >= _ENTRIES or self._client.clock.now() > self._written_at + _SECONDS:
             await self._write()
 
     async def note_listed(self, keys: Sequence[str]) -> None:
-        """Remember until the end that the listing has these keys."""
+        """Note, for the duration of this run, that the listing contains these keys."""
         await self._use(lambda: self._manifest.note_listed(keys), None)
 
     async def claim(self, paths: Sequence[str], *, case: bool, form: bool) -> set[str]:
-        """Those of the paths that the file system takes for the same as an earlier one."""
+        """Claim paths, and return those that the file system cannot tell apart from an earlier one."""
         names = [(path, folded(path, case=case, form=form)) for path in paths]
         return await self._use(lambda: self._manifest.claim(names), set())
 
     async def unlisted(self, prefix: str) -> tuple[list[Entry], int]:
-        """Files of objects that the listing lacks, and how many files there are; none if the manifest has failed."""
+        """The entries whose keys were not listed, and the number of all entries; none if the manifest has failed."""
         await self._write()
         return await self._use(lambda: self._manifest.unlisted(prefix), ([], 0))
 
@@ -58,7 +59,7 @@ class Recording:
         await self._use(lambda: self._manifest.forget(paths), None)
 
     async def close(self) -> None:
-        """Write what is left. It is written even if this task is cancelled."""
+        """Write the remaining entries, even if this task is cancelled."""
         entries, self._entries = self._entries, []
         manifest, is_usable = self._manifest, self._is_usable
 

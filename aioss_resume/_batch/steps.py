@@ -1,4 +1,4 @@
-"""What is to be done for each listed object of a prefix, and for files whose objects are gone."""
+"""The step for each listed object of a prefix, and for each file whose object no longer exists."""
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,13 +23,13 @@ from aioss_resume.options import PrefixOptions
 
 @dataclass(slots=True)
 class Candidate:
-    """A listed object that is wanted.
+    """A listed object that matches the patterns.
 
     Attributes:
         path: Relative to the directory.
-        error: Why there can be no such file.
-        file: How the file looks; None: there is none.
-        entry: What the manifest knows of it.
+        error: Why the object cannot be mapped to a file.
+        file: Size, times and inode of the existing file; None if there is none.
+        entry: The manifest's entry for it.
     """
 
     meta: ObjectMeta
@@ -42,15 +42,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """What is to be done for each object of a listing, while the directory and the manifest are in use.
+    """Chooses the step for each object of a listing, while the directory and the manifest are open.
 
     Attributes:
         name: The bucket and the prefix.
-        directory: Absolute, as manifest_path.
+        directory: An absolute path, like manifest_path.
         download: Downloads one of the objects.
-        work: What is done for an object that is to be downloaded.
-        selection: Which keys are wanted.
-        order: Sees which file is in the way of a directory.
+        work: Makes the work for an object that must be downloaded.
+        selection: The patterns that keys must match.
+        order: Detects a file that is in the way of a directory.
     """
 
     client: Client
@@ -66,7 +66,7 @@ class Steps:
     order: KeyOrder = field(default_factory=KeyOrder)
 
     async def candidates(self, page: Sequence[ObjectMeta]) -> list[Candidate]:
-        """The wanted ones of some objects, and what is known of their files."""
+        """The objects of a page that match the patterns, with the state of their files."""
         candidates = [candidate for meta in page if (candidate := self._candidate(meta)) is not None]
         files = [candidate for candidate in candidates if candidate.error is None and not candidate.is_directory]
         paths = [candidate.path for candidate in files]
@@ -84,7 +84,7 @@ class Steps:
         return candidates
 
     def _candidate(self, meta: ObjectMeta) -> Candidate | None:
-        """The object, if it is wanted."""
+        """The object as a candidate, or None if it does not match the patterns."""
         below = meta.key[len(self.name.key) :]
         if not self.selection.has(below):
             return None
@@ -105,12 +105,12 @@ class Steps:
         return candidate
 
     def _is_manifest(self, path: str) -> bool:
-        """Whether a file of that relative path would be the manifest, or its journal."""
+        """Whether that relative path is the manifest or its journal."""
         fold = partial(folded, case=self.tree.ignores_case, form=self.tree.ignores_form)
         return fold(f"{self.directory}/{path}").removesuffix("-journal") == fold(self.manifest_path)
 
     def step(self, candidate: Candidate) -> PrefixOutcome | Work[PrefixOutcome]:
-        """What is to be done for an object; or the outcome, if nothing is."""
+        """The work for an object, or its outcome if there is nothing to do."""
         meta, options = candidate.meta, self.options
         if candidate.error is not None:
             return self.outcome(candidate, "failed", error=candidate.error)
@@ -148,7 +148,7 @@ class Steps:
         return [await self.downloaded(candidate, result, file)]
 
     async def downloaded(self, candidate: Candidate, result: DownloadResult, file: FileState | None) -> PrefixOutcome:
-        """The outcome of a download; its file is remembered, if it is known how it looks."""
+        """The outcome of a download. The manifest gets an entry if the state of the file is known."""
         if file is not None and result.etag:
             entry = Entry(
                 candidate.path,
@@ -163,15 +163,15 @@ class Steps:
         return self.outcome(candidate, "unchanged" if result.skipped else "downloaded", result=result)
 
     async def _compared_file(self, candidate: Candidate) -> FileState | None:
-        """A file that was compared with its object, if it looks as it did before; otherwise None."""
+        """The state of a file that was compared with its object, if it has not changed since; otherwise None."""
         (now,) = await self.client.threads.run(self.tree.states, [candidate.path])
         return now if now == candidate.file else None
 
     async def delete_extra(self) -> AsyncGenerator[PrefixOutcome, None]:
-        """Delete the files of objects that the listing lacks: those that the manifest knows and nobody has changed.
+        """Delete the files of objects that were not listed, if they are in the manifest and unmodified.
 
         Raises:
-            ConfigError: There are so many that the prefix, or the bucket, is probably the wrong one.
+            ConfigError: So many files would be deleted that the prefix or the bucket is probably wrong.
         """
         extra, known = await self.recording.unlisted(self.name.key)
         if too_many_to_delete(len(extra), known) and self.options.delete_extra != "force":

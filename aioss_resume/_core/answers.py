@@ -13,9 +13,9 @@ class Accepted(NamedTuple):
     """A response that matches its request.
 
     Attributes:
-        meta: The object as this answer describes it.
-        range: Which of the object's bytes the body brings.
-        skip: Bytes of the body before them.
+        meta: The object as this response describes it.
+        range: The range of the object that the body contains.
+        skip: Number of bytes in the body before that range.
         ignores_ranges: Whether the server sent the whole object although less was asked for.
     """
 
@@ -36,15 +36,15 @@ def accept_range(
 ) -> Accepted:
     """Check a response to a range request: a 206 with the requested range of the pinned object.
 
-    A 200 is taken when nothing is pinned yet and the whole object is no more than was asked for from its start:
-    OSS answers so for folder objects, whose ranges it ignores.
+    A 200 is accepted if nothing is pinned yet and the whole object lies within the requested range: OSS sends one for
+    folder objects, because it ignores ranges of them.
 
     Args:
-        is_oss: Whether it must look like an answer of OSS.
+        is_oss: Whether the response must have the headers of OSS.
 
     Raises:
-        ProtocolError: The answer contradicts the request.
-        ObjectChangedError: It is of another object than the pinned one.
+        ProtocolError: The response contradicts the request.
+        ObjectChangedError: The response is for another object than the pinned one.
     """
     if status == 200 and pinned is None:
         whole = _whole_length(headers)
@@ -79,13 +79,13 @@ def accept_range(
 def accept_of_any_server(
     name: ObjectName, asked: Range | Suffix, pinned: ObjectMeta | None, status: int, headers: Mapping[str, str]
 ) -> Accepted:
-    """Check a response to a range request to a presigned address, whose server may be another than OSS.
+    """Check a response to a range request for a presigned address, whose server may not be OSS.
 
-    OSS itself ignores some ranges if no signed header tells it not to: a 200 with the whole object is taken for as much
-    of it as follows the start of the range. The bytes before are skipped, so that none is written at a wrong offset.
+    OSS itself ignores some ranges unless a signed header forbids that. A 200 with the whole object is accepted for the
+    bytes from the start of the range on. The bytes before it are skipped, so none is written at a wrong offset.
 
     Raises:
-        ServiceError: Status 416, as from a server that supports ranges: the range begins beyond the end.
+        ServiceError: Status 416: the range begins beyond the end of the object.
         ProtocolError, ObjectChangedError: As accept_range().
     """
     if status != 200:
@@ -103,10 +103,10 @@ def accept_of_any_server(
 def accept_whole(
     name: ObjectName, status: int, headers: Mapping[str, str], *, is_oss: bool = True
 ) -> tuple[ObjectMeta, int | None]:
-    """A 200 to a request without a range: the object, and its body's length in bytes or None when it is unknown.
+    """Check a 200 to a request without a range. Returns the object, and the body's length in bytes or None.
 
     Raises:
-        ProtocolError: Another status, no sign of OSS, or a body whose end could not be told from a cut.
+        ProtocolError: Another status, no headers of OSS, or a body whose truncation could not be detected.
     """
     if status != 200:
         raise ProtocolError(f"{name}: asked for the whole object, got status {status} instead of 200", name=name)
@@ -117,7 +117,7 @@ def accept_whole(
 
 
 def refuse_redirect(name: ObjectName, status: int, headers: Mapping[str, str]) -> ProtocolError:
-    """The error for a 3xx. Its target is named without path and query, which may carry a signature."""
+    """The error for a 3xx. It names the target without path and query, which may contain a signature."""
     try:
         target = urlsplit(headers.get("Location", ""))
         where = printable(f"{target.scheme}://{target.hostname}"[:200]) if target.hostname else "nowhere"

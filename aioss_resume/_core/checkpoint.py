@@ -33,13 +33,13 @@ class TooNew(Unusable):
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a run leaves for the next one.
+    """The state that one run leaves for the next one.
 
     Attributes:
         name: Bucket and key.
-        version_id: The version that was asked for; None: the current one.
-        meta: The object that the spans are of.
-        part_file: The name, without a directory, of the file that holds them.
+        version_id: The requested version; None for the current one.
+        meta: The object that the spans belong to.
+        part_file: The name of the file that contains them, without a directory.
         spans: In order, disjoint, none empty.
     """
 
@@ -78,8 +78,8 @@ def decode(data: bytes) -> Checkpoint:
     """Decode a checkpoint.
 
     Raises:
-        Unusable: They are torn, flipped, or no checkpoint at all.
-        TooNew: They are of a newer version.
+        Unusable: The bytes are truncated, damaged, or not a checkpoint.
+        TooNew: The format is newer than this release.
     """
     if len(data) > MOST_BYTES:
         raise Unusable("it is larger than any checkpoint")

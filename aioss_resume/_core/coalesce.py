@@ -7,7 +7,7 @@ from aioss_resume._core.ranges import Range
 
 
 def merged(ranges: Iterable[Range], max_gap: int) -> list[Range]:
-    """The ranges in order, without the empty ones; those that overlap, or lie at most `max_gap` apart, are one."""
+    """Sort the ranges, drop empty ones, and merge those that overlap or lie at most `max_gap` bytes apart."""
     found: list[Range] = []
     for range_ in sorted(range_ for range_ in ranges if range_.length > 0):
         if found and range_.start - found[-1].stop <= max_gap:
@@ -18,7 +18,7 @@ def merged(ranges: Iterable[Range], max_gap: int) -> list[Range]:
 
 
 def overlapping(ranges: Sequence[Range], wanted: Range) -> list[int]:
-    """The indexes of those of `ranges`, in order and disjoint, that have bytes of `wanted`."""
+    """The indexes of the ranges that overlap `wanted`. The ranges must be sorted and disjoint."""
     first = bisect(ranges, wanted.start, key=lambda range_: range_.stop)
     stop = bisect(ranges, wanted.stop - 1, key=lambda range_: range_.start)
     return list(range(first, stop))

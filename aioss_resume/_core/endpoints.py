@@ -1,4 +1,4 @@
-"""Mistakes in an endpoint that show before any request."""
+"""Mistakes in an endpoint that can be detected before any request."""
 
 from typing import Final, NamedTuple
 
@@ -15,7 +15,7 @@ class EndpointMistake(NamedTuple):
 
 
 def endpoint_mistake(scheme: str, host: str, path: str, request_host: str, bucket_name: str) -> EndpointMistake | None:
-    """The mistake that an endpoint shows before any request; None when it may be right.
+    """The mistake in an endpoint, or None if it may be right.
 
     Args:
         scheme, host, path: The endpoint's parts; a query counts as part of the path.

@@ -1,7 +1,7 @@
-"""What other tools leave of a download that was interrupted, read strictly.
+"""Parsers for the records that other tools leave when a download is interrupted.
 
-Nothing in it is believed but where bytes may be: each span is read back, and its CRC-64 compared. No path is taken from
-it; the name of the temporary file is the destination's with a suffix of a fixed form.
+A record is only used to find out where bytes may be: each span is read back, and its CRC-64 compared. No path is taken
+from a record; the name of the temporary file is the destination's name with a suffix of a fixed form.
 
 Sources: oss2/resumable.py of oss2 2.18.4 and 2.19.1 (aiooss2 writes the same records); checkpoint.py and downloader.py
 of alibabacloud-oss-v2 1.4.
@@ -31,16 +31,16 @@ _SIZE_MOST: Final = 1 << 50  # an object's; OSS's own limit is 48.8 TiB
 
 
 class UnusableRecordError(ValueError):
-    """It is no record of this download. The text says why."""
+    """The data is not a record of this download. The text says why."""
 
 
 class Prefix(NamedTuple):
-    """Bytes from the start of the object that a record says are there.
+    """The first bytes of the object, which are in the temporary file according to a record.
 
     Attributes:
-        crc64: Of all of them together; None: not known.
-        part_size: They were written in parts of so many bytes, some at the same time. Of the last ones bytes may have
-            been lost with the process that was killed: alibabacloud-oss-v2 writes its checkpoint before its buffer.
+        crc64: The CRC-64 of these bytes; None if unknown.
+        part_size: The size of the parts, which were written in parallel. Bytes of the last parts may have been lost
+            with the killed process, because alibabacloud-oss-v2 writes its checkpoint before its buffer.
     """
 
     length: int
@@ -48,20 +48,20 @@ class Prefix(NamedTuple):
     part_size: int
 
     def without_last_parts(self, file_size: int) -> int:
-        """Bytes that a file of that size probably has, if those of the last parts were lost."""
+        """The number of bytes that a file of that size probably contains if the last parts were lost."""
         return max(0, min(self.length, file_size) // self.part_size - _V2_AT_ONCE) * self.part_size
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a record says of a download.
+    """The content of a record.
 
     Attributes:
-        suffix: Of the temporary file, after the destination's name.
-        size, etag: Of the object.
+        suffix: The part of the temporary file's name after the destination's name.
+        size, etag: Size and ETag of the object.
         modified: When the object was written, in seconds since 1970.
-        spans: What is in the temporary file, in order and disjoint, with the CRC-64 of each.
-        prefix: Instead of spans: bytes from the start.
+        spans: The spans in the temporary file with their CRC-64, sorted and disjoint.
+        prefix: Used instead of spans if the record only says how many bytes from the start were written.
     """
 
     suffix: str
@@ -72,7 +72,7 @@ class Record:
     prefix: Prefix | None = None
 
     def is_of(self, meta: ObjectMeta) -> bool:
-        """Whether it is a download of that version of the object."""
+        """Whether the record belongs to that version of the object."""
         modified = int(meta.last_modified.timestamp()) if meta.last_modified is not None else None
         return bool(self.etag) and (self.size, self.etag, self.modified) == (meta.size, meta.etag, modified)
 
@@ -93,7 +93,7 @@ def read_oss2(content: Any, bucket: str, key: str, path: str) -> Record:  # Any:
     """Read a record of oss2 or aiooss2, as json.loads() gives it.
 
     Raises:
-        UnusableRecordError: It is none, or of another download.
+        UnusableRecordError: The data is not a record, or belongs to another download.
     """
     fields = _mapping(content)
     if fields.get("op_type") != "ResumableDownload":
@@ -124,7 +124,7 @@ def read_v2(data: bytes, bucket: str, key: str, version_id: str | None, path: st
     """Read a checkpoint of alibabacloud-oss-v2.
 
     Raises:
-        UnusableRecordError: It is none, or of another download.
+        UnusableRecordError: The data is not a record, or belongs to another download.
     """
     content = _mapping(parse_json(data))
     fields = _mapping(content.get("Data"))
@@ -147,7 +147,7 @@ def read_v2(data: bytes, bucket: str, key: str, version_id: str | None, path: st
 
 
 def parse_json(data: bytes) -> Any:  # Any: it is checked where it is read
-    """Any JSON, or UnusableRecordError."""
+    """Parse JSON. Raises UnusableRecordError if it is malformed."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Which keys below a prefix are wanted: patterns as in a shell, in which only `**` crosses a slash."""
+"""Selection of keys below a prefix, by shell-style patterns in which only `**` matches a slash."""
 
 import re
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ def _regex(pattern: str) -> str:
 
 
 def _class(inner: str) -> str:
-    """One character of a set; never a slash."""
+    """The regular expression for a character set, which never matches a slash."""
     is_negated = inner.startswith("!")
     members = inner.removeprefix("!").replace("\\", r"\\").replace("[", r"\[").replace("]", r"\]").replace("^", r"\^")
     for doubled in ("--", "&&", "~~", "||"):  # reserved for sets in sets
@@ -43,9 +43,9 @@ def _class(inner: str) -> str:
 
 
 class Selection:
-    """Keys that match one of the patterns of `include`, if there are any, and none of those of `exclude`.
+    """Selects keys that match any pattern in `include` (if there are any) and no pattern in `exclude`.
 
-    Patterns: `*` and `?` stand for characters other than a slash, `[a-z]` and `[!a-z]` for one of a set, `**` for any.
+    Patterns: `*` and `?` match characters other than a slash, `[a-z]` and `[!a-z]` one of a set, `**` any characters.
     `**/x` also matches x itself.
     """
 
@@ -53,7 +53,7 @@ class Selection:
         self._include, self._exclude = _any_of(include), _any_of(exclude)
 
     def has(self, below: str) -> bool:
-        """Whether a key below the prefix is wanted."""
+        """Whether a key is selected. It is given without the prefix."""
         if self._include is not None and not self._include.fullmatch(below):
             return False
         return self._exclude is None or not self._exclude.fullmatch(below)

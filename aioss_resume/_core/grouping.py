@@ -1,4 +1,4 @@
-"""How the objects of a prefix are shared out over a cluster: in groups, each with its part of the limits."""
+"""Distribution of the objects of a prefix over a cluster: in groups, each with its part of the limits."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -23,7 +23,7 @@ _NEW: Final = 0.1  # the weight of the newest group
 
 
 class Groups:
-    """Collects objects into groups, in their order, which are as large as GROUP_SECONDS ask for."""
+    """Collects objects into groups in listing order. A group should take about GROUP_SECONDS."""
 
     def __init__(self) -> None:
         self._count = self._bytes = 0
@@ -31,12 +31,12 @@ class Groups:
 
     @property
     def bytes_most(self) -> int:
-        """Bytes after which a group is complete."""
+        """The number of bytes after which a group is complete."""
         return int(min(max(self._bytes_most, GROUP_BYTES_LEAST), GROUP_BYTES))
 
     @property
     def objects_most(self) -> int:
-        """Objects after which it is."""
+        """The number of objects after which a group is complete."""
         return int(min(max(self._objects_most, GROUP_OBJECTS_LEAST), GROUP_OBJECTS))
 
     def is_full_with(self, size: int) -> bool:
@@ -52,18 +52,18 @@ class Groups:
         return size >= SPLIT_GROUPS * self.bytes_most
 
     def note(self, objects: int, length: int, seconds: float) -> None:
-        """A group has ended: so many objects and bytes took so long."""
+        """Record how long a finished group with so many objects and bytes took."""
         more = GROUP_SECONDS / max(seconds, 1e-3)
         self._bytes_most += _NEW * (min(max(length * more, GROUP_BYTES_LEAST), GROUP_BYTES) - self._bytes_most)
         self._objects_most += _NEW * (min(objects * more, GROUP_OBJECTS) - self._objects_most)
 
 
 class Allowance(NamedTuple):
-    """What one group may use while it runs.
+    """The limits of one group while it runs.
 
     Attributes:
-        requests: In flight at the same time; at least 1.
-        bytes_per_second: None: no limit.
+        requests: Most requests in flight; at least 1.
+        bytes_per_second: None for no limit.
     """
 
     requests: int
@@ -71,13 +71,13 @@ class Allowance(NamedTuple):
 
 
 class Budget:
-    """The limits of the whole cluster, of which each group that is under way has a part.
+    """Divides the limits of the whole cluster among the running groups.
 
-    All parts together are never more than the limits, however many threads come and go.
+    The parts together never exceed the limits, even when workers join or leave.
 
     Args:
-        requests: In flight at the same time in the whole cluster.
-        bytes_per_second: None: no limit.
+        requests: Most requests in flight in the whole cluster.
+        bytes_per_second: None for no limit.
     """
 
     def __init__(self, requests: int, bytes_per_second: float | None) -> None:
@@ -85,7 +85,7 @@ class Budget:
         self._used = 0
 
     def take(self, threads: int) -> Allowance | None:
-        """The part of one more group, on a cluster with so many threads; None: there is nothing left for one."""
+        """Take the part for one more group on a cluster with so many threads, or None if nothing is left."""
         at_once = max(1, min(self._requests, threads))  # no group waits in the cluster, with a part that is not used
         wanted = max(1, self._requests // at_once)
         if self._used + wanted > self._requests:
@@ -95,15 +95,15 @@ class Budget:
         return Allowance(wanted, None if rate is None else rate * wanted / self._requests)
 
     def give_back(self, allowance: Allowance) -> None:
-        """A group has ended."""
+        """Return the part of a finished group."""
         self._used -= allowance.requests
 
 
 def ranges_of(size: int, done: Sequence[tuple[int, int]], most: int) -> Iterator[Range]:
-    """What is missing of an object, in ranges of `most` bytes at most.
+    """The missing ranges of an object, each at most `most` bytes long.
 
     Args:
-        done: What is there, as pairs of offsets, in order and disjoint.
+        done: The existing ranges as pairs of offsets, sorted and disjoint.
     """
     at = 0
     for start, stop in [*done, (size, size)]:

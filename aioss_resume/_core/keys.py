@@ -1,12 +1,12 @@
-"""Where the files of a prefix lie: keys below it as relative paths, and back.
+"""Mapping of keys below a prefix to relative paths, and back.
 
-Each segment of a key is a name in a directory. What a file system cannot hold is escaped, so that different keys have
-different paths, and a path tells its key:
+Each segment of a key becomes a name in a directory. What a file system cannot represent is escaped, so that different
+keys have different paths, and the key can be derived from the path:
 
 - An empty segment ("a//b") becomes "%", and a segment "." becomes "%2E".
-- A "%" that would then be read as an escape becomes "%25".
+- A "%" that could be mistaken for an escape becomes "%25".
 
-By the rules of Windows more is escaped: see windows_names.
+On Windows more characters are escaped: see windows_names.
 """
 
 import re
@@ -22,17 +22,17 @@ _READ_AS_ESCAPE: Final = re.compile(r"%(?=25)")
 
 
 class UnusableKeyError(ValueError):
-    """A key that can be no path below a directory. The text says why."""
+    """The key cannot be mapped to a path below the directory. The text says why."""
 
 
 def path_of_key(below: str, *, windows: bool = False) -> str:
     """The relative path for a key below its prefix, without a slash at its end; "" for the directory itself.
 
     Args:
-        windows: Each segment must be a name that Windows takes as it is.
+        windows: Whether to escape names that Windows does not accept.
 
     Raises:
-        UnusableKeyError: It would lie elsewhere, here or on another system.
+        UnusableKeyError: The path would lie outside the directory, on this or another operating system.
     """
     if "\0" in below:
         raise UnusableKeyError("it contains a NUL character")
@@ -59,11 +59,11 @@ def key_of_path(path: str, *, windows: bool = False) -> str:
 
 
 def folded(path: str, *, case: bool, form: bool) -> str:
-    """What paths have in common that one file system cannot tell apart.
+    """Fold a path, so that paths which the file system cannot tell apart become equal.
 
     Args:
-        case: It ignores upper and lower case.
-        form: It ignores the form in which accents are encoded (Unicode's normalisation).
+        case: Whether the file system ignores case.
+        form: Whether the file system ignores Unicode normalisation.
     """
     if form:
         path = unicodedata.normalize("NFC", path)
@@ -71,16 +71,16 @@ def folded(path: str, *, case: bool, form: bool) -> str:
 
 
 class KeyOrder:
-    """Finds keys that need a name both as a file and as a directory, going through them in OSS's order.
+    """Finds keys that need the same name for a file and for a directory. Keys are passed in OSS's order.
 
-    All keys that begin with another key come right after it, so only those are remembered that the last one began with.
+    Keys that begin with another key follow it directly, so only the keys that are prefixes of the last one are kept.
     """
 
     def __init__(self) -> None:
         self._begun: list[str] = []
 
     def file_in_the_way(self, below: str) -> str | None:
-        """The earlier key whose file is where this one needs a directory; None if there is none."""
+        """The earlier key whose file is in the place of a directory that this key needs, or None."""
         begun = self._begun
         while begun and not below.startswith(begun[-1]):
             begun.pop()

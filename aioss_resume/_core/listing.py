@@ -1,4 +1,4 @@
-"""Pages of a listing: parsing, and what shows that they are no listing, or never end.
+"""Pages of a listing: parsing, and checks that they are valid and that the listing ends.
 
 Source: https://www.alibabacloud.com/help/en/oss/developer-reference/listobjectsv2
 """
@@ -17,11 +17,11 @@ from xml.parsers import expat
 from aioss_resume._core.objects import ObjectMeta, listed_metas, unquoted
 
 PAGE_KEYS_MOST: Final = 1000
-"""Keys and common prefixes of one page: OSS's own most."""
+"""Most keys and common prefixes on one page; OSS's own limit."""
 PAGE_BYTES_MOST: Final = 8 * 1024 * 1024
-"""Bytes of one page. A key has 1023 bytes at most, three times as many when they are all escaped."""
+"""Most bytes of one page. A key has at most 1023 bytes, and three times as many if all are escaped."""
 EMPTY_PAGES_MOST: Final = 100
-"""Pages in a row without a name, of which each says that another follows."""
+"""Most consecutive pages without any name that announce another page."""
 
 _TAGS_MOST: Final = 100 * PAGE_KEYS_MOST  # OSS's own pages have 20 for each object: opening and closing ones
 _ENTRIES: Final = frozenset({"Contents", "CommonPrefixes"})
@@ -38,7 +38,7 @@ _USUAL: Final = re.compile(  # [^<]* takes three quarters of the time that [^<&]
 
 
 class MalformedPageError(ValueError):
-    """The document is no page of the listing that was asked for. The text says why."""
+    """The document is not a page of the requested listing. The text says why."""
 
 
 @dataclass(slots=True)
@@ -46,9 +46,9 @@ class Page:
     """One page of a listing.
 
     Attributes:
-        objects: In OSS's order, which is that of the bytes of their keys.
-        prefixes: The common prefixes, in order.
-        next_token: What the next page is asked for with; None: this one is the last.
+        objects: In OSS's order: sorted by the bytes of their keys.
+        prefixes: The common prefixes, sorted.
+        next_token: The continuation token for the next page; None if this is the last page.
     """
 
     objects: list[ObjectMeta] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Page:
 
 
 class PageParser:
-    """Checks one page with expat while it is received, and reads it when it is complete."""
+    """Checks one page with expat while it is received, and parses it when it is complete."""
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
@@ -67,10 +67,10 @@ class PageParser:
         self._parser.StartDoctypeDeclHandler = _refuse_doctype
 
     def feed(self, data: bytes) -> None:
-        """Check some more of the page.
+        """Check the next bytes of the page.
 
         Raises:
-            MalformedPageError: It cannot be one.
+            MalformedPageError: The document cannot be a page.
         """
         self._received += len(data)
         if self._received > PAGE_BYTES_MOST:
@@ -82,10 +82,10 @@ class PageParser:
         self._parse(data, is_last=False)
 
     def finish(self) -> Page:
-        """The page, when all of it was fed.
+        """Parse the page after all of it was passed to feed().
 
         Raises:
-            MalformedPageError: It is incomplete, or its values cannot be.
+            MalformedPageError: The page is incomplete or contains invalid values.
         """
         self._parse(b"", is_last=True)
         text = b"".join(self._chunks).decode()  # expat has found it to be UTF-8
@@ -103,9 +103,9 @@ class PageParser:
 
 
 def _read_usual(text: str) -> Page | None:
-    """Read a page whose objects look as OSS's own do, in a tenth of the time of _read_tree(); None if they do not.
+    """Parse a page in the layout that OSS uses, ten times as fast as _read_tree(). Returns None for another layout.
 
-    The document is known to be well-formed. If it has no comments and no CDATA either, what matches is an element.
+    The document is known to be well-formed. Without comments and CDATA sections, each match is an element.
     """
     pieces = _USUAL.split(text)
     fields = _USUAL.groups + 1
@@ -130,10 +130,10 @@ def _read_usual(text: str) -> Page | None:
 
 
 def _read_tree(text: str, objects_besides: int = 0) -> Page:
-    """Read a page, whatever its layout. It is known to be well-formed and to have no document type.
+    """Parse a page in any layout. It is known to be well-formed and to have no document type.
 
     Args:
-        objects_besides: So many objects were taken out of the document.
+        objects_besides: Number of objects that were removed from the document before.
     """
     root = ElementTree.fromstring(text)  # noqa: S314  # entities need a document type
     if root.tag != "ListBucketResult":
@@ -165,11 +165,11 @@ def _refuse_doctype(*_: object) -> NoReturn:
 
 
 class PageOrder:
-    """Checks that pages go forward, so that a listing ends, and that they are of the listing that was asked for.
+    """Checks that pages are in order, so that the listing ends, and that they belong to the requested listing.
 
     Args:
-        prefix: What each name begins with.
-        start_after: What each key comes after.
+        prefix: The prefix of every name.
+        start_after: Every key must come after this one.
     """
 
     def __init__(self, prefix: str, start_after: str) -> None:
@@ -183,7 +183,7 @@ class PageOrder:
         """Check the next page.
 
         Raises:
-            MalformedPageError: It repeats something, or has names that were not asked for.
+            MalformedPageError: The page repeats names, or contains names that were not requested.
         """
         self._last_key = self._checked([found.key for found in page.objects], self._last_key)
         self._last_prefix = self._checked(page.prefixes, self._last_prefix)
@@ -240,7 +240,7 @@ def _decoded(text: str, *, is_encoded: bool) -> str:
 
 
 def _all_decoded(keys: Sequence[str]) -> Sequence[str]:
-    """What _decoded() makes of encoded keys."""
+    """Like _decoded() for many encoded keys, but faster."""
     if not all(keys):
         _no_key()
     text = "\n".join(keys).replace("%2F", "/")  # an encoded key has no line break
@@ -256,7 +256,7 @@ def _time(text: str) -> datetime | None:
 
 
 def _times(texts: Sequence[str]) -> Iterable[datetime | None]:
-    """What _time() makes of them. If all are in UTC, as OSS's are, it is not called."""
+    """Like _time() for many texts, but faster if all are in UTC, as OSS's are."""
     if "".join(texts).count("Z") == len(texts):
         with suppress(ValueError):
             return list(map(datetime.fromisoformat, texts))

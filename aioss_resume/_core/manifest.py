@@ -1,4 +1,4 @@
-"""What a manifest remembers of a file, and when that shows that the file need not be downloaded again."""
+"""Entries of a manifest, and whether an entry shows that a file need not be downloaded again."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from aioss_resume._core.objects import ObjectMeta
 
 
 class FileState(NamedTuple):
-    """What changes when a file is replaced or written to.
+    """The attributes of a file that change when it is replaced or written to.
 
     Attributes:
         size: Bytes.
@@ -41,7 +41,7 @@ class Entry:
     is_synced: bool
 
     def shows_unchanged(self, bucket: str, meta: ObjectMeta, found: FileState | None) -> bool:
-        """Whether the file is still that object, as a listing describes it.
+        """Whether the file still has the content of the listed object.
 
         Args:
             found: How the file looks now; None: there is no regular file.

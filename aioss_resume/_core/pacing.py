@@ -1,4 +1,4 @@
-"""A token bucket: how long to wait so that a rate is kept by everything that draws from it."""
+"""A token bucket: computes how long to wait to stay below a rate."""
 
 from typing import Final
 
@@ -26,11 +26,11 @@ class Pacer:
         return self.wait(now)
 
     def wait(self, now: float) -> float:
-        """Seconds until everything that was drawn is covered."""
+        """Seconds until everything drawn so far is covered by the rate."""
         return max(0.0, self._free_at - now)
 
     def change(self, rate: float | None, now: float) -> None:
-        """Change the rate. What was drawn and is not covered yet is covered at the new one."""
+        """Change the rate. It also applies to what was drawn and is not covered yet."""
         owed = max(0.0, self._free_at - now) * (self._rate or 0.0)  # bytes
         self._rate = rate
         self._free_at = now + (owed / rate if rate is not None else 0.0)

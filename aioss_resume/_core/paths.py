@@ -1,7 +1,7 @@
 """Names of part files, checkpoints and locks.
 
-All are hidden files. The part file and the lock lie beside the destination: then the rename is atomic, and every
-process looks for the lock in the same place. The checkpoint lies there too, or in a store.
+All are hidden files. The part file and the lock are beside the destination, so that the rename is atomic and every
+process finds the lock in the same place. The checkpoint is also there, or in a store.
 """
 
 import re
@@ -20,9 +20,9 @@ _DIGEST_LENGTH: Final = 24  # hex digits: 96 bits, so that no two names meet by 
 
 
 def part_name(destination_name: str, name: ObjectName, meta: ObjectMeta) -> str:
-    """The part file's name: another one for another object, version or content.
+    """The part file's name, which depends on the object, its version and its content.
 
-    So two runs that hold different objects never write to one file, even where locks do nothing.
+    So two runs that download different content never write to the same file, even where locks do not work.
     """
     modified = http_date(meta.last_modified) if meta.last_modified else None
     content = (meta.version_id, meta.size, meta.etag, meta.crc64, modified)

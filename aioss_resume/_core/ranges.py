@@ -24,7 +24,7 @@ class Range(NamedTuple):
         return f"bytes={self.start}-{self.stop - 1}"
 
     def within(self, size: int) -> "Range":
-        """What a server sends of an object of that size, of which the range begins before the end."""
+        """The range that a server sends for an object of that size. It must begin before the object's end."""
         return Range(self.start, min(self.stop, size))
 
     def __str__(self) -> str:
@@ -42,7 +42,7 @@ class Suffix(NamedTuple):
         return f"bytes=-{self.length}"
 
     def within(self, size: int) -> Range:
-        """What a server sends of an object of that size."""
+        """The range that a server sends for an object of that size."""
         return Range(max(0, size - self.length), size)
 
     def __str__(self) -> str:
@@ -50,7 +50,7 @@ class Suffix(NamedTuple):
 
 
 class ContentRange(NamedTuple):
-    """What a 206 says that its body is: a range, and the size of the whole object."""
+    """The content of a 206's `Content-Range` header: a range and the size of the whole object."""
 
     range: Range
     size: int
@@ -61,7 +61,7 @@ class ContentRange(NamedTuple):
 
 
 def parse_content_range(header: str) -> ContentRange | None:
-    """A 206's `Content-Range`, or None when it is not one that makes sense (`*` for the size included).
+    """Parse a 206's `Content-Range`. Returns None if it is malformed or has `*` as its size.
 
     Source: RFC 9110, section 14.4.
     """
@@ -84,7 +84,7 @@ def parse_range_spec(text: str) -> tuple[int, int | None]:
     The start is negative for a suffix, and the stop may be beyond the end.
 
     Raises:
-        MalformedRangeError: It is no such range.
+        MalformedRangeError: The text is not a range.
 
     Source: RFC 9110, section 14.1.1.
     """

@@ -1,4 +1,4 @@
-"""How far a stream is fetched ahead of its reader, and when a chunk is handed out before it is full."""
+"""How far a stream reads ahead, and when it hands out a chunk that is not full."""
 
 from typing import Final
 
@@ -22,20 +22,20 @@ _WAIT_MOST: Final = 0.01  # seconds for which a reader waits while there are few
 
 
 def choose_stream_part_size(window: int, concurrency: int | None = None) -> int:
-    """Bytes of one range request of a stream, when the caller named none.
+    """Choose the part size of a stream if the caller did not.
 
     Args:
-        window: Most bytes that it keeps.
-        concurrency: Most requests in flight; None: as many as make it faster.
+        window: Most bytes that the stream keeps in memory.
+        concurrency: Most requests in flight; None for "auto".
     """
     parts = _PARTS_MOST if concurrency is None else min(max(2 * concurrency, _PARTS_LEAST), _PARTS_MOST)
     return min(max(window // parts, _PART_LEAST), _PART_MOST, window)
 
 
 class ReadAhead:
-    """Up to which offset a stream is fetched. Invariant: at most `window` bytes beyond what the reader has taken.
+    """The offset up to which a stream is fetched. Invariant: at most `window` bytes beyond what the reader has taken.
 
-    The horizon moves in whole parts, so that no request is for less than a part but the last one.
+    This horizon moves in whole parts, so that every request but the last one is for a whole part.
 
     Args:
         start, stop: The bytes that the stream brings.
@@ -55,7 +55,7 @@ class ReadAhead:
         self.horizon = min(start + first, stop)
 
     def advance(self, taken: int) -> bool:
-        """The reader has taken all bytes before the offset `taken`. Returns whether the horizon has moved."""
+        """Note that the reader has taken all bytes before the offset `taken`. Returns whether the horizon moved."""
         ahead = min(self._window, FIRST_AHEAD + _GROWTH * (taken - self._start))
         limit = taken + ahead
         if limit >= self._stop:

@@ -1,8 +1,8 @@
-"""Chunks that come in any order, handed out in the order of their offsets."""
+"""Reordering of chunks: added in any order, handed out in the order of their offsets."""
 
 
 class Reorder:
-    """Keeps chunks until those before them were handed out. Each byte must be added once.
+    """Keeps chunks until all earlier ones were handed out. Each byte must be added exactly once.
 
     Args:
         start: The offset of the first byte that is handed out.

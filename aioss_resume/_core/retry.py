@@ -45,7 +45,7 @@ SKEWED_CLOCK: Final = "RequestTimeTooSkewed"
 
 @dataclass(slots=True)
 class Attempts:
-    """How often one piece of work was tried without getting on.
+    """Counts the attempts since the last progress.
 
     `failed` counts the tries since the last progress that counts, and `contradicted` those of them that ended with a
     ProtocolError; neither exceeds the policy's attempts.
@@ -88,7 +88,7 @@ def may_help(error: AiossError) -> bool:
 
 
 def read_retry_after(header: str | None, now: datetime) -> float | None:
-    """Seconds to wait as `Retry-After` says, at least 0; None when it says nothing that makes sense.
+    """Parse `Retry-After` as seconds, at least 0. Returns None if it is malformed.
 
     Both forms of RFC 9110, section 10.2.3: seconds, and a date. The caller must limit it.
     """

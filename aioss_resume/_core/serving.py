@@ -1,4 +1,4 @@
-"""What an HTTP server answers to a request for an object: conditions, ranges and headers.
+"""Rules for serving an object over HTTP: conditions, ranges and headers.
 
 Source: RFC 9110, sections 13 (conditional requests), 14 (range requests) and 15; RFC 6266 and 8187 for file names.
 """
@@ -29,10 +29,10 @@ CONDITIONS: Final = ("if-match", "if-unmodified-since", "if-none-match", "if-mod
 
 
 def read_ranges(header: str | None) -> list[Slice] | None:
-    """The ranges that a Range header asks for; None if the whole object is to be sent.
+    """Parse a Range header. Returns None if the whole object should be sent.
 
     Raises:
-        MalformedRangeError: It begins as a range of bytes and is none.
+        MalformedRangeError: The header begins like a range of bytes but is malformed.
     """
     if header is None:
         return None
@@ -51,7 +51,7 @@ def read_ranges(header: str | None) -> list[Slice] | None:
 
 
 def satisfiable(slices: Sequence[Slice], size: int) -> list[Range]:
-    """The ranges of an object of that size, in order, overlapping ones merged; none if none can be satisfied."""
+    """The satisfiable ranges of an object of that size, sorted, with overlapping ones merged."""
     return merged((slice_.of(size) for slice_ in slices), 0)
 
 
@@ -74,7 +74,7 @@ def precondition_status(headers: Mapping[str, str], meta: ObjectMeta) -> int | N
 
 
 def range_holds(headers: Mapping[str, str], meta: ObjectMeta) -> bool:
-    """Whether If-Range, if there is one, lets the ranges be sent: the object is still the same."""
+    """Whether the ranges may be sent: there is no If-Range, or it matches the object."""
     condition = headers.get("if-range")
     if condition is None:
         return True
@@ -84,7 +84,7 @@ def range_holds(headers: Mapping[str, str], meta: ObjectMeta) -> bool:
 
 
 def _is_listed(condition: str, etag: str, *, is_weak: bool) -> bool:
-    """Whether a list of entity tags, or `*`, has the object's."""
+    """Whether a list of entity tags contains the object's, or is `*`."""
     if condition.strip() == "*":
         return True
     if not etag or (etag.startswith("W/") and not is_weak):
@@ -97,7 +97,7 @@ def _is_listed(condition: str, etag: str, *, is_weak: bool) -> bool:
 
 
 def quoted_etag(etag: str) -> str:
-    """An ETag as a header has it."""
+    """An ETag in the form that headers use."""
     return f'W/"{etag[2:]}"' if etag.startswith("W/") else f'"{etag}"'
 
 
@@ -124,7 +124,7 @@ def content_disposition(filename: str) -> str:
 
 
 def multipart_heads(ranges: Sequence[Range], size: int, content_type: str, boundary: str) -> tuple[list[bytes], bytes]:
-    """What stands before each range of a multipart/byteranges body, and at its end."""
+    """The text before each range of a multipart/byteranges body, and the text at its end."""
     heads = [
         f"--{boundary}\r\nContent-Type: {content_type}\r\n"
         f"Content-Range: {ContentRange(range_, size).header()}\r\n\r\n".encode("latin-1")
@@ -134,7 +134,7 @@ def multipart_heads(ranges: Sequence[Range], size: int, content_type: str, bound
 
 
 def error_status(error: AiossError) -> tuple[int, Headers]:
-    """The status and the headers for an object that cannot be sent. The error's text is not for strangers."""
+    """The status and headers for an object that cannot be sent. The error's text is not sent to clients."""
     if isinstance(error, ObjectNotFoundError):
         return 404, []
     if isinstance(error, AccessDeniedError | ObjectArchivedError):
@@ -145,5 +145,5 @@ def error_status(error: AiossError) -> tuple[int, Headers]:
 
 
 def _safe(value: str | None) -> str | None:
-    """A header's value, or None if it could begin another header, or cannot be sent."""
+    """A header's value, or None if it contains a line break or cannot be encoded."""
     return value if value and value.isascii() and value.isprintable() else None

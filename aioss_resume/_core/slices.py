@@ -1,4 +1,4 @@
-"""Slices of an object as of Python's bytes: what to ask for while its size is unknown, and which bytes they are."""
+"""Slices of an object with Python's rules: what to request while the size is unknown, and the resulting range."""
 
 from typing import Final, NamedTuple
 
@@ -21,17 +21,17 @@ class Slice(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether it is empty for an object of any size."""
+        """Whether the slice is empty for every size of the object."""
         if self.most == 0 or self.stop == 0:
             return True
         start = self.start or 0
         return self.stop is not None and (start < 0) == (self.stop < 0) and start >= self.stop
 
     def first(self, length: int) -> Range | Suffix:
-        """What to ask for first: bytes from the start of the slice on.
+        """The range to request first, at the start of the slice.
 
         Args:
-            length: Most bytes of a range. A suffix cannot be limited.
+            length: Most bytes of that range. A suffix cannot be limited.
         """
         assert not self.is_empty
         start = self.start or 0
@@ -45,7 +45,7 @@ class Slice(NamedTuple):
         return Range(start, start + length)
 
     def of(self, size: int) -> Range:
-        """Which bytes it is of an object of that size; an empty range where there are none."""
+        """The range of the slice in an object of that size; empty if there are no such bytes."""
         start, stop, _ = slice(self.start, self.stop).indices(size)
         if self.most is not None:
             stop = min(stop, start + self.most)

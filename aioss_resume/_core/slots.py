@@ -1,13 +1,12 @@
-"""Who may send the next request, and who should give way, for everything that shares one limit.
+"""Slots: which transfer may send the next request, and which one should give way.
 
-A transfer that has not sent a request yet comes first, so that it gets its first answer soon. What is free after that
-goes to the transfer that will end first: the one that began earlier, or needs less. So transfers that were started
-together end one after the other: 60 of them on average after 0.61 of the time in which they would all end if they were
-served alike. Nobody starves: a transfer that has no slot gets one in turn if there are few transfers, and otherwise
-after a while.
+A transfer that has not sent a request yet is served first, so that it gets its first response soon. The next free slot
+goes to the transfer that is expected to end first: the one that began earlier, or needs less. So transfers that were
+started together end one after the other; 60 of them end on average after 0.61 of the time that serving all alike would
+take. No transfer starves: one without a slot gets one in turn if there are few transfers, and otherwise after a while.
 
-A large part may take seconds, so a slot is also taken back: if a transfer has waited for its due for a moment, another
-one that has more is asked to end a flight early.
+A large part may take seconds, so slots are also taken back: if a transfer has waited for its share for a moment,
+another one that holds more is asked to end a flight early.
 """
 
 from collections import deque
@@ -37,15 +36,15 @@ def _nothing() -> int:
 
 
 class Share:
-    """What one transfer has of the slots, and what it needs.
+    """The slots that one transfer holds, and the bytes that it still needs.
 
     Args:
         began: When it began, by a clock that never goes back.
 
     Attributes:
-        remaining: Tells how many bytes it still has to fetch.
-        give_way: Asks it to end early one of its flights that needs more than so many seconds; tells whether it does.
-            None: it cannot.
+        remaining: Returns how many bytes the transfer still has to fetch.
+        give_way: Asks the transfer to end one of its flights that needs more than so many seconds. Returns whether it
+            does. None if the transfer cannot do that.
     """
 
     __slots__ = ("_granted_at", "_yielding", "began", "give_way", "held", "remaining", "waiting", "was_served")
@@ -61,36 +60,36 @@ class Share:
         self._granted_at = began
 
     def begin(self, remaining: Callable[[], int], give_way: Callable[[float], bool]) -> None:
-        """It has begun to fetch its spans, so these can be asked."""
+        """Note that the transfer began to fetch spans, so these functions can be called."""
         self.remaining, self.give_way = remaining, give_way
 
     def end(self) -> None:
-        """It has ended. Nothing of it is kept."""
+        """Note that the transfer ended, and drop these functions."""
         self.remaining, self.give_way = _nothing, None
 
     @property
     def rank(self) -> float:
-        """When it might end. Lower ranks are served first."""
+        """An estimate of when the transfer ends. Lower ranks are served first."""
         return self.began + self.remaining() / _SPEED
 
     @property
     def kept(self) -> int:
-        """The slots that it holds, without those that it is giving back."""
+        """The number of slots held, without those that are being given back."""
         return self.held - self._yielding
 
     def take(self, now: float) -> None:
-        """It got a slot."""
+        """Count a granted slot."""
         self.held += 1
         self.was_served = True
         self._granted_at = now
 
     def give_back(self) -> None:
-        """It released a slot."""
+        """Count a released slot."""
         self.held -= 1
         self._yielding = max(0, self._yielding - 1)
 
     def ask(self, seconds: float) -> bool:
-        """Ask it to end a flight that needs more than so many seconds; tells whether it does."""
+        """Ask the transfer to end a flight that needs more than so many seconds. Returns whether it does."""
         assert self.give_way is not None
         if not self.give_way(seconds):
             return False
@@ -98,7 +97,7 @@ class Share:
         return True
 
     def may_be_asked(self, now: float) -> bool:
-        """Whether it can give way, and had its slots for a while."""
+        """Whether the transfer can give way, and has had its slots for a while."""
         return (
             self.give_way is not None and self.kept > 0 and (self.kept > 1 or now - self._granted_at >= _KEEP_SECONDS)
         )
@@ -120,11 +119,11 @@ class Slot:
         self.granted = False
 
     def release(self) -> None:
-        """Release it, granted or not. Calling it again has no effect."""
+        """Release the slot, granted or not. Further calls have no effect."""
         self._slots._end(self)
 
     def __enter__(self) -> None:
-        """Release it at the end of a `with` block."""
+        """Release the slot at the end of a `with` block."""
 
     def __exit__(self, *_: object) -> None:
         self.release()
@@ -155,10 +154,10 @@ class Slots:
         return bool(self._newcomers or self._others)
 
     def request(self, wake: Callable[[], None], share: Share | None = None, now: float = 0.0) -> Slot:
-        """A slot, granted at once or later; `wake` is called when it is, possibly before this returns.
+        """Request a slot. `wake` is called when it is granted, possibly before this returns.
 
         Args:
-            share: The transfer's; None: a transfer of one request.
+            share: The transfer's share; None for a transfer of one request.
         """
         self._now = max(self._now, now)
         slot = Slot(self, wake, share or Share(now), now)
@@ -174,7 +173,7 @@ class Slots:
         self._grant_what_is_free()
 
     def look(self, now: float) -> None:
-        """Ask transfers to give way if others have waited for their due. To be called often while some wait."""
+        """Ask transfers to give way if others have waited too long. Must be called often while some wait."""
         self._now = max(self._now, now)
         self._grant_what_is_free()
         due = sum(now - slot.since >= _DUE_SECONDS for slot in self._newcomers)
@@ -189,11 +188,11 @@ class Slots:
 
     @property
     def _is_crowded(self) -> bool:
-        """Whether there are so many transfers that not each is due a slot at any time."""
+        """Whether there are too many transfers for each to have a slot at any time."""
         return len(self._shares) > max(self.limit // 4, min(_FEW, self.limit))
 
     def _is_due(self, slot: Slot) -> bool:
-        """Whether a transfer that had slots before is due another one: it has none."""
+        """Whether a transfer that had slots before should get another one, because it has none."""
         return not slot.share.held and (not self._is_crowded or self._now - slot.since >= _STARVED_SECONDS)
 
     def _take_back_for_one_due(self) -> bool:
@@ -239,7 +238,7 @@ class Slots:
             slot._grant()
 
     def _next(self) -> Slot:
-        """Remove the request that is granted next."""
+        """Choose the request to grant next, and remove it."""
         others = self._others
         if self._newcomers:
             # Newcomers may come without end, so every second slot goes to a transfer that had one before and has none.

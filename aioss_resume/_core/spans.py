@@ -1,4 +1,4 @@
-"""The spans of an object that are done and the ranges that wait: two ordered sets that join neighbours."""
+"""Ordered sets of done spans and of waiting ranges. Neighbours are joined."""
 
 from bisect import bisect
 from collections.abc import Iterable, Iterator
@@ -13,7 +13,7 @@ _JOINED_PARTS: Final = 32
 
 
 class Done(NamedTuple):
-    """A span whose bytes are written, and their CRC-64."""
+    """A span whose bytes are written, with their CRC-64."""
 
     start: int
     stop: int
@@ -21,7 +21,7 @@ class Done(NamedTuple):
 
 
 class Waiting(NamedTuple):
-    """A range that waits to be fetched, and how often it was given up as too slow."""
+    """A range that waits to be fetched, with the number of times it was given up as too slow."""
 
     start: int
     stop: int
@@ -71,7 +71,7 @@ class DoneSpans:
         return joined
 
     def _joins(self, first: Done, second: Done) -> bool:
-        """Whether two spans become one: neighbours, and not so long that one lost page costs too much."""
+        """Whether to join two spans: they are neighbours, and not so long that one lost page would cost too much."""
         return first.stop == second.start and second.stop - first.start <= self._joined_most
 
 
@@ -107,7 +107,7 @@ class WaitingSpans:
         return sum(max(0, min(each.stop, horizon) - each.start) for each in self._ranges)
 
     def take(self, most: int, horizon: int | None = None) -> Waiting | None:
-        """Remove the first bytes that wait, `most` at most, and none from `horizon` on; None when none do."""
+        """Remove the first waiting bytes below `horizon`, at most `most`. Returns None if there are none."""
         if not self.has_any_below(horizon):
             return None
         start, stop, given_up = self._ranges[0]

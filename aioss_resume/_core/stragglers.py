@@ -1,4 +1,4 @@
-"""Which flight is too slow, and whether its tail is shared or it is given up."""
+"""Stragglers: which flights are too slow, and whether to share their tails or give them up."""
 
 from collections.abc import Sequence
 from operator import itemgetter
@@ -24,9 +24,9 @@ _RECENT: Final = 12  # flights that began last, from which the speed of a new co
 
 
 def share(remaining: int, speed: float, newcomer: float, latency: float, silent: float = 0.0) -> int:
-    """How many bytes of a flight's tail a newcomer should take, so that both end together; 0: none is worth it.
+    """How many bytes of a flight's tail a new flight should take, so that both end together; 0 for none.
 
-    All of them when the flight is far slower than the newcomer, or could keep less than SHARE_LEAST.
+    Returns all of them if the flight is far slower than the new one, or would keep less than SHARE_LEAST.
 
     Args:
         remaining: Bytes that the flight has still to receive.
@@ -53,7 +53,7 @@ def share(remaining: int, speed: float, newcomer: float, latency: float, silent:
 def latest_to_end(
     flying: Sequence[Flight], landed_speeds: Sequence[float], latency: float, now: float
 ) -> tuple[Flight, int] | None:
-    """The flight that would end last, and how many bytes of its tail to take; None when that is not worth it.
+    """The flight that would end last, and how many bytes of its tail to take. None if it is not worth it.
 
     Args:
         landed_speeds: Bytes a second of the flights that landed last.
@@ -109,9 +109,9 @@ class Stragglers:
         return self._found < self._began // 10 + self._flew_at_once
 
     def find(self, flying: Sequence[Flight], latency: float, now: float) -> Flight | None:
-        """A flight that is far slower than a new connection may expect to be; None when there is none.
+        """Find a flight that is far slower than a new connection would probably be.
 
-        Called again and again: a flight is found when it was slow at every call for _SLOW_SECONDS.
+        Must be called repeatedly: a flight is found if it was slow at every call for _SLOW_SECONDS.
         """
         expected = self._expected(latency, now)
         found: tuple[float, Flight] | None = None
@@ -133,9 +133,9 @@ class Stragglers:
         return found[1]
 
     def _expected(self, latency: float, now: float) -> float:
-        """Bytes a second that a new connection may expect: the median of the flights that began last.
+        """The expected speed of a new connection in bytes per second: the median of the latest flights.
 
-        Those that still fly count with their present speed: when all of them pause, a new one would pause too.
+        Running flights count with their current speed: if all of them pause, a new one would pause too.
         """
         speeds = []
         for flight in reversed(self._recent):
@@ -148,7 +148,7 @@ class Stragglers:
         return median(speeds) if len(speeds) > 1 else 0.0
 
     def _slow_speed(self, flight: Flight, expected: float, latency: float, now: float) -> float | None:
-        """The flight's speed if it is far slower than expected, and would end sooner over a new connection."""
+        """The flight's speed, if it is far below the expected one and a new connection would end sooner."""
         speed = flight.speed(now)
         # Once an attempt has failed, the retry policy decides. A new flight would begin its attempts again.
         if flight.attempts > 1 or speed is None or flight.is_young(now) or speed * _FAR_SLOWER >= expected:

@@ -1,7 +1,7 @@
-"""Transfer: which spans of an object wait, fly or are done.
+"""Transfer: the state of each span of an object: waiting, flying or done.
 
 Invariant: the waiting ranges, the flights, the unproven spans and the done spans are disjoint, and together they cover
-all that is wanted of the object. So no byte is written by two flights.
+all requested bytes of the object. So no byte is written by two flights.
 """
 
 from collections.abc import Iterable, Sequence
@@ -25,10 +25,10 @@ _PARTS_PER_SLOT: Final = 4
 
 
 def choose_part_size(size: int, concurrency: int, parts_per_slot: int = _PARTS_PER_SLOT) -> int:
-    """Bytes of one range request when the caller named none: a few requests a slot, in whole MiB from 1 to 64.
+    """Choose the part size if the caller did not: a few requests for each slot, in whole MiB from 1 to 64.
 
-    Parts need not be small for the end's sake, since the tail is shared out, nor for memory, since a flight keeps a
-    few MiB whatever its length, nor for a cut connection's sake, since a span continues at its last written byte.
+    Small parts would bring nothing: the tail is shared out, a flight keeps only a few MiB in memory whatever its
+    length, and after a lost connection a span continues at its last written byte.
     """
     parts = concurrency * parts_per_slot
     return min(max(_PART_LEAST, -(-size // parts // MiB) * MiB), _PART_MOST)
@@ -40,13 +40,13 @@ class Transfer:
     Args:
         size: The object's, in bytes.
         part_size: Most bytes of a claim.
-        wanted: Which of its bytes, in order and disjoint; None: all.
-        kept: Spans of an earlier run, disjoint and within the object. They are unproven until prove() is called.
-        tail_is_shared: Whether flights may be shortened or given up for the sake of others.
+        wanted: The requested ranges, sorted and disjoint; None for the whole object.
+        kept: Spans from an earlier run, disjoint and within the object. They are unproven until prove() is called.
+        tail_is_shared: Whether flights may be shortened or given up so that others can take over.
 
     Attributes:
-        horizon: No byte from this offset on is claimed; None: no limit.
-        latency: Seconds until a request is answered, of late; 0 while none was.
+        horizon: Only bytes before this offset are claimed; None for no limit.
+        latency: Recent seconds from a request to its response; 0 before the first one.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Transfer:
         return not (self._waiting or self._flying or self._unproven)
 
     def is_all_in(self, flight: Flight) -> bool:
-        """Whether all that is not done yet is in that flight."""
+        """Whether that flight contains everything that is not done yet."""
         return self._flying == [flight] and not (self._waiting or self._unproven)
 
     @property
@@ -94,13 +94,13 @@ class Transfer:
 
     @property
     def consumed(self) -> int:
-        """Bytes written, those of an earlier run included."""
+        """Bytes written, including those of an earlier run."""
         unproven = sum(span.stop - span.start for span in self._unproven)
         return self._done.length + unproven + sum(flight.offset - flight.start for flight in self._flying)
 
     @property
     def received(self) -> int:
-        """Bytes received and not lost again, those of an earlier run included."""
+        """Bytes received and not lost again, including those of an earlier run."""
         return self.consumed + sum(flight.reach - flight.offset for flight in self._flying)
 
     @property
@@ -110,7 +110,7 @@ class Transfer:
 
     @property
     def crc64(self) -> int:
-        """CRC-64 of all that is wanted, one behind the other, once it is complete."""
+        """CRC-64 of all requested bytes, once the transfer is complete."""
         assert self.is_complete
         return self._done.crc64
 
@@ -120,12 +120,12 @@ class Transfer:
         return self._done.joined_with([*self._unproven, *flown])
 
     def claim(self, most: int | None = None) -> Flight | None:
-        """Start a flight for the first waiting bytes, at most `most` or one part; None if none wait below `horizon`."""
+        """Start a flight for the first waiting bytes: at most `most` or one part. None if none wait below `horizon`."""
         taken = self._waiting.take(most or self._part_size, self.horizon)
         return None if taken is None else self._take_off(Range(taken.start, taken.stop), taken.given_up)
 
     def claim_share(self, now: float) -> Flight | None:
-        """A new flight for part of the tail of the flight that would end last; None when that is not worth it.
+        """Start a flight for part of the tail of the flight that would end last. None if it is not worth it.
 
         If a flight is taken over before it received anything, the new flight is not taken over again: otherwise its
         attempts would be counted from zero each time, and never end.
@@ -142,16 +142,16 @@ class Transfer:
         return flight
 
     def use_one_request(self) -> None:
-        """Cut nothing into parts from now on: the server ignores ranges."""
+        """Use one request for everything from now on, because the server ignores ranges."""
         self._part_size, self._tail_is_shared = self.size, False
 
     @property
     def needed(self) -> int:
-        """Bytes that may be fetched now and were not received: those to be claimed, and those of the flights."""
+        """Bytes that may be fetched now and were not received yet, in flights or waiting below the horizon."""
         return self._waiting.length_below(self.horizon) + sum(flight.remaining for flight in self._flying)
 
     def give_way(self, now: float, seconds: float) -> bool:
-        """End one flight early, so that its slot comes free; what it has not received waits again.
+        """End one flight early to free its slot; the bytes that it has not received wait again.
 
         Returns whether there was one that needs more than so many seconds to end by itself.
         """
@@ -170,7 +170,7 @@ class Transfer:
         return self._tail_is_shared and bool(self._waiting) and self._stragglers.may_find_more
 
     def give_up_straggler(self, now: float) -> bool:
-        """Give up a flight that is far slower than a new connection may expect, while other bytes wait.
+        """Give up a flight that is far slower than a new connection would be, while other bytes wait.
 
         What it has not received waits again. Returns whether there was one.
         """
@@ -186,7 +186,7 @@ class Transfer:
         return self._latest_to_end(now) is not None
 
     def note_latency(self, seconds: float) -> None:
-        """A request was answered after so many seconds."""
+        """Note the seconds from a request to its response."""
         self.latency = seconds if not self.latency else (3 * self.latency + seconds) / 4
 
     def land(self, flight: Flight, now: float) -> None:

@@ -1,9 +1,9 @@
-"""How many requests to keep in flight.
+"""Window: how many requests to keep in flight.
 
-A fixed number is kept unless OSS throttles. With "auto", the number is doubled as long as that brings a fair part of
-what it could bring. Then it returns to the last number that paid off, and is tried again now and then. When OSS
-throttles or fails, the number is halved at once and grows back in small steps: a server in trouble gets fewer
-requests, not more.
+A fixed number is kept unless OSS throttles. With "auto", the number is doubled as long as the speed grows by a fair
+part of what it could grow. Then the last number that helped is used, and a larger one is tried again now and then. When
+OSS throttles or fails, the number is halved at once and grows back in small steps: a server in trouble gets fewer
+requests.
 """
 
 from typing import Final
@@ -33,8 +33,8 @@ class Window:
     """The number of requests that may be in flight. Invariant: 1 <= limit <= most.
 
     Args:
-        most: It never grows beyond.
-        is_sought: Begin with AUTO_FIRST and look for the best number; else keep to `most` as far as OSS bears it.
+        most: The upper limit.
+        is_sought: Whether to start with AUTO_FIRST and search for the best number; otherwise `most` is used.
     """
 
     def __init__(self, most: int, *, is_sought: bool) -> None:

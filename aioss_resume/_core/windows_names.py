@@ -1,4 +1,4 @@
-"""Names that Windows gives a meaning of its own: devices, streams, and ends that it drops.
+"""File names that Windows interprets in a special way: devices, streams, trailing dots and spaces.
 
 Source: "Naming Files, Paths, and Namespaces" of Microsoft's documentation, and `PureWindowsPath.is_reserved()`.
 """
@@ -18,7 +18,7 @@ _ESCAPE: Final = re.compile(r"%([0-9A-F]{2})")
 
 
 def problem_of_path(path: str) -> str | None:
-    """Why Windows takes a path for something else than a file of that name; None if it does not.
+    """Why Windows would not take a path as a file of that name, or None.
 
     Args:
         path: With a drive or server before it, or without.
@@ -57,7 +57,7 @@ def _other_meaning(name: str) -> str | None:
 
 
 def escaped(segment: str) -> str:
-    """A segment of a key as a name that Windows takes as it is. Other segments have other names.
+    """Escape a segment of a key as a valid name on Windows. Different segments get different names.
 
     What it cannot take is written as "%" and two hexadecimal digits; an empty segment as "%". A name may still be too
     long.
@@ -71,7 +71,7 @@ def escaped(segment: str) -> str:
 
 
 def unescaped(name: str) -> str:
-    """The segment that a name was made of by escaped()."""
+    """The segment from which escaped() made a name."""
     return "" if name == "%" else _ESCAPE.sub(lambda found: chr(int(found[1], 16)), name)
 
 

@@ -18,13 +18,13 @@ _MOST_TEXT: Final = 2000  # characters of one element
 
 
 class _Refused(Exception):
-    """The document contains what no document of OSS contains."""
+    """The document contains something that documents of OSS never contain."""
 
 
 def read_error(body: bytes) -> dict[str, str]:
-    """The elements of an error's XML that may be shown; {} when it is not one.
+    """Read the elements of an error's XML that may be shown. Returns {} if the body is not such an error.
 
-    A body that was cut off yields what stood before the cut. A DTD is refused, and with it every entity.
+    A truncated body yields the elements before the cut. A DTD, and so every entity, is refused.
     """
     found: dict[str, str] = {}
     path: list[str] = []

@@ -1,4 +1,4 @@
-"""A presigned address: sent as it is, and replaced by its owner's `refresh` when it has expired."""
+"""Presigned addresses: sent unchanged, and replaced by the caller's `refresh` function when they expire."""
 
 import asyncio
 import inspect
@@ -23,9 +23,9 @@ _REFRESH_SECONDS: Final = 60.0  # for one call of refresh
 
 
 class AddressSigner:
-    """Makes requests to one presigned address, which carries its signature itself.
+    """Makes requests to one presigned address, which contains its signature.
 
-    The asyncio lock guards the refreshing: one call at a time, and who waited for it takes what it returned.
+    An asyncio lock guards the refresh: there is one call at a time, and all tasks that waited for it use its result.
     """
 
     def __init__(self, url: str, refresh: Refresh | None, threads: Threads, clock: Clock) -> None:
@@ -43,7 +43,7 @@ class AddressSigner:
         params: Mapping[str, str],
         now: datetime,  # noqa: ARG002
     ) -> Signed:
-        """The request: the address as it is now. It is not signed, and takes no more parameters."""
+        """Make a request to the current address. It is not signed, and no parameters can be added."""
         assert not params
         sent = {"User-Agent": USER_AGENT, **headers}
         # encoded=True: path and query are sent byte for byte, as they were signed.
@@ -59,8 +59,8 @@ class AddressSigner:
         """Replace the address if it has expired.
 
         Raises:
-            AccessDeniedError: There is no new one; the server's answer, with a hint.
-            ConfigError: The new one is of another object.
+            AccessDeniedError: There is no new address; contains the server's response and a hint.
+            ConfigError: The new address belongs to another object.
         """
         if not _says_expired(error):
             return None
@@ -78,7 +78,7 @@ class AddressSigner:
         return "address"
 
     async def _replace(self, refresh: Refresh) -> str | ConfigError | None:
-        """Replace the address by a new one; returns what refresh did instead, if that cannot be."""
+        """Replace the address by a new one. If that fails, returns a description of what refresh did."""
         old, problem = self._url, ""
         for tried in range(_TRIES):
             if tried:
@@ -97,7 +97,7 @@ class AddressSigner:
         return problem
 
     async def _call(self, refresh: Refresh, old: str) -> tuple[str | None, str]:
-        """The new address, or None and what refresh did instead. What it raised may contain secrets."""
+        """Call refresh. Returns the new address, or None and a description; its exception may contain secrets."""
         try:
             async with asyncio.timeout(_REFRESH_SECONDS):
                 if inspect.iscoroutinefunction(refresh):
@@ -117,9 +117,9 @@ class AddressSigner:
 
 
 def _says_expired(error: ServiceError) -> bool:
-    """Whether a refusal says that the address, or the token in it, has expired.
+    """Whether an error response says that the address, or the token in it, has expired.
 
-    A server other than OSS may refuse without saying why.
+    Servers other than OSS may not give a reason.
     """
     if not isinstance(error, AccessDeniedError):
         return False
@@ -127,7 +127,7 @@ def _says_expired(error: ServiceError) -> bool:
 
 
 def _secrets_of(url: str) -> frozenset[str]:
-    """What of the query must not be shown, in each form that an answer may contain. Numbers are not secret."""
+    """The values in the query that must not be shown, in each form in which a response may contain them."""
     values = (
         value
         for name, value in parse_qsl(urlsplit(url).query)

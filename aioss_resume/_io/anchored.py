@@ -1,8 +1,8 @@
-"""Files below one directory, so that no link in it leads anywhere.
+"""Access to files below one directory, without following any link in it.
 
-Where the system can, each directory on the way is opened relative to the one above it, and is no link. What is swapped
-meanwhile is not met: the directory that was opened is the one that is used. Elsewhere each directory on the way is
-looked at before each call; a link that is planted between the look and the call is followed.
+If the operating system supports it, each directory of the path is opened relative to its parent, and must not be a
+link. Replacing a directory meanwhile has no effect, because the opened one is used. Otherwise each directory of the
+path is checked before each call; a link that is created between the check and the call is followed.
 """
 
 import errno
@@ -28,16 +28,16 @@ from aioss_resume._io.storage import (
 
 
 class Anchor(Protocol):
-    """A directory that is in use."""
+    """An open directory."""
 
     def storage(self) -> "AbstractContextManager[Storage]":
-        """The file system, as far as it lies in the directory. For one download, or one look at many files."""
+        """The file system below the directory, for one download or one look at many files."""
 
     def close(self) -> None: ...
 
 
 def anchor(root: str) -> Anchor:
-    """Use a directory, which may be reached through links. OSError if it is none."""
+    """Open a directory. Links that lead to the directory itself are followed. Raises OSError if it is not one."""
     return _OpenDirectory(root) if STORAGE.opens_below else _CheckedDirectory(root)
 
 
@@ -73,11 +73,11 @@ class _CheckedDirectory:
 class AnchoredStorage(Storage):
     """The file system below one directory, for one download or one look at many files. Used with `with`.
 
-    Paths elsewhere are treated as in Storage. Directories that were opened stay so until the end of the block.
+    Other paths are treated as in Storage. Opened directories stay open until the end of the block.
 
     Args:
-        root: The directory; absolute.
-        descriptor: Of the root; not closed here.
+        root: The absolute path of the directory.
+        descriptor: The directory's descriptor, which is not closed here.
     """
 
     __slots__ = ("_beyond", "_descriptor", "_lock", "_opened", "_root")
@@ -140,9 +140,9 @@ class AnchoredStorage(Storage):
 
     @contextmanager
     def _at(self, path: StrPath) -> Iterator[tuple[int | None, str]]:
-        """The descriptor of a path's directory, and the name in it; (None, path) if it does not lie below the root.
+        """The descriptor of a path's directory and the name in it; (None, path) if the path is not below the root.
 
-        An error of the block names the whole path.
+        Errors raised in the block name the whole path.
         """
         text = os.fspath(path)
         try:
@@ -181,13 +181,13 @@ class AnchoredStorage(Storage):
 
 
 class CheckedStorage(PortableStorage):
-    """The file system below one directory, where directories cannot be opened. Used with `with`.
+    """The file system below one directory, for systems where directories cannot be opened. Used with `with`.
 
-    Paths elsewhere are treated as in PortableStorage.
+    Other paths are treated as in PortableStorage.
 
     Args:
-        root: The directory; absolute.
-        identity: Of the root.
+        root: The absolute path of the directory.
+        identity: The identity of the directory.
     """
 
     __slots__ = ("_identity", "_root")
@@ -241,7 +241,7 @@ class CheckedStorage(PortableStorage):
         super().rmdir(path)
 
     def _check(self, path: StrPath) -> bool:
-        """Whether a path lies below the root. OSError if a directory on the way is a link, or the root another one."""
+        """Whether a path is below the root. Raises OSError if the root was replaced, or a directory is a link."""
         whole = Path(path)
         if whole == self._root or not whole.is_relative_to(self._root):
             return False

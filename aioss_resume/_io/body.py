@@ -1,11 +1,11 @@
-"""The bytes of one response's body, received into a buffer of the caller's.
+"""Receive the body of a response into the caller's buffer.
 
-There are two ways. If the body is plain and its length is known, the socket is read straight into the buffer: a
-protocol of ours takes the connection over until the body ends, and then gives it back. Otherwise aiohttp's own reader
-receives the body, which costs two more copies.
+There are two ways. If the body is plain and its length is known, the socket is read directly into the buffer: our own
+protocol takes over the connection until the body ends, and then returns it. Otherwise aiohttp's reader receives the
+body, which costs two more copies.
 
-The first way relies on attributes that aiohttp does not promise. If a release lacks one of them, all bodies are
-received the second way.
+The first way relies on attributes that are not part of aiohttp's public interface. If a release lacks one of them, all
+bodies are received in the second way.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ OnReceived = Callable[[int, float], bool]
 
 
 class Body(Protocol):
-    """The part of a body that is still to come. The caller must close it."""
+    """The part of a body that has not been received. The caller must close it."""
 
     async def fill(self, buffer: memoryview, on_received: OnReceived) -> None:
         """Receive at least one byte; until the buffer is full, or WRITE_SECONDS have passed, or no more are wanted.
@@ -65,7 +65,7 @@ class Body(Protocol):
 
 @lru_cache(maxsize=1)
 def reads_sockets() -> bool:
-    """Whether this release of aiohttp has all that reading its sockets relies on. One WARNING tells if it has not."""
+    """Whether this release of aiohttp allows reading its sockets. Logs one WARNING if it does not."""
     missing = _missing()
     if missing is not None:
         logger.warning(
@@ -91,16 +91,16 @@ def _missing() -> str | None:
 
 @lru_cache(maxsize=16)
 def _may_take_over(kind: type) -> bool:
-    """Whether transports of that class can be given another protocol for a while."""
+    """Whether transports of that class support replacing their protocol."""
     return all(hasattr(kind, name) for name in _RELIED_ON_OF_TRANSPORTS)
 
 
 def body_of(response: aiohttp.ClientResponse, length: int | None, stall: float, clock: Clock) -> Body:
-    """The body of a response.
+    """Choose the way to receive a response's body.
 
     Args:
-        response: Its headers have been read, and nothing of its body.
-        length: Bytes of the body; None when unknown.
+        response: A response of which only the headers have been read.
+        length: Bytes of the body; None if unknown.
         stall: Most seconds without a byte.
     """
     if not reads_sockets():
@@ -125,10 +125,10 @@ def body_of(response: aiohttp.ClientResponse, length: int | None, stall: float, 
 
 
 class _ReaderBody:
-    """A body that aiohttp's reader receives.
+    """A body that is received by aiohttp's reader.
 
     Args:
-        stall: Most seconds without a byte; None: aiohttp limits them.
+        stall: Most seconds without a byte; None if aiohttp limits them.
     """
 
     def __init__(self, response: aiohttp.ClientResponse, clock: Clock, stall: float | None = None) -> None:
@@ -170,9 +170,9 @@ class _ReaderBody:
 
 
 class _DirectBody(asyncio.BufferedProtocol):
-    """A body that is read from the socket.
+    """A body that is read directly from the socket.
 
-    The socket is read only while a call of fill() waits: at other times there is no buffer to read into.
+    The socket is only read while a call of fill() waits, because otherwise there is no buffer.
     """
 
     def __init__(
@@ -303,9 +303,9 @@ _being_read: Final[set[_DirectBody]] = set()  # in all threads of this process
 
 
 def _what_came(response: aiohttp.ClientResponse, transport: asyncio.Transport) -> memoryview:
-    """The bytes that arrived with the headers. Reading from the connection is paused.
+    """Take the bytes that arrived with the headers, and pause reading from the connection.
 
-    If that was so much that aiohttp had paused, taking it lets its parser go on, with what it may have kept.
+    If there were so many that aiohttp paused reading, taking them makes its parser continue with those it has kept.
     """
     came = response.content.read_nowait()
     transport.pause_reading()

@@ -1,4 +1,4 @@
-"""Waiting that cancellation cannot shorten, for work that must end before anything else is done."""
+"""Waiting that cancellation cannot interrupt, for work that must end first."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,10 +9,11 @@ from anyio import CancelScope
 async def wait_uncancelled(
     is_over: Callable[[], bool], wait: Callable[[], Awaitable[object]]
 ) -> asyncio.CancelledError | None:
-    """Wait until it is over, however often this task is cancelled. Returns the last cancellation.
+    """Wait until some work is over, even if this task is cancelled. Returns the last cancellation.
 
     Args:
-        wait: Called as long as it is not over.
+        is_over: Whether the work is over.
+        wait: Called repeatedly until it is.
     """
     cancelled = None
     # The shield stops anyio's scopes, which cancel again in each iteration of the loop; the except stops task.cancel().

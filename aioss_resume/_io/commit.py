@@ -1,4 +1,4 @@
-"""The destination: whether a file can be written there, and how the finished file gets its name."""
+"""Preparing the destination, and renaming the finished file to it."""
 
 import errno
 import os
@@ -38,10 +38,10 @@ def prepare(destination: Path, storage: Storage = STORAGE, *, fsync: bool) -> Pr
     """Check that the destination can be a file, and create missing parents.
 
     Args:
-        fsync: The names of the parents that are made are on the disk before this returns.
+        fsync: Whether the names of created parents must be on the disk before this returns.
 
     Raises:
-        OSError: It cannot be one.
+        OSError: The destination cannot be a file.
     """
     # Strings rather than Paths, and as few system calls as possible: they dominate the cost of small objects.
     path, parent = str(destination), str(destination.parent)
@@ -71,13 +71,13 @@ def commit(
     """Rename the part file to the destination. The old file stays until then.
 
     Args:
-        identity: Device and inode of the file that was written.
-        size: Bytes that it must have.
-        fsync: The file is on the disk before it gets its name, and the name before this returns.
-        and_then: Called with the file when all is done: a crash until then finds what it needs to go on.
+        identity: Device and inode of the written file.
+        size: The size that it must have.
+        fsync: Whether the file must be on the disk before the rename, and the new name before this returns.
+        and_then: Called with the file at the end. If the process crashes before, the next run can still resume.
 
     Raises:
-        OSError: FileNotFoundError among them, when the part file is gone or another one.
+        OSError: The rename failed; FileNotFoundError if the part file is missing or was replaced.
     """
     # Every step is needed: tests/crash_model finds what a power cut leaves if one is removed.
     descriptor = storage.open(part, UPDATE)
@@ -110,8 +110,8 @@ def commit(
 def _close_or_forget(storage: Storage, descriptor: int, part: Path, *, is_lost: bool) -> None:
     """Close the part file, and remove it if it could not be synced.
 
-    The kernel says once that it could not write, keeps the bytes in memory as if it had, and forgets: the next run
-    would prove them from there, its fsync would succeed, and what is on the disk would be another file.
+    The kernel reports a failed write only once, and keeps the bytes in memory as if they were written: the next run
+    would prove them there, its fsync would succeed, and the file on the disk would be a different one.
 
     Source: https://wiki.postgresql.org/wiki/Fsync_Errors
     """
@@ -140,10 +140,10 @@ def publish_whole(
     """Write a small file and rename it to the destination, as commit() does.
 
     Args:
-        part: A name that nobody else has: where locks do nothing, another's file of that name might be published.
+        part: A unique name. Otherwise, where locks do not work, another process's file might be published.
 
     Raises:
-        OSError: Nothing of it is left then, and the old destination is as it was.
+        OSError: Nothing was left, and the old destination is unchanged.
     """
     replaced = _replaced(storage, destination)
     mode = 0o666 if replaced is None else 0o600  # users who could not read the old file must not read these bytes
@@ -170,7 +170,7 @@ def publish_whole(
 
 
 def _replaced(storage: Storage, destination: StrPath) -> os.stat_result | None:
-    """The file that the rename will replace; None when there is none."""
+    """The file that the rename will replace, or None."""
     try:
         found = storage.stat(destination, follow_symlinks=False)
     except FileNotFoundError:
@@ -179,9 +179,9 @@ def _replaced(storage: Storage, destination: StrPath) -> os.stat_result | None:
 
 
 def _take_permissions(storage: Storage, descriptor: int, replaced: os.stat_result) -> None:
-    """Give a file the permission bits of the one that it replaces, and its group where we may.
+    """Copy the permission bits, and if permitted the group, of the file that is replaced.
 
-    Where we may not, its group gets no more than everybody: the old group's rights are not the new one's.
+    If the group cannot be copied, the new group only gets the permissions of everybody.
     """
     mode = permissions(replaced)
     if storage.fstat(descriptor).st_gid != replaced.st_gid:
@@ -193,7 +193,7 @@ def _take_permissions(storage: Storage, descriptor: int, replaced: os.stat_resul
 
 
 def _mode_of_new_files(storage: Storage, beside: Path) -> int:
-    """0666 less the umask, found by creating a file: reading the umask would set it for all threads."""
+    """0666 minus the umask, found by creating a file, because reading the umask would change it for all threads."""
     probe = _mode_probe(beside)
     remove(storage, probe)  # left by a killed run, or planted: a FIFO would hang, and a file would have another mode
     descriptor = storage.open(probe, CREATE, 0o666)
@@ -207,5 +207,5 @@ def _mode_of_new_files(storage: Storage, beside: Path) -> int:
 
 
 def _mode_probe(part: Path) -> Path:
-    """The file that is created to find the mode of new files."""
+    """Create and remove a file to find the mode of new files."""
     return part.with_name(part.name + ".mode")

@@ -66,15 +66,15 @@ class Keys:
 
     @cached_property
     def as_echoed(self) -> frozenset[str]:
-        """The secrets as a response may contain them: as they are, and quoted as in an address."""
+        """The secrets in the forms in which a response may contain them: plain, and quoted as in an address."""
         forms = (form for each in self.secrets for form in (each, quote(each, safe="")))
         return frozenset(form for form in forms if len(form) >= SECRET_LEAST)
 
 
 def provider_of(auth: Any) -> Any | None:
-    """The credentials provider of one of oss2's auths; None when it signs nothing or is not oss2's own.
+    """The credentials provider of an oss2 auth; None if the auth does not sign, or is not from oss2.
 
-    Any: oss2 has no types, and any object with a get_credentials() will do.
+    Any: oss2 has no types, and the provider may be any object with a get_credentials() method.
     """
     if isinstance(auth, oss2.auth.StsAuth):
         auth = getattr(auth, "_StsAuth__auth", None)  # it wraps the auth that signs
@@ -84,11 +84,11 @@ def provider_of(auth: Any) -> Any | None:
 
 
 class KeyRing:
-    """The keys of one bucket's auth. It is read again for each fetch, because oss2 lets users replace `bucket.auth`.
+    """The keys of one bucket's auth. It is read again for each fetch, because users of oss2 may replace `bucket.auth`.
 
-    If the provider fails later on, the keys that it gave before serve on: OSS says whether they are still good.
+    If the provider fails later, its last keys are still used; OSS decides whether they are valid.
 
-    The asyncio lock guards the fetch: one at a time, and who waited for it takes what it brought.
+    An asyncio lock guards the fetch: there is one at a time, and all tasks that waited for it use its result.
     """
 
     def __init__(self, current_auth: Callable[[], Any], threads: Threads, clock: Clock) -> None:
@@ -102,10 +102,10 @@ class KeyRing:
         self._failures = 0
 
     async def keys(self) -> Keys:
-        """The snapshot, or a new one when it is old or of an auth that was replaced.
+        """The current snapshot, or a new one if it is too old or the auth was replaced.
 
         Raises:
-            CredentialsError: The provider has given no keys yet, and gives none now, after several tries.
+            CredentialsError: The provider has never returned keys, and does not after several attempts.
         """
         if self._is_due():
             async with self._fetching:
@@ -115,12 +115,12 @@ class KeyRing:
         return self._keys
 
     async def replace(self, refused: Keys) -> bool:
-        """Fetch keys again because OSS refused these; False if the provider gives the same ones.
+        """Fetch keys again because OSS refused these. Returns False if the provider returns the same ones.
 
-        One fetch serves all whose requests were refused with the same keys.
+        One fetch serves all tasks whose requests were refused with the same keys.
 
         Raises:
-            CredentialsError: The provider gives no keys now, after several tries.
+            CredentialsError: The provider returns no keys after several attempts.
         """
         async with self._fetching:
             if self._keys is None or self._keys.is_same_as(refused):
@@ -147,7 +147,7 @@ class KeyRing:
             self._next_fetch = self._clock.now() + min(_FRESH_SECONDS * 2**self._failures, _WAIT_MOST)
 
     async def _fetch_with_retries(self) -> None:
-        """Fetch keys, without which nothing can go on. A provider that raises an exception is asked again."""
+        """Fetch keys. If the provider raises an exception, it is called again after a wait."""
         for wait in _WAITS:
             try:
                 await self._fetch()
@@ -188,7 +188,7 @@ class KeyRing:
 
 
 def _keys_of(provider: Any, generation: int) -> Keys | str:
-    """The provider's keys, or why there are none. Any: the class of the provider is not known."""
+    """Call the provider. Returns its keys, or the reason why there are none. Any: it may be of any class."""
     try:
         return _read(provider.get_credentials(), generation)
     except Exception as error:  # noqa: BLE001  # a stranger's code: whatever it raises, there are no keys
@@ -196,7 +196,7 @@ def _keys_of(provider: Any, generation: int) -> Keys | str:
 
 
 async def _keys_of_async(provider: Any, generation: int) -> Keys | str:
-    """The same of a provider whose get_credentials() is a coroutine function."""
+    """Like _keys_of(), for a provider whose get_credentials() is a coroutine function."""
     try:
         async with asyncio.timeout(_ASYNC_SECONDS):
             given = await provider.get_credentials()

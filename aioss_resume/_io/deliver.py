@@ -15,10 +15,10 @@ _CLOSE_SECONDS: Final = 5.0  # for which close() lets a slow hook have the event
 
 
 class Deliveries:
-    """The events that wait for one hook, and the task that calls it.
+    """The queue of events for one hook, and the task that calls it.
 
     Args:
-        hook: The caller's.
+        hook: The caller's function.
     """
 
     def __init__(self, hook: EventHook) -> None:
@@ -37,7 +37,7 @@ class Deliveries:
             self._task = asyncio.get_running_loop().create_task(self._deliver(), name="aioss_resume: events")
 
     async def close(self) -> None:
-        """Wait until the events that were sent are delivered, for a few seconds at most."""
+        """Wait until all queued events are delivered, for at most a few seconds."""
         if self._task is None:
             return
         task = self._task

@@ -52,7 +52,7 @@ _CURES_MOST: Final = {"clock": 1, "keys": 1, "expired keys": 8, "address": 8}
 
 @dataclass(slots=True)
 class RequestCounts:
-    """Requests of one download: how many were sent, and how many of them failed and were tried again."""
+    """Counts the requests of one download, and those that failed and were tried again."""
 
     sent: int = 0
     failed: int = 0
@@ -84,17 +84,17 @@ class _MaskedResponse:
 
 
 class Source:
-    """One object's bytes, by signed GETs over one session.
+    """Fetches the bytes of one object with signed GET requests over one session.
 
     Args:
-        session: Its limits and trust are its owner's.
-        origin: The bucket.
+        session: The session, whose limits and TLS settings are its owner's.
+        origin: The bucket or presigned address.
         name: The object.
         version_id, headers, params, timeouts: As in DownloadOptions.
         counts: Counts the requests.
 
     Attributes:
-        ignores_ranges: Whether the server has sent the whole object for a range of it: then one request is enough.
+        ignores_ranges: Whether the server sent the whole object in response to a range request.
     """
 
     def __init__(
@@ -125,17 +125,17 @@ class Source:
         self._uses_if_match = True
 
     def stop_using_if_match(self) -> bool:
-        """Pin objects that have a CRC-64 by it alone from now on. Returns whether that is new."""
+        """From now on, pin objects by their CRC-64 only, if they have one. Returns whether this is a change."""
         was_used, self._uses_if_match = self._uses_if_match, False
         return was_used
 
     async def open_range(self, asked: Range | Suffix, pinned: ObjectMeta | None) -> AcceptedResponse:
-        """The answer to a GET of a range, of the pinned object if there is one. No byte of the body is read yet.
+        """Send a GET for a range, of the pinned object if there is one. The body has not been read yet.
 
         Raises:
-            RequestError, ProtocolError: No answer, or one that does not fit. Trying again may help.
-            ServiceError: OSS said no.
-            ObjectChangedError: The object is not the pinned one any more, or gone.
+            RequestError, ProtocolError: There is no response, or it contradicts the request. A retry may help.
+            ServiceError: OSS returned an error.
+            ObjectChangedError: The pinned object was replaced or deleted.
             CredentialsError: No usable keys.
         """
         headers = {**self._headers, "Range": asked.header()}
@@ -156,7 +156,7 @@ class Source:
         return response
 
     async def open_whole(self) -> AcceptedResponse:
-        """The answer to a GET without a range: of an empty object, or of one that OSS processes on the way.
+        """Send a GET without a range, for an empty object or one that OSS processes.
 
         Raises:
             As open_range().
@@ -170,7 +170,7 @@ class Source:
             raise
 
     async def head(self) -> ObjectMeta:
-        """The metadata of the object, from a HEAD: not for presigned addresses, which allow a GET only.
+        """Fetch the metadata of the object with a HEAD request. Presigned addresses only allow GET.
 
         Raises:
             As open_range().
@@ -208,7 +208,7 @@ class Source:
         )
 
     async def _send(self, method: str, headers: Mapping[str, str], pinned: ObjectMeta | None = None) -> _MaskedResponse:
-        """Send a request until it is accepted. If keys, clock or address are refused, they are replaced first."""
+        """Send a request. If OSS refuses the keys, clock or address, replace them and send it again."""
         cured = Counter[str]()
         while True:
             signed = await self._sign(method, headers)
@@ -278,7 +278,7 @@ class Source:
         return error
 
     async def _error_body(self, response: aiohttp.ClientResponse) -> bytes:
-        """The body of an error response, limited in length and time."""
+        """Read the body of an error response, with limits on length and time."""
         if in_header := response.headers.get("x-oss-err"):  # of a HEAD, which has no body
             try:
                 return base64.b64decode(in_header)
@@ -294,7 +294,7 @@ class Source:
         return body
 
     def _explain(self, error: AiossError, pinned: ObjectMeta | None) -> AiossError:
-        """The error for a refusal in the middle of an object."""
+        """The error for an error response in the middle of a download."""
         if not isinstance(error, ServiceError):
             return error
         if error.status == 412 and pinned is not None and pinned.if_match:
@@ -309,7 +309,7 @@ class Source:
         return error
 
     async def _cure(self, error: AiossError, reply: _MaskedResponse) -> str | None:
-        """What was replaced so that the same request may be accepted now; None if nothing can be."""
+        """Replace what OSS refused, so that a retry may succeed. Returns what was replaced, or None."""
         if not isinstance(error, ServiceError):
             return None
         server_time = read_http_date(reply.headers.get("Date"))

@@ -55,7 +55,7 @@ class _FileCall:
 
 
 class FileThread:
-    """The thread, started with the first call. If a call hangs, other threads make the queued ones."""
+    """The thread, started with the first call. If a call hangs, other threads execute the queued ones."""
 
     def __init__(self, threads_most: int = _THREADS_MOST) -> None:
         self._threads_most = threads_most
@@ -71,7 +71,7 @@ class FileThread:
         self.threads: list[Thread] = []
 
     async def run(self, call: Callable[[], T]) -> T:
-        """As Threads.run()."""
+        """Like Threads.run()."""
         file_call = self._send(call)
         try:
             await file_call.end
@@ -82,18 +82,18 @@ class FileThread:
         return file_call.outcome()  # type: ignore[no-any-return]
 
     async def run_uncancelled(self, call: Callable[[], T]) -> T:
-        """As Threads.run_uncancelled()."""
+        """Like Threads.run_uncancelled()."""
         file_call = self._send(call)
         if cancelled := await self._until_over(file_call):
             raise cancelled
         return file_call.outcome()  # type: ignore[no-any-return]
 
     def start(self, call: Callable[[], object]) -> Callable[[], Awaitable[asyncio.CancelledError | None]]:
-        """Queue a call. The returned function waits for its end, even when cancelled, and returns the cancellation."""
+        """Queue a call. The returned function waits for its end, even if cancelled, and returns the cancellation."""
         return partial(self._until_over, self._send(call))
 
     def close(self) -> None:
-        """End the threads after the queued calls."""
+        """Execute the queued calls, then end the threads."""
         if self._alarm is not None:
             self._alarm.cancel()
         if self.threads:
@@ -113,7 +113,7 @@ class FileThread:
         return file_call
 
     def _look(self) -> None:
-        """While calls are queued: start another thread if the running call hangs."""
+        """While calls are queued, start another thread if the running call hangs."""
         self._take_note()  # of calls that ended before that one
         self.threads = [thread for thread in self.threads if thread.is_alive()]
         is_stuck = self._waiting and monotonic() - self._began_at > _STUCK_SECONDS
@@ -130,7 +130,7 @@ class FileThread:
         self.threads.append(thread)
 
     async def _until_over(self, file_call: _FileCall) -> asyncio.CancelledError | None:
-        """Wait for its end, however often cancelled. Returns a cancellation."""
+        """Wait for the end of the call, even if cancelled. Returns the cancellation."""
 
         async def wait() -> None:
             if file_call.end.cancelled():
@@ -147,7 +147,7 @@ class FileThread:
         self._help()
 
     def _help(self) -> None:
-        """Make the queued calls."""
+        """Execute the queued calls."""
         told_at = monotonic()
         while self._waiting:
             with suppress(IndexError):  # another thread took it

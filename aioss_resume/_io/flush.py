@@ -30,9 +30,9 @@ _NEW: Final = ".new"  # suffix of the temporary file, until it is complete
 
 
 class CheckpointFile:
-    """Where one download's checkpoint is.
+    """The checkpoint file of one download.
 
-    The asyncio lock guards the file: flushes do not overtake each other.
+    An asyncio lock guards the file, so that flushes do not overtake each other.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class CheckpointFile:
         self._flushing = asyncio.Lock()
 
     def load(self) -> Checkpoint | None:
-        """The checkpoint that an earlier run left; None when there is none. For a thread: it blocks.
+        """Read the checkpoint that an earlier run left; None if there is none. Blocks; call it in a thread.
 
         Raises:
-            Unusable: There is one, and it cannot be used.
-            LocalFileError: It is a newer release's, which goes on from it: it stays.
+            Unusable: The checkpoint cannot be used.
+            LocalFileError: A newer release wrote the checkpoint, and can resume from it.
         """
         data = _read(self._storage, self.path)
         try:
@@ -60,14 +60,14 @@ class CheckpointFile:
         raise local_file_error("go on from the checkpoint", errno.ENOTSUP, self.path, name=self._name, hint=hint)
 
     def remove_now(self) -> None:
-        """Remove it, if it is there. For a thread: it blocks."""
+        """Remove the file, if it exists. Blocks; call it in a thread."""
         _remove(self._storage, self.path)
 
     async def flush(self, checkpoint: Checkpoint) -> None:
         """Replace the file atomically.
 
         Raises:
-            LocalFileError: The disk is full, or does not let us.
+            LocalFileError: The disk is full, or permission is denied.
         """
         async with self._flushing:
             try:

@@ -1,6 +1,6 @@
 """Records that other tools left of a download, and their temporary files.
 
-All of it blocks, so it runs in threads, but for the methods of a store of the caller's, which may be coroutines.
+Everything here blocks and runs in threads, except the methods of the caller's store, which may be coroutines.
 """
 
 import errno
@@ -31,7 +31,7 @@ STORE_METHODS: Final = ("get", "put", "delete", "make_store_key")
 
 
 class Store(Protocol):
-    """Where oss2 keeps records: its ResumableDownloadStore, or anything like it. Its methods may be coroutines."""
+    """A store for oss2's records, like its ResumableDownloadStore. The methods may be coroutines."""
 
     def get(self, key: str) -> Any: ...  # Any: a record as json.loads() gives it, or None; perhaps to be awaited
     def put(self, key: str, value: Any) -> Any: ...
@@ -41,17 +41,17 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A record that was found, and how it is removed."""
+    """A record that was found, and a function that removes it."""
 
     record: Record
     remove: Callable[[], Awaitable[None]]
 
 
 class ForeignRecords:
-    """Where records of other tools may be.
+    """Finds the records of other tools.
 
     Args:
-        store: oss2's; None: the directory that oss2 uses by default.
+        store: A store of oss2; None for the directory that oss2 uses by default.
     """
 
     def __init__(self, threads: Threads, store: Store | None = None) -> None:
@@ -59,10 +59,10 @@ class ForeignRecords:
         self._store = store
 
     async def find(self, name: ObjectName, version_id: str | None, path: str) -> list[Found]:
-        """The records of a download to that absolute path, those that are usable.
+        """Find the usable records of a download to that absolute path.
 
         Raises:
-            Exception: What a store of the caller's raised.
+            Exception: The caller's store raised it.
         """
         found = [] if self._store is None else await self._in_store(self._store, name, version_id, path)
         return [*found, *await self._threads.run(self._in_files, name, version_id, path)]
@@ -122,7 +122,7 @@ class ForeignRecords:
 
 
 def checked_store(store: Any) -> Store:  # Any: it is checked here
-    """A store of oss2's kind, or ConfigError."""
+    """Check a store. Raises ConfigError unless it has the methods of oss2's stores."""
     missing = [name for name in STORE_METHODS if not callable(getattr(store, name, None))]
     if missing:
         raise ConfigError(
@@ -134,13 +134,13 @@ def checked_store(store: Any) -> Store:  # Any: it is checked here
 
 
 def take_temporary_file(storage: Storage, temporary: str, part: str, size: int) -> bool:
-    """Make the temporary file of another tool a part file, by renaming it. False if it is not one that can be.
+    """Rename the temporary file of another tool to a part file. Returns False if the file is unsuitable.
 
     Args:
-        size: The object's, in bytes: a file that is longer is something else.
+        size: The object's size in bytes. A longer file is not its temporary file.
 
     Raises:
-        OSError: It could not be renamed.
+        OSError: The file could not be renamed.
     """
     try:
         descriptor = storage.open(temporary, UPDATE)
@@ -163,7 +163,7 @@ def take_temporary_file(storage: Storage, temporary: str, part: str, size: int) 
 
 
 def _read(file: Path) -> bytes:
-    """A small file of this user's; OSError if it is none."""
+    """Read a small file. Raises OSError if it is too large or belongs to another user."""
     descriptor = STORAGE.open(file, READ)
     try:
         found = STORAGE.fstat(descriptor)

@@ -1,9 +1,9 @@
-"""One download at a time for each destination, among the processes of this machine, and of others where possible.
+"""The lock of a destination: one download at a time, among the processes of this machine and, if possible, of others.
 
-The lock saves work, and correctness never depends on it: Lustre, GPFS and some NFS servers grant it to everyone. A file
-that is published without it is still right, because part files of different contents have different names, and writing
-the same content at the same offsets changes nothing. One risk remains there: a second process may write damaged bytes
-into the file that the first one has just published, until its own CRC-64 shows it.
+The lock only saves work; correctness never depends on it, because Lustre, GPFS and some NFS servers grant it to
+everyone. Without it, published files are still right: part files of different contents have different names, and
+writing the same content at the same offsets changes nothing. One risk remains there: a second process may write damaged
+bytes into the file that the first one has just published, until it detects that by the CRC-64.
 """
 
 import errno
@@ -24,9 +24,9 @@ _NOT_HERE: Final = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, err
 class PathLock:
     """A file that is locked during a download to a destination, and then removed. Its methods block.
 
-    Within this process a reserve does as well, and costs no call of the system.
+    Within one process, reserving is enough and needs no system call.
 
-    `is_held` says whether this object holds the file.
+    `is_held` says whether this object holds the lock.
     """
 
     def __init__(self, path: StrPath, storage: Storage = STORAGE) -> None:
@@ -39,15 +39,15 @@ class PathLock:
         return self._descriptor >= 0
 
     def has_file(self) -> bool:
-        """Whether another process may hold it."""
+        """Whether the lock file exists, so that another process may hold the lock."""
         return exists(self._storage, self._path, follow_symlinks=False)
 
     def reserve(self) -> bool:
-        """Reserve it within this process; False if another thread has it. Does not block."""
+        """Reserve the lock within this process. Returns False if another download has it. Does not block."""
         return _reservations.setdefault(self._path, self) is self
 
     def try_lock(self) -> bool:
-        """Take it if it is free; OSError if the directory does not allow it."""
+        """Acquire the lock if it is free. Raises OSError if the directory does not allow it."""
         was_reserved = _reservations.get(self._path) is self
         if not self.reserve():
             return False
@@ -85,10 +85,10 @@ class PathLock:
             return True  # a file system without locks: see above
 
     def release(self) -> None:
-        """Remove the file and then unlock it, so that a waiting process finds it removed and creates a new one.
+        """Remove the file and then unlock it, so that a waiting process notices the removal and creates a new one.
 
-        Where an open file cannot be removed, it is the other way round: whoever has opened it in between keeps it from
-        being removed, and so removes it at its own end. Without the file, with a reserve at most, this does not block.
+        If open files cannot be removed, the order is reversed: a process that opened the file in between prevents its
+        removal, and removes it itself at its end. If the lock was only reserved, this does not block.
         """
         if self.is_held:
             is_removed_first = self._storage.removes_open_files
@@ -116,7 +116,7 @@ _reservations: Final[dict[str, PathLock]] = {}  # by the lock's path
 
 
 def _close_in_child() -> None:
-    """Close the descriptors in a forked child, which would hold the locks after its parent has ended."""
+    """Close the descriptors in a forked child, which would otherwise hold the locks after its parent has ended."""
     _reservations.clear()
     for lock in list(_held):
         lock._close()

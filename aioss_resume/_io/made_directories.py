@@ -1,6 +1,6 @@
-"""Directories that the running downloads of this process have made. Those in which nothing was left are removed again.
+"""Directories created by the running downloads of this process. Those that stay empty are removed again.
 
-A directory is shared: the download that made it may fail while others still rely on it, so the last one removes it.
+Directories are shared: the download that created one may fail while others still use it, so the last one removes it.
 """
 
 import os
@@ -18,7 +18,7 @@ _made: Final[set[str]] = set()  # in which nothing was published yet
 
 
 class DirectoryUse:
-    """One download's use of the directory of its file. Its methods may block, but for `is_idle`."""
+    """One download's use of the directory of its file. All methods except `is_idle` may block."""
 
     def __init__(self, directory: str, storage: Storage) -> None:
         self._directory = directory
@@ -27,27 +27,27 @@ class DirectoryUse:
 
     @property
     def is_idle(self) -> bool:
-        """Whether leaving makes no call of the file system."""
+        """Whether leaving needs no call of the file system."""
         return not self._is_used or self._directory not in _made
 
     def enter(self) -> None:
-        """Keep others from removing the directory from now on. Has an effect once."""
+        """From now on, prevent others from removing the directory. Further calls have no effect."""
         if not self._is_used:
             with _lock:
                 _users[self._directory] += 1
             self._is_used = True
 
     def note_made(self, directories: Iterable[Path]) -> None:
-        """Directories were made for it."""
+        """Note the directories that were created for the file."""
         with _lock:
             _made.update(map(str, directories))
 
     def leave(self, *, has_file: bool) -> None:
-        """It is not used any more.
+        """Stop using the directory.
 
         Args:
-            has_file: A file was published there. Otherwise directories that were made are removed, as far as nobody
-                uses them and nothing is in them.
+            has_file: Whether a file was published there. Otherwise created directories are removed if they are empty
+                and unused.
         """
         if not self._is_used:
             return

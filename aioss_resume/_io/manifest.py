@@ -1,11 +1,11 @@
-"""The manifest of a directory: which object each file was downloaded from, and how the file looked then.
+"""The manifest of a directory: the object that each file was downloaded from, and the file's attributes at that time.
 
-It is a cache. An entry counts only if the listing still has that object, and the file still has that size, modification
-time and inode; without an entry the file is compared with the object. So a manifest that is lost, damaged or in use
-costs time, and never makes a wrong file count as right. A file that was changed and then got its old size and
-modification time back is not noticed.
+The manifest is a cache. An entry is only used if the listing still has that object, and the file still has that size,
+modification time and inode; without an entry the file is compared with the object. So a manifest that is lost, damaged
+or in use costs time, but never makes a wrong file count as right. A file that was modified and then got its old size
+and modification time back is not noticed.
 
-All of it blocks, so it runs in threads, one call at a time.
+Everything here blocks and runs in threads, one call at a time.
 """
 
 import os
@@ -35,10 +35,10 @@ BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class UnusableManifestError(Exception):
-    """There can be no manifest of that name, or not now. The text says why.
+    """The manifest cannot be used. The text says why.
 
     Attributes:
-        is_mistake: Whether the file is something else, so that another name must be chosen.
+        is_mistake: Whether the file is not a manifest, so that another name must be chosen.
     """
 
     def __init__(self, text: str, *, is_mistake: bool = False) -> None:
@@ -50,13 +50,14 @@ class Manifest:
     """An open manifest.
 
     Args:
-        path: Its file; absolute. Made when it is missing, and replaced when it is damaged. None: in memory alone.
-        bucket: Whose entries count.
-        read_only: Nothing is made or changed.
-        boot_id_file: Tells whether the machine was started anew.
+        path: The absolute path. The file is created if it is missing and replaced if it is damaged. None for a manifest
+            in memory.
+        bucket: Only entries of this bucket are used.
+        read_only: Whether to create and change nothing.
+        boot_id_file: A file whose content changes with each boot.
 
     Raises:
-        UnusableManifestError: Another run uses it, a newer release made it, or the file is something else.
+        UnusableManifestError: Another run uses it, a newer release wrote it, or the file is not a manifest.
     """
 
     def __init__(
@@ -81,13 +82,13 @@ class Manifest:
         raise AssertionError
 
     def entries(self, paths: Sequence[str]) -> dict[str, Entry]:
-        """What is known of the files at these paths, which are relative to the directory."""
+        """The entries of the files at these relative paths."""
         marks = ",".join("?" * len(paths))
         query = f"SELECT {_COLUMNS} FROM files WHERE path IN ({marks})"  # noqa: S608  # constants, and a mark for each
         return {entry.path: entry for entry in map(self._entry, self._connection.execute(query, [*map(_blob, paths)]))}
 
     def record(self, entries: Iterable[Entry]) -> None:
-        """Remember files, in one transaction."""
+        """Store entries in one transaction."""
         rows = [
             (
                 _blob(entry.path),
@@ -107,22 +108,22 @@ class Manifest:
             self._connection.executemany("INSERT OR REPLACE INTO files VALUES (?,?,?,?,?,?,?,?,?)", rows)
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Forget files, in one transaction."""
+        """Delete entries in one transaction."""
         with self._connection:
             self._connection.executemany("DELETE FROM files WHERE path = ?", [(_blob(path),) for path in paths])
 
     def note_listed(self, keys: Iterable[str]) -> None:
-        """Remember until the end of the run that the listing has these keys."""
+        """Note, for the duration of this run, that the listing contains these keys."""
         execute = self._connection.execute
         execute("CREATE TEMP TABLE IF NOT EXISTS listed (key BLOB PRIMARY KEY) WITHOUT ROWID")
         with self._connection:
             self._connection.executemany("INSERT OR IGNORE INTO temp.listed VALUES (?)", [(_blob(k),) for k in keys])
 
     def claim(self, names: Sequence[tuple[str, str]]) -> set[str]:
-        """Claim names until the end of the run, in turn; returns the paths whose name an earlier path has.
+        """Claim names for the duration of this run, in order. Returns the paths whose name an earlier path has claimed.
 
         Args:
-            names: Pairs of a path, and what it has in common with those that the file system takes for the same.
+            names: Pairs of a path and its folded form, which is equal for paths that the file system cannot tell apart.
         """
         execute = self._connection.execute
         execute("CREATE TEMP TABLE IF NOT EXISTS claimed (name BLOB PRIMARY KEY, path BLOB) WITHOUT ROWID")
@@ -137,7 +138,7 @@ class Manifest:
         return taken
 
     def unlisted(self, prefix: str) -> tuple[list[Entry], int]:
-        """Files of objects with that prefix that note_listed() was not told of, and how many files there are in all."""
+        """The entries with that prefix whose keys were not passed to note_listed(), and the number of all entries."""
         where = "bucket = ? AND substr(key, 1, ?) = ?"
         values = (self._bucket, len(_blob(prefix)), _blob(prefix))
         execute = self._connection.execute
@@ -149,7 +150,7 @@ class Manifest:
         return found, count
 
     def close(self, *, is_damaged: bool = False) -> None:
-        """Close it; and remove it if it was found to be damaged, so that the next run begins a new one."""
+        """Close the manifest. If it turned out to be damaged, remove it, so that the next run creates a new one."""
         with suppress(sqlite3.Error, OSError):  # it is a cache
             self._connection.close()
             if self._path and is_damaged and not self._read_only:
@@ -206,7 +207,7 @@ def _connect(address: str, *, is_new: bool) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, *, is_new: bool, is_writable: bool) -> None:
-    """Take the lock, which is kept, and check that it is a manifest."""
+    """Acquire the lock, which is kept, and check that the file is a manifest."""
     execute = connection.execute
     execute("PRAGMA locking_mode = EXCLUSIVE")
     if is_writable:
@@ -227,7 +228,7 @@ def _prepare(connection: sqlite3.Connection, *, is_new: bool, is_writable: bool)
 
 
 def _look(path: str) -> os.stat_result | None:
-    """The file of that name; None if there is none."""
+    """Stat the file; None if it does not exist."""
     try:
         found = os.stat(path, follow_symlinks=False)  # noqa: PTH116
     except FileNotFoundError:
@@ -238,7 +239,7 @@ def _look(path: str) -> os.stat_result | None:
 
 
 def _is_ours(path: str) -> bool:
-    """Whether a damaged file was a manifest, and nobody's else: it begins as one, or has its default name."""
+    """Whether a damaged file was a manifest: it begins like one, or has the default name."""
     if Path(path).name == NAME:
         return True
     with suppress(OSError), Path(path).open("rb") as file:

@@ -1,4 +1,4 @@
-"""Where objects come from, as requests reach it: a bucket, or a presigned address."""
+"""Origins of objects: a bucket or a presigned address, with everything that requests to it share."""
 
 from typing import Any, Protocol
 
@@ -8,14 +8,14 @@ from aioss_resume._io.sign import RequestSigner, Signer
 
 
 class Origin(Protocol):
-    """What all requests to one place have in common.
+    """The state that all requests to one place share.
 
     Attributes:
-        signer: Signs requests, or leaves them as they are.
-        proxy: The proxy's address; None: no proxy.
-        has_answered: Whether any request was answered.
+        signer: Signs requests, or leaves them unchanged.
+        proxy: The proxy's address, or None.
+        has_answered: Whether any request got a response.
         can_verify: Whether CRC-64s may be compared.
-        is_presigned: Whether nothing may be sent that would have to be signed.
+        is_presigned: Whether nothing may be added that must be signed.
     """
 
     proxy: str | None
@@ -32,14 +32,14 @@ class Origin(Protocol):
 
 
 class BucketOrigin:
-    """What all requests for one oss2.Bucket have in common.
+    """The state that all requests for one oss2.Bucket share.
 
     Attributes:
         bucket: The oss2.Bucket. Any: oss2 has no types.
-        signer: Signs for it; holds its keys and the offset of OSS's clock.
-        proxy: The proxy's address; None: no proxy.
-        has_answered: Whether any request was answered.
-        can_verify: Whether the bucket lets CRC-64s be compared (its `enable_crc`).
+        signer: Signs requests; has the keys and the offset of OSS's clock.
+        proxy: The proxy's address, or None.
+        has_answered: Whether any request got a response.
+        can_verify: Whether CRC-64s may be compared (the bucket's `enable_crc`).
     """
 
     is_presigned = False
@@ -56,12 +56,12 @@ class BucketOrigin:
 
 
 class AddressOrigin:
-    """What all requests for one presigned address have in common.
+    """The state that all requests for one presigned address share.
 
     Attributes:
-        signer: Holds the address, which is replaced when it has expired.
-        proxy: The proxy's address; None: no proxy.
-        has_answered: Whether any request was answered.
+        signer: Has the current address, and replaces it when it has expired.
+        proxy: The proxy's address, or None.
+        has_answered: Whether any request got a response.
     """
 
     is_presigned = True

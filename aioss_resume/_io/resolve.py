@@ -1,4 +1,4 @@
-"""Where a destination lies: at the end of its symbolic links, and never in /dev or /proc.
+"""Resolution of a destination: symbolic links are followed, and /dev and /proc are refused.
 
 All functions block, so they run in threads.
 """
@@ -20,7 +20,7 @@ _ALLOWED: Final = "/dev/shm"  # noqa: S108  # a file system for anybody's files,
 
 
 class LeadsElsewhere(Exception):
-    """The path is a symbolic link. `target` is where it leads to: a regular file, or nothing yet."""
+    """The path is a symbolic link to `target`: a regular file, or a path that does not exist yet."""
 
     def __init__(self, target: str) -> None:
         super().__init__()
@@ -28,14 +28,14 @@ class LeadsElsewhere(Exception):
 
 
 def check_destination(storage: Storage, path: str) -> bool:
-    """Whether there is a regular file of that name, which a rename may replace.
+    """Whether a regular file exists at the path. Anything else that exists there is refused.
 
     Args:
-        path: Absolute.
+        path: An absolute path.
 
     Raises:
-        LeadsElsewhere: It is a link.
-        OSError: There is something else, or there can be no file.
+        LeadsElsewhere: The path is a link.
+        OSError: The path is not a regular file, or cannot be one.
     """
     parent = os.path.dirname(path)  # noqa: PTH120  # half the price of a Path's
     if is_system_path(path) or _is_system_directory(storage, parent):
@@ -56,18 +56,18 @@ def check_destination(storage: Storage, path: str) -> bool:
 
 
 def is_system_path(path: str) -> bool:
-    """Whether an absolute, normalised path lies in /dev or /proc, going by its name."""
+    """Whether an absolute, normalised path is in /dev or /proc, judging by its name."""
     if path == _ALLOWED or path.startswith(f"{_ALLOWED}/"):
         return False
     return any(path == directory or path.startswith(f"{directory}/") for directory in _SYSTEM_DIRECTORIES)
 
 
 def follow_links(storage: Storage, path: str) -> str:
-    """The path that a symbolic link leads to, through other links. There need not be a file yet.
+    """Follow symbolic links to the final path. It need not exist.
 
     Raises:
-        OSError: ELOOP, the links lead in a circle; EACCES, a link was planted by another user; NOT_REGULAR, they lead
-            through /dev or /proc.
+        OSError: ELOOP: the links form a cycle. EACCES: another user planted a link. NOT_REGULAR: the links lead through
+            /dev or /proc.
     """
     for _ in range(_LINKS_MOST):
         parent, name = os.path.split(path)
@@ -86,7 +86,7 @@ def follow_links(storage: Storage, path: str) -> str:
 
 
 def _is_system_directory(storage: Storage, directory: str) -> bool:
-    """Whether a directory is on the file systems of /dev or /proc, by whatever links it was reached."""
+    """Whether a directory is on the file systems of /dev or /proc, regardless of the links that lead there."""
     try:
         return storage.stat(directory).st_dev in _system_devices()
     except (FileNotFoundError, NotADirectoryError):  # it does not exist yet, or cannot
@@ -95,7 +95,7 @@ def _is_system_directory(storage: Storage, directory: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _system_devices() -> frozenset[int]:
-    """The device numbers of /dev and /proc, where they are file systems of their own."""
+    """The device numbers of /dev and /proc, if they are separate file systems."""
     found = set()
     for directory in _SYSTEM_DIRECTORIES:
         try:

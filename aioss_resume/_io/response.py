@@ -1,4 +1,4 @@
-"""An accepted response: its body is received with limits on silence and on slowness."""
+"""An accepted response, whose body is received with limits on stalls and on low speed."""
 
 import aiohttp
 
@@ -12,12 +12,12 @@ from aioss_resume.options import READ_MOST, Timeouts
 
 
 class AcceptedResponse:
-    """An accepted response whose body is still to come. The caller must close it.
+    """An accepted response whose body has not been received yet. The caller must close it.
 
     Attributes:
         meta: The object as this response describes it.
-        range: Which of its bytes it brings; None when the body is not the object's own bytes.
-        length: Bytes that it brings; None when unknown.
+        range: The range of the object in the body; None if the object was processed by OSS.
+        length: Bytes of that range; None if unknown.
         latency: Seconds from the request to this response.
     """
 
@@ -87,11 +87,11 @@ class AcceptedResponse:
         self._body.trim(length)
 
     async def discard(self) -> None:
-        """Receive a body of a few bytes, so that its connection is kept."""
+        """Receive and drop a body of a few bytes, so that the connection can be reused."""
         await self.fill(memoryview(bytearray(self.length or 1)), _want_all)
 
     def close(self) -> None:
-        """Release the connection. It is kept for the next request if the body was read to its end."""
+        """Release the connection. It can be reused if the body was read to its end."""
         self._body.close()
 
     def _count_skipped(self, length: int, _now: float) -> bool:

@@ -1,4 +1,4 @@
-"""The command `aioss-resume`: its flags. What the commands do is imported when they run, so that --help is quick."""
+"""The command `aioss-resume` and its options. Each command imports what it needs when it runs, so --help is fast."""
 
 import difflib
 import os
@@ -25,7 +25,7 @@ _SECONDS: Final = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|d)?")
 
 
 class _Group(click.Group):
-    """A group of commands that offers what is near to a mistyped one."""
+    """A group of commands that suggests similar names for a mistyped one."""
 
     def resolve_command(self, context: click.Context, args: list[str]) -> Any:  # Any: click's own
         name = args[0] if args else ""
@@ -350,7 +350,7 @@ def _look(what: str, source: str, given: dict[str, Any], *before: Any, needs_key
 
 
 def _finish(prepare: Callable[[], Any], given: dict[str, Any]) -> None:
-    """Run what was prepared, and end with its exit code."""
+    """Run a prepared command, and exit with its exit code."""
     from aioss_resume.cli.exits import code_of, explain
     from aioss_resume.cli.running import run
     from aioss_resume.errors import AiossError
@@ -398,7 +398,7 @@ def _asked(given: dict[str, Any]) -> "Asked":
 
 
 def _target(path: str | None, name: str, *, is_directory: bool) -> str:
-    """The file for an object: a directory gets one of the key's last name."""
+    """The destination of an object: in a directory, a file named like the last part of the key."""
     if path == "-" or is_directory:
         return path or "."
     last = name.rstrip("/").rpartition("/")[2]

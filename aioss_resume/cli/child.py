@@ -25,7 +25,7 @@ class _WarningsAsReports(logging.Handler):
 
 
 def main() -> int:
-    """Download as the arguments say, and return the exit code."""
+    """Run the download given by the arguments, and return the exit code."""
     logging.getLogger("aioss_resume").addHandler(_WarningsAsReports(logging.WARNING))
     return asyncio.run(_download(_arguments()))
 

@@ -1,4 +1,4 @@
-"""doctor: whether this machine has what downloads need."""
+"""doctor: check that this machine has what downloads need."""
 
 import asyncio
 import platform
@@ -26,7 +26,7 @@ _SKEW_MOST: Final = 900  # seconds: OSS refuses more
 
 
 async def doctor(place: Place, directory: str) -> int:
-    """Say what was found; the exit code is 1 if something is wrong."""
+    """Print the findings. Returns the exit code: 1 if something is wrong."""
     wrong = 0
 
     def say(is_right: bool | None, text: str) -> None:
@@ -69,7 +69,7 @@ def _crc_speed() -> int:
 
 
 async def _reach(endpoint: str) -> tuple[bool, str]:
-    """Whether OSS answers there, and how far its clock is from ours."""
+    """Check that OSS responds at the endpoint, and how far its clock is from ours."""
     timeout = aiohttp.ClientTimeout(total=10)
     try:
         async with (
@@ -87,7 +87,7 @@ async def _reach(endpoint: str) -> tuple[bool, str]:
 
 
 def _disk(directory: str) -> Iterator[tuple[bool, str]]:
-    """Whether locks and fsync work there, and how much room there is."""
+    """Check that locks and fsync work in the directory, and how much space is free."""
     try:
         path = Path(directory, f".aioss-resume.doctor.{Clock().token()}")
         descriptor = STORAGE.open(path, CREATE)

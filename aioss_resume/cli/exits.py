@@ -1,4 +1,4 @@
-"""Exit codes, and the lines that say why."""
+"""Exit codes and error messages."""
 
 import sys
 import traceback
@@ -60,7 +60,7 @@ def on_stderr(line: str) -> None:
 
 
 def explain(error: AiossError, *, verbose: bool, debug: bool, say: Callable[[str], None] = on_stderr) -> None:
-    """Say on standard error what went wrong, and what to do. Where a bar is, `say` prints above it."""
+    """Print what went wrong and what to do. `say` prints to standard error, above the bar if there is one."""
     if debug:
         traceback.print_exception(error, file=sys.stderr)
         return

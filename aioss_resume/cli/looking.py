@@ -1,4 +1,4 @@
-"""ls, stat, cat and verify: what objects are, without keeping them; and checkpoints: what is unfinished here."""
+"""The commands ls, stat, cat, verify and checkpoints."""
 
 import time
 from pathlib import Path
@@ -19,7 +19,7 @@ from aioss_resume.errors import ConfigError, ObjectName, printable
 
 
 async def ls(bucket: Any, source: Address, *, recursive: bool, as_json: bool) -> int:  # Any: oss2 has no types
-    """The objects and prefixes below an address."""
+    """List the objects and prefixes below an address."""
     found = 0
     async with (
         Downloader(bucket) as downloader,
@@ -43,7 +43,7 @@ async def ls(bucket: Any, source: Address, *, recursive: bool, as_json: bool) ->
 
 
 async def stat(bucket: Any, source: Address, *, version_id: str | None, as_json: bool) -> int:
-    """What OSS says of an object. Any: as above."""
+    """Print the metadata of an object. Any: as above."""
     async with Downloader(bucket) as downloader:
         meta = await downloader.head(source.key, version_id=version_id)
     fields = {
@@ -68,7 +68,7 @@ async def stat(bucket: Any, source: Address, *, version_id: str | None, as_json:
 
 
 async def cat(bucket: Any, source: Address, *, version_id: str | None) -> int:
-    """An object to standard output, verified before its last byte. Any: as above."""
+    """Write an object to standard output; it is verified before its last byte. Any: as above."""
     async with Downloader(bucket) as downloader:
         await write_object_out(downloader, source.key, version_id=version_id)
     return DONE
@@ -100,7 +100,7 @@ async def verify(bucket: Any, path: str, source: Address, *, version_id: str | N
 
 
 def checkpoints(directory: str, *, clean: bool, as_json: bool) -> int:
-    """List what is unfinished in a directory, or remove it."""
+    """List the unfinished downloads in a directory, or remove them."""
     found = 0
     for file in sorted(Path(directory).glob(".*.checkpoint")):
         try:

@@ -1,4 +1,4 @@
-"""Where objects are and as whom they are asked for: addresses, the environment and the files of other tools."""
+"""Where objects are and which credentials are used: addresses, the environment, configuration files of other tools."""
 
 import configparser
 import json
@@ -31,10 +31,10 @@ class Address:
 
 @dataclass(slots=True)
 class Place:
-    """What was found of endpoint, region and keys. The repr shows no key.
+    """The endpoint, region and keys that were found. The repr shows no keys.
 
     Attributes:
-        source: Where the keys come from, in words; "" if there are none.
+        source: A description of where the keys come from; "" if there are none.
     """
 
     endpoint: str | None = None
@@ -47,15 +47,15 @@ class Place:
 
 
 def is_url(text: str) -> bool:
-    """Whether it is a presigned or public address."""
+    """Whether the text is a presigned or public address."""
     return text.startswith(("http://", "https://"))
 
 
 def parse_address(text: str, *, needs_key: bool = True) -> Address:
-    """An object's address.
+    """Parse the address of an object.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: The text is not an address.
     """
     found = _OSS.fullmatch(text)
     if found is None:
@@ -66,10 +66,10 @@ def parse_address(text: str, *, needs_key: bool = True) -> Address:
 
 
 def find_place(endpoint: str | None, region: str | None, profile: str | None, config_file: str | None) -> Place:
-    """Endpoint, region and keys, from the flags, the environment, and the files of ossutil or the aliyun CLI.
+    """Find the endpoint, region and keys in options, environment, and the files of ossutil or the aliyun CLI.
 
     Raises:
-        ConfigError: A file or a profile that was named is not there, or cannot be read.
+        ConfigError: The given file or profile does not exist or cannot be read.
     """
     place = Place()
     if config_file is None and profile is None:
@@ -90,10 +90,10 @@ def find_place(endpoint: str | None, region: str | None, profile: str | None, co
 
 
 def open_bucket(place: Place, name: str) -> Any:  # Any: oss2 has no types
-    """The oss2.Bucket.
+    """Make the oss2.Bucket.
 
     Raises:
-        ConfigError: The endpoint or the region is missing or cannot be.
+        ConfigError: The endpoint or the region is missing or invalid.
         CredentialsError: There are no keys.
     """
     if place.endpoint is None:

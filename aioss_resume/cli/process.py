@@ -61,24 +61,24 @@ class DownloadProcess:
         return self._process.poll()
 
     def reports(self) -> Iterator[Report]:
-        """Its reports, until the process ends."""
+        """Yield the reports of the process until it ends."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             yield decode(line)
 
     def send(self, number: signal.Signals) -> None:
-        """Send it a signal, unless it has ended."""
+        """Send a signal, unless the process has ended."""
         self._process.send_signal(number)
 
     def kill(self) -> int:
-        """SIGKILL, unless it has ended; its exit code."""
+        """Send SIGKILL, unless the process has ended. Returns the exit code."""
         self._process.kill()
         return self.wait(_END_SECONDS)
 
     def wait(self, timeout: float | None = None) -> int:
-        """Its exit code, once it has ended.
+        """Wait until the process has ended. Returns the exit code.
 
         Raises:
-            subprocess.TimeoutExpired: It has not, `timeout` seconds on.
+            subprocess.TimeoutExpired: The process still runs after `timeout` seconds.
         """
         return self._process.wait(timeout)

@@ -1,4 +1,4 @@
-"""Progress for a person: a bar on a terminal if rich is installed, lines elsewhere."""
+"""Progress of the demo: a bar on a terminal if rich is installed, otherwise lines."""
 
 import sys
 from collections.abc import Iterator

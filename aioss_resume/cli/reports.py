@@ -1,4 +1,4 @@
-"""What a downloading process reports to its parent: one JSON object on each line."""
+"""Reports from a downloading process to its parent, as one JSON object on each line."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -47,15 +47,15 @@ _KINDS: Final = {kind.__name__: kind for kind in (Progressed, Warned, Ended, Fai
 
 
 def encode(report: Report) -> str:
-    """One line, without its end. Written at once and shorter than PIPE_BUF (4096 on Linux), no SIGKILL tears it."""
+    """Encode a report as one line, without a newline. Shorter than PIPE_BUF (4096 on Linux): its write is atomic."""
     return json.dumps({"kind": type(report).__name__, **asdict(report)})
 
 
 def decode(line: str) -> Report:
-    """The report that a line is.
+    """Decode a report.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The line is not a report.
     """
     fields = json.loads(line)
     kind = _KINDS.get(fields.pop("kind", None)) if isinstance(fields, dict) else None

@@ -1,4 +1,4 @@
-"""Runs a coroutine of a command: signals end it soon, and what it has is kept."""
+"""Run the coroutine of a command. A signal cancels it, and the download can be resumed."""
 
 import asyncio
 import os
@@ -18,10 +18,10 @@ _PIPE: Final = 141  # as a shell says that SIGPIPE has ended a program
 
 
 def run(main: Callable[[], Coroutine[Any, Any, int]], *, verbose: bool, debug: bool, resumes: bool = False) -> int:
-    """The exit code. Any: a coroutine's types of no interest.
+    """Run the coroutine and return the exit code. Any: a coroutine's types of no interest.
 
     Args:
-        resumes: The same command goes on after an interruption, so it is shown.
+        resumes: Whether the same command resumes after an interruption; then it is shown.
     """
     try:
         return asyncio.run(_main(main, resumes=resumes))

@@ -1,4 +1,4 @@
-"""serve: a folder as a local OSS, with faults if one likes."""
+"""serve: serve a folder as a local OSS, optionally with faults."""
 
 import re
 import threading
@@ -39,7 +39,7 @@ def set_fault(oss: LocalOSS, text: str) -> None:
     """Set a fault by its name, as in "reset:5%" or "slow:1MiB".
 
     Raises:
-        ConfigError: There is no such fault.
+        ConfigError: The fault is unknown.
     """
     found = _FAULT.fullmatch(text)
     if found is None:

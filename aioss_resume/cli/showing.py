@@ -1,4 +1,4 @@
-"""What is shown while transfers run: a bar, lines, JSON, or nothing. All of it goes to standard error, but JSON."""
+"""Display of running transfers: a bar, lines, JSON, or nothing. Only JSON goes to standard output."""
 
 import json
 import os
@@ -16,23 +16,23 @@ from aioss_resume.cli.sizes import in_words
 from aioss_resume.errors import printable
 
 SCHEMA: Final = 1
-"""The version of what --json prints, in each line as "v"."""
+"""The version of the --json output, in each line as "v"."""
 _LINE_SECONDS: Final = 2.0
-_LEAST_WIDTH_OF_BARS: Final = 60  # columns; in fewer there is room for figures only
+_LEAST_WIDTH_OF_BARS: Final = 60  # columns; narrower terminals have no space for a bar
 
 
 def print_json(**fields: Any) -> None:  # Any: what JSON has
-    """One line of what --json prints."""
+    """Print one line of the --json output."""
     click.echo(json.dumps({"v": SCHEMA, **fields}, default=str))
 
 
 @dataclass(slots=True)
 class State:
-    """How far one transfer is, or all of them.
+    """The progress of one transfer, or of all of them.
 
     Attributes:
-        total: Bytes; None: not known, or not yet.
-        is_one_of_many: It has a bar of its own below that of all, until it has ended.
+        total: Bytes; None if unknown.
+        is_one_of_many: Whether this transfer is shown below the bar of all transfers until it has ended.
     """
 
     title: str
@@ -46,27 +46,27 @@ class State:
 
 
 class Shown(Protocol):
-    """Shows the state of transfers.
+    """Displays the state of transfers.
 
     Attributes:
-        has_bar: Whether it shows each of many transfers, and what is left of all of them.
-        has_progress: Whether it shows more than what has ended.
+        has_bar: Whether running transfers and the total are displayed.
+        has_progress: Whether progress is displayed, and not only finished transfers.
     """
 
     has_bar: bool
     has_progress: bool
 
     def show(self, state: State) -> None:
-        """Something has changed."""
+        """Display a changed state."""
 
     def event(self, kind: str, **fields: Any) -> None:  # Any: what JSON has
-        """Something has happened."""
+        """Display an event."""
 
     def line(self, text: str) -> None:
         """Print a line, above a bar if there is one."""
 
     def error(self, text: str) -> None:
-        """Print a line of an error, however little else is shown."""
+        """Print a line of an error message, in every mode."""
 
 
 class _Nothing:
@@ -147,21 +147,21 @@ def _described(state: State) -> str:
 
 
 class _Lines(_Nothing):
-    """Not a terminal: nothing but what a log should have."""
+    """For output that is not a terminal: only lines that belong in a log."""
 
     def line(self, text: str) -> None:
         click.echo(text, err=True)
 
 
 def is_animated(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether standard error is a terminal on which something may move."""
+    """Whether standard error is a terminal that allows animation."""
     still = environment.get("CI") or environment.get("NO_COLOR") or environment.get("TERM") == "dumb"
     return sys.stderr.isatty() and not still and find_spec("rich") is not None
 
 
 @contextmanager
 def showing(how: str, *, as_json: bool, quiet: bool) -> Iterator[Shown]:
-    """Show progress in that way: auto, bar, plain, json or none."""
+    """Choose the display: auto, bar, plain, json or none."""
     if as_json or how == "json":
         yield _Json()
     elif quiet or how == "none":
@@ -177,7 +177,7 @@ def showing(how: str, *, as_json: bool, quiet: bool) -> Iterator[Shown]:
 
 @contextmanager
 def _bar() -> Iterator[_Bar]:
-    """Two lines for each transfer, which are short enough for 40 columns: what it is, and how far."""
+    """Display two lines for each transfer: its name and counters, then its progress. Both fit in 40 columns."""
     from rich import progress as rich
     from rich.console import Console, RenderableType
     from rich.table import Column

@@ -1,4 +1,4 @@
-"""Signals that end a command, on event loops of all systems."""
+"""Handlers for signals that end a command, on all operating systems."""
 
 import asyncio
 import signal
@@ -9,9 +9,9 @@ from aioss_resume._io.storage import END_SIGNALS
 
 
 def on_end_signals(call: Callable[[signal.Signals], None]) -> None:
-    """Call that in the running loop, with the signal, whenever one is received that asks this process to end.
+    """Call a function in the running loop with each received signal that asks the process to end.
 
-    Loops of Windows have no signal handlers: there Python's own hands the call over to the loop.
+    Event loops on Windows have no signal handlers; there, Python's own handler passes the call to the loop.
     """
     loop = asyncio.get_running_loop()
     for number in END_SIGNALS:
@@ -22,7 +22,7 @@ def on_end_signals(call: Callable[[signal.Signals], None]) -> None:
 
 
 def reset_end_signals() -> None:
-    """Let such a signal end the process at once."""
+    """Restore the default handlers, so that these signals end the process at once."""
     loop = asyncio.get_running_loop()
     for number in END_SIGNALS:
         with suppress(NotImplementedError):

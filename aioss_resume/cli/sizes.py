@@ -1,4 +1,4 @@
-"""Sizes as people write them."""
+"""Human-readable sizes."""
 
 import re
 from typing import Final
@@ -8,10 +8,10 @@ _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(ib|b)?|b)?", re.IGNORE
 
 
 def parse_size(text: str) -> int:
-    """Bytes, from "256MiB", "64m", "1.5g" or "1048576".
+    """Parse a size such as "256MiB", "64m", "1.5g" or "1048576" as bytes.
 
     Raises:
-        ValueError: It is none of these.
+        ValueError: The text is not a size.
 
     Source: GNU coreutils: K and KiB are 1024, KB is 1000.
     """
@@ -25,6 +25,6 @@ def parse_size(text: str) -> int:
 
 
 def in_words(count: int) -> str:
-    """A count of bytes for a person to read."""
+    """Format a number of bytes."""
     power = max(0, (abs(count).bit_length() - 1) // 10)
     return f"{count} B" if not power else f"{count / 1024**power:,.1f} {_UNITS[power - 1].upper()}iB"

@@ -1,4 +1,4 @@
-"""How far transfers are, from their events and from a listing."""
+"""Progress of transfers, derived from their events and from a listing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +17,7 @@ _LARGE: Final = 8 * MiB  # among many objects, those of this size have a bar of 
 
 
 class OneTransfer:
-    """Keeps the state of one transfer up to date. An event hook."""
+    """An event hook that updates the state of one transfer."""
 
     def __init__(self, title: str, shown: Shown) -> None:
         self.state = State(title)
@@ -31,6 +31,9 @@ class OneTransfer:
             self._shown.event("started", key=event.key, size=event.size, kept=event.resumed_bytes)
             if event.resumed_bytes:
                 self._shown.line(f"{printable(event.key)}: {in_words(event.resumed_bytes)} are there and being proven")
+        elif isinstance(event, DownloadFinished | DownloadFailed) and self.state.total is not None:
+            self.state.in_flight = 0
+            self._shown.show(self.state)
 
     def progress_callback(self, downloader: Downloader) -> Callable[[int, int | None], None]:
         def report(consumed: int, total: int | None) -> None:
@@ -42,18 +45,25 @@ class OneTransfer:
 
 
 class ManyTransfers:
-    """Keeps the state of many transfers up to date, and those of the large ones among them. An event hook."""
+    """An event hook that updates the state of many transfers, and one state for each large transfer."""
 
     def __init__(self, title: str, shown: Shown) -> None:
         self.state = State(title)
         self._shown = shown
         self._ended_bytes = 0
-        self._large: dict[str, State] = {}  # those that run, by their keys
+        self._large: dict[str, State] = {}  # by key; only while they run
 
     def ended(self, size: int, downloader: Downloader) -> None:
-        """Count another object that needs nothing more."""
+        """Count a finished object."""
         self._ended_bytes += size
         self.state.in_flight = downloader.requests_in_flight
+        self._show()
+
+    def end(self) -> None:
+        """Display the final state."""
+        self.state.in_flight = 0
+        if self.state.total is None:
+            self.state.total = self.state.consumed
         self._show()
 
     def __call__(self, event: Event) -> None:
@@ -62,7 +72,7 @@ class ManyTransfers:
         if not self._shown.has_bar:
             return
         if isinstance(event, DownloadStarted | DownloadFinished | DownloadFailed):
-            self._remove(event.key)  # at a start, too: the object was replaced, and its download starts anew
+            self._remove(event.key)  # also at a start: after the object was replaced, its download starts again
         if isinstance(event, DownloadStarted):
             self.state.kept += event.resumed_bytes
             if event.size is not None and event.size >= _LARGE:
@@ -97,13 +107,13 @@ class ManyTransfers:
 async def total_from_listing(
     downloader: Downloader, prefix: str, selection: Selection, state: State, shown: Shown
 ) -> AsyncIterator[None]:
-    """Find meanwhile how many bytes a prefix has, by a listing of its own, if there is a bar to show it."""
+    """Compute the total size of a prefix with a separate listing, while the block runs. Only if a bar displays it."""
     if not shown.has_bar:
         yield
         return
 
     async def find() -> None:
-        with suppress(AiossError):  # the batch fails as well, and its error is shown
+        with suppress(AiossError):  # the batch fails with the same error and reports it
             state.total = await _bytes_below(downloader, prefix, selection)
             shown.show(state)
 
@@ -116,7 +126,7 @@ async def total_from_listing(
 
 
 async def _bytes_below(downloader: Downloader, prefix: str, selection: Selection) -> int:
-    """As download_prefix() has it: if there are objects below `prefix/`, those alone."""
+    """The size of the objects that download_prefix() selects: if any are below `prefix/`, only those."""
     directory = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
     total, total_in_directory = 0, None
     async with downloader.list(prefix) as listing:

@@ -1,4 +1,4 @@
-"""get and mirror."""
+"""The commands get and mirror."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -27,10 +27,10 @@ _OF_STREAMS: Final = ("version_id", "part_size", "concurrency", "headers", "para
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a command was asked for, besides where and what.
+    """The options of a command.
 
     Attributes:
-        keywords: Of download(), or of download_prefix(). Any: they are of many types.
+        keywords: Keywords of download() or download_prefix(). Any: they are of many types.
     """
 
     keywords: dict[str, Any]
@@ -41,7 +41,7 @@ class Asked:
 
 
 async def get(bucket: Any, source: Address | str, path: str, asked: Asked, shown: Shown) -> int:
-    """One object, or one address, into a file or to standard output. Any: oss2 has no types."""
+    """Download one object or address to a file or to standard output. Any: oss2 has no types."""
     key = SignedURL(source) if isinstance(source, str) else source.key
     title = (key.name.key if isinstance(key, SignedURL) else key).rpartition("/")[2]
     transfer = OneTransfer(title, shown)
@@ -57,7 +57,7 @@ async def get(bucket: Any, source: Address | str, path: str, asked: Asked, shown
 
 
 async def get_many(bucket: Any, items: Iterator[tuple[str, str]], asked: Asked, shown: Shown) -> int:
-    """Pairs of a key and a path. Any: as above."""
+    """Download objects, given as pairs of a key and a path. Any: as above."""
     failed, transfers = 0, ManyTransfers("all objects", shown)
     async with (
         _downloader(bucket, asked, transfers if shown.has_progress else None) as downloader,
@@ -70,11 +70,12 @@ async def get_many(bucket: Any, items: Iterator[tuple[str, str]], asked: Asked, 
             else:
                 failed += 1
                 say_failure(outcome.item[0], outcome.error, asked, shown)
+    transfers.end()
     return SOME_FAILED if failed else DONE
 
 
 async def mirror(bucket: Any, source: Address, directory: str, asked: Asked, shown: Shown) -> int:
-    """A prefix into a directory. Any: as above."""
+    """Mirror a prefix into a directory. Any: as above."""
     transfers = ManyTransfers(source.key or source.bucket, shown)
     selection = Selection(asked.keywords["include"], asked.keywords["exclude"])
     async with (
@@ -89,6 +90,7 @@ async def mirror(bucket: Any, source: Address, directory: str, asked: Asked, sho
                 say_failure(outcome.key, outcome.error, asked, shown)
             elif outcome.action != "unchanged":
                 shown.line(f"{outcome.action.replace('_', ' ')}: {printable(outcome.key)}")
+    transfers.end()
     summary = outcomes.summary()
     shown.event("summary", counts=dict(summary.counts), bytes=dict(summary.bytes))
     words = [f"{count} {action.replace('_', ' ')}" for action, count in summary.counts.items()]
@@ -123,7 +125,7 @@ def say_failure(key: object, error: Exception | None, asked: Asked, shown: Shown
 
 
 async def forget_checkpoint(bucket_name: str, key: str, version_id: str | None, path: str) -> bool:
-    """Remove what an earlier run left of a download to that path; whether there was anything."""
+    """Remove the part file and checkpoint of an earlier run. Returns whether there were any."""
     absolute = str(await asyncio.to_thread(Path(path).absolute))
     name, threads = ObjectName(bucket_name, key), Threads()
     file = CheckpointFile(
@@ -142,7 +144,7 @@ async def forget_checkpoint(bucket_name: str, key: str, version_id: str | None, 
 
 
 async def lines_of(path: str, bucket_name: str, directory: str) -> AsyncIterator[tuple[str, str]]:
-    """Pairs of a key and a path, from a list of keys or addresses, one on each line."""
+    """Yield pairs of a key and a path from a file with one key or address on each line."""
     for line in (await asyncio.to_thread(Path(path).read_text, encoding="utf-8")).splitlines():
         address = line.strip()
         if address and not address.startswith("#"):

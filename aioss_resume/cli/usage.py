@@ -1,4 +1,4 @@
-"""What --help says of all commands."""
+"""Help texts that all commands share."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Objects to standard output."""
+"""Write objects to standard output."""
 
 import asyncio
 import sys
@@ -12,10 +12,10 @@ async def write_object_out(downloader: Downloader, key: str | SignedURL, **keywo
     """Write an object, in order; it is verified before its last chunk is written.
 
     Args:
-        keywords: Of stream(). Any: they are of many types.
+        keywords: Keywords of stream(). Any: they are of many types.
 
     Raises:
-        BrokenPipeError: The reader has gone.
+        BrokenPipeError: The reader closed the pipe.
         AiossError: As stream().
     """
     async with downloader.stream(key, **keywords) as stream:

@@ -1,1 +1,1 @@
-"""Bridges to other packages, each of which is imported when the bridge is."""
+"""Bridges to other packages. Each one imports its package only when it is imported itself."""

@@ -1,4 +1,4 @@
-"""BucketConfig: where a bucket is, and the name of what has the keys. It travels between processes; keys never do."""
+"""BucketConfig: the location of a bucket and the name of its credentials provider, without the keys themselves."""
 
 import importlib
 import os
@@ -16,18 +16,18 @@ _ANONYMOUS: Final = "anonymous"
 
 @dataclass(frozen=True, slots=True)
 class BucketConfig:
-    """How a process opens a bucket. Nothing in it is secret, so it may be pickled, logged and shown.
+    """Describes how a process opens a bucket. It contains no secrets, so it may be pickled, logged and shown.
 
     Args:
         bucket: The bucket's name.
-        endpoint: As oss2.Bucket takes it; None: the environment's OSS_ENDPOINT, read in the process that opens it.
-        region: Of the bucket; None: the environment's OSS_REGION.
-        provider: The name of what has the keys: "environment" (OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET and
+        endpoint: As for oss2.Bucket; None to use OSS_ENDPOINT in the environment of the process that opens it.
+        region: The bucket's region; None to use OSS_REGION.
+        provider: The name of the credentials provider: "environment" (OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET and
             OSS_SESSION_TOKEN of the process that opens the bucket), "anonymous", or "module:name" of a callable without
             arguments that returns a provider of credentials, as oss2.ProviderAuthV4 takes it.
 
     Raises:
-        ConfigError: Something else is given, such as keys.
+        ConfigError: An argument is invalid, for example because it contains keys.
     """
 
     bucket: str
@@ -52,10 +52,10 @@ class BucketConfig:
             raise ConfigError("BucketConfig: endpoint must have no user and no password")
 
     def open(self) -> Any:  # Any: oss2 has no types
-        """The oss2.Bucket, with the keys of this process.
+        """Make the oss2.Bucket with the keys of this process.
 
         Raises:
-            ConfigError: The environment lacks something, or the provider cannot be made.
+            ConfigError: A variable is missing in the environment, or the provider cannot be created.
         """
         endpoint = self.endpoint or _from_environment("OSS_ENDPOINT", "endpoint")
         region = self.region or _from_environment("OSS_REGION", "region")

@@ -1,4 +1,4 @@
-"""What runs in the workers of a cluster. Each process has one event loop for it, and one Downloader for each bucket."""
+"""The code that runs on the workers of a cluster. Each process has one event loop, and one Downloader for each job."""
 
 import asyncio
 import os
@@ -38,11 +38,11 @@ RELEASE: Final = version("aioss-resume")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What all groups of one download have in common. It is pickled, and nothing in it is secret.
+    """The settings that all groups of one download share. They are pickled and contain no secrets.
 
     Attributes:
-        token: Its name.
-        version: The release that sends it.
+        token: Identifies the job.
+        version: The release of the sender.
         options: Keywords of download().
     """
 
@@ -81,7 +81,7 @@ def download_range(job: Job, allowance: Allowance, wanted: tuple[ObjectMeta, str
 
 
 async def end_job(token: str) -> None:
-    """End what still runs for a job here, and close what it needed. It has ended when this returns."""
+    """End everything that still runs for a job on this worker, and close its Downloader, before this returns."""
     await _process().end(token)
 
 
@@ -159,7 +159,7 @@ def _write(storage: Storage, descriptor: int, chunk: bytes, offset: int, found: 
 
 
 class _Process:
-    """This process's event loop, in a thread of its own, and what the jobs use in it."""
+    """The event loop of this process, in a thread of its own, and the open jobs."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -169,7 +169,7 @@ class _Process:
         self._ended: deque[str] = deque(maxlen=_ENDED_MOST)
 
     def run(self, job: Job, allowance: Allowance, work: Any) -> Any:
-        """The result of a coroutine function, which gets the Downloader and the directory. Blocks."""
+        """Run a coroutine function with the Downloader and the directory, and wait for its result. Blocks."""
         if job.version != RELEASE:
             raise _named(
                 ConfigError(
@@ -206,7 +206,7 @@ class _Process:
 
 
 class _OpenJob:
-    """One job in this process: its Downloader and its directory, opened with its first group."""
+    """One job in this process: its Downloader and directory, opened with the first group."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -260,7 +260,7 @@ class _OpenJob:
         return self._downloader, self._tree
 
     def _allow(self, downloader: Downloader, rate: float | None, change: int) -> None:
-        """The groups that run here may use the sum of their parts."""
+        """Set the limits to the sum of the parts of the groups that run here."""
         if rate is None:
             return
         self._rates[rate] += change
@@ -291,13 +291,13 @@ def _worker_name() -> str:
 
 
 def _named(error: AiossError) -> AiossError:
-    """The error with the worker that it comes from."""
+    """Add the name of the worker to an error."""
     error.add_note(f"on worker {_worker_name()}")
     return error
 
 
 def _travelling(error: Exception) -> Exception:
-    """The error as it can be sent."""
+    """Make an error that can be pickled."""
     try:
         pickle.dumps(error)
     except Exception:  # noqa: BLE001  # a stranger's exception

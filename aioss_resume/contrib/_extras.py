@@ -1,4 +1,4 @@
-"""Packages that are not installed with aioss-resume itself."""
+"""Import of optional packages."""
 
 import importlib
 from types import ModuleType

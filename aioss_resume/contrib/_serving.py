@@ -1,4 +1,4 @@
-"""An object as an HTTP server's response, whatever the framework."""
+"""Serve an object as an HTTP response, independent of the web framework."""
 
 import secrets
 from collections.abc import AsyncIterator, Mapping
@@ -37,11 +37,11 @@ _PHRASES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What is to be sent.
+    """The response to send.
 
     Attributes:
-        headers: Names in lower case.
-        body: Its chunks. An error in the middle of them must cut the connection.
+        headers: Headers with names in lower case.
+        body: The chunks of the body. If an error is raised between them, the connection must be cut.
     """
 
     status: int
@@ -59,10 +59,10 @@ async def serve(
     filename: str | None,
     keywords: Mapping[str, Any],  # Any: those of stream()
 ) -> AsyncIterator[Response]:
-    """The response to a request for an object. Leaving the block closes everything upstream.
+    """Open the response to a request for an object. Leaving the block closes all requests to OSS.
 
     Args:
-        headers: The request's, with names in lower case.
+        headers: The request's headers, with names in lower case.
 
     Raises:
         ConfigError: An argument that cannot be.
@@ -95,7 +95,7 @@ async def serve(
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """The object, and what of it is sent: nothing but headers, one stream, or several ranges."""
+    """The object, and the body to send: none, one stream, or several ranges."""
 
     downloader: Downloader
     key: str | SignedURL
@@ -155,7 +155,7 @@ async def _open(
     slices: list[Slice] | None,
     keywords: Mapping[str, Any],
 ) -> _Opened:
-    """Find out what is to be sent, with as few requests as that takes."""
+    """Decide what to send, with as few requests to OSS as possible."""
     asked = {name: keywords[name] for name in ("version_id", "headers", "params") if keywords.get(name)}
     if method == "HEAD" or any(name in headers for name in CONDITIONS) or (slices and len(slices) > 1):
         meta = await downloader.head(key, **asked)

@@ -1,4 +1,4 @@
-"""Objects as responses of aiohttp.web."""
+"""Responses of aiohttp.web that send objects."""
 
 from typing import Any, Unpack
 
@@ -18,20 +18,21 @@ async def object_response(
     filename: str | None = None,
     **keywords: Unpack[StreamKeywords],
 ) -> web.StreamResponse:
-    """Send an object of OSS, or the ranges of it that the client asks for, without keeping it.
+    """Send an object of OSS, or the requested ranges of it, without storing it.
 
-    As `aioss_resume.contrib.starlette.ObjectResponse`. It has been sent when this returns; a handler returns it.
+    Like `aioss_resume.contrib.starlette.ObjectResponse`. The response has been sent when this returns; a handler
+    returns it.
 
     Args:
-        request: The client's.
-        downloader: It must be open: make it in a cleanup context of the application.
-        key: The object's, or a SignedURL.
-        filename: The name under which a browser saves it; None: it decides itself.
-        keywords: As `Downloader.stream()`; `window`, the bytes kept for this response, is 1 MiB here.
+        request: The client's request.
+        downloader: An open Downloader: create it in a cleanup context of the application.
+        key: The object's key, or a SignedURL.
+        filename: The name under which a browser saves the object; None to let the browser decide.
+        keywords: As for `Downloader.stream()`. `window`, the bytes kept in memory for this response, defaults to 1 MiB.
 
     Raises:
-        ConfigError: An argument that cannot be.
-        AiossError: The object could not be had to its end. aiohttp cuts the client's connection then.
+        ConfigError: An argument is invalid.
+        AiossError: The object could not be fetched completely. aiohttp then cuts the client's connection.
     """
     asked = {name.lower(): value for name, value in request.headers.items()}
     options: dict[str, Any] = dict(keywords)  # Any: they are of many types

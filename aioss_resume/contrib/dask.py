@@ -1,4 +1,4 @@
-"""A prefix into a directory by the workers of a Dask cluster. Extra: `dask`.
+"""Download a prefix with the workers of a Dask cluster. Extra: `dask`.
 
     async with Client(address, asynchronous=True) as client:
         config = BucketConfig("examplebucket", "https://oss-cn-hangzhou.aliyuncs.com", "cn-hangzhou")
@@ -6,7 +6,7 @@
             async for outcome in outcomes:
                 print(outcome.key, outcome.action)
 
-Keys never travel: a worker takes them from its own environment, or from the provider that the BucketConfig names.
+Keys are never sent: a worker takes them from its own environment, or from the provider that the BucketConfig names.
 """
 
 import asyncio
@@ -59,23 +59,23 @@ def download_prefix_on(  # type: ignore[misc]  # concurrency is that of the clus
     max_bytes_per_second: float | None = None,
     **keywords: Unpack[PrefixKeywords],
 ) -> "ClusterDownload":
-    """Download a prefix into a directory by the workers of a cluster: `async with`, `async for`, as download_prefix().
+    """Download a prefix with the workers of a cluster: `async with`, `async for`, like download_prefix().
 
-    Objects are grouped into tasks of some seconds each. When a worker is lost, its group is done again elsewhere;
-    files that are there already are not fetched again if the directory is shared.
+    Objects are grouped into tasks of a few seconds each. If a worker is lost, another one repeats its group; files that
+    are already complete are not fetched again if the directory is shared.
 
     Args:
         client: A distributed.Client with asynchronous=True. Any: the package is an extra.
-        bucket_config: How each worker opens the bucket, and this process, which lists it.
-        directory: Of the workers. A path that is relative is relative to theirs.
-        shared_directory: The directory is the same one for all workers and this process. Then objects of 512 MiB and
-            more (less where workers are slow) are split among them, and the manifest and `delete_extra` work.
+        bucket_config: Describes how each worker, and this process, opens the bucket.
+        directory: A directory on the workers. A relative path is relative to their working directories.
+        shared_directory: Whether all workers and this process share the directory. Then objects of 512 MiB and more
+            (less if workers are slow) are split among workers, and the manifest and `delete_extra` can be used.
         concurrency: Most range requests in flight in the whole cluster.
-        max_bytes_per_second: Of the whole cluster; None: no limit.
-        keywords: As Downloader.download_prefix(), but for progress_callback and store.
+        max_bytes_per_second: Limit of the whole cluster; None for no limit.
+        keywords: As for Downloader.download_prefix(), except progress_callback and store.
 
     Raises:
-        ConfigError: An argument that cannot be.
+        ConfigError: An argument is invalid.
     """
     distributed = extra("distributed", "dask")
     if not isinstance(client, distributed.Client) or not client.asynchronous:
@@ -134,7 +134,7 @@ class ClusterDownload:
 
 
 class ClusterBatch(PrefixBatch):
-    """The outcomes of a prefix that a cluster downloads, as its groups end."""
+    """The outcomes of a prefix that a cluster downloads, in the order in which groups end."""
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class ClusterBatch(PrefixBatch):
         return Recording(manifest, self._client, self._report)
 
     async def _finish(self) -> None:
-        """Whatever still runs on the workers ends, and what they keep for the job is closed."""
+        """End everything that still runs on the workers, and close the job there."""
         try:
             with anyio.move_on_after(10, shield=True):
                 await self._cluster.run(worker.end_job, self._job.token, on_error="ignore")
@@ -223,7 +223,7 @@ class ClusterBatch(PrefixBatch):
         return outcomes
 
     async def _download_large(self, candidate: Candidate, steps: Steps) -> list[PrefixOutcome]:
-        """Let the workers fill the part file; then download it here, which proves what they wrote, and commits it."""
+        """Let the workers fill the part file, then finish the download here, which proves and commits their bytes."""
         try:
             with steps.tree.storage() as storage:
                 meta = await self._downloader.head(candidate.meta.key, headers=self._options.headers)
@@ -272,11 +272,11 @@ class ClusterBatch(PrefixBatch):
         raise problem
 
     async def _submit(self, function: Any, argument: Any) -> tuple[Any, float]:
-        """The result of a function that is called in the cluster, with its part of the limits; and the seconds it took.
+        """Call a function in the cluster with its part of the limits. Returns its result and the seconds it took.
 
         Raises:
-            RequestError: The cluster lost it.
-            AiossError: What the function raised.
+            RequestError: The cluster lost the task.
+            AiossError: The function raised it.
         """
         allowance = await self._allowance()
         self._numbers += 1
@@ -309,7 +309,7 @@ class ClusterBatch(PrefixBatch):
             await self._given_back.wait()
 
     async def _threads_now(self) -> int:
-        """How many threads the cluster has."""
+        """The number of threads in the cluster."""
         now = self._client.clock.now()
         if now > self._threads_at + _THREADS_SECONDS:
             self._threads_at = now
@@ -322,7 +322,7 @@ class ClusterBatch(PrefixBatch):
 
 
 class _Pending:
-    """A download that is not started yet, because it joins a group."""
+    """A download that waits until its group is complete."""
 
     def __init__(self, candidate: Candidate, steps: Steps) -> None:
         self.candidate, self.steps = candidate, steps

@@ -1,6 +1,6 @@
-"""A file system for fsspec, so that pandas, pyarrow, dask and torch read from OSS. Extra: `fsspec`.
+"""A file system for fsspec, with which pandas, pyarrow, dask and torch read from OSS. Extra: `fsspec`.
 
-It is read-only. `oss-resume://bucket/key` works without an import; `oss://` only after `use_for_oss()`.
+It is read-only. `oss-resume://bucket/key` works without an import, `oss://` only after `use_for_oss()`.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _inherited: Final[
 
 
 class SequentialCache(_caching.BaseCache):  # type: ignore[misc, name-defined]  # fsspec has no types
-    """Reads ahead of those who read on, further each time; others get the bytes that they ask for, and no more."""
+    """Reads ahead of sequential readers, further each time. For random access, only the requested bytes are read."""
 
     name = "oss-resume"
 
@@ -65,18 +65,18 @@ _caching.register_cache(SequentialCache, clobber=True)
 class OSSResumeFileSystem(_asyn.AsyncFileSystem):  # type: ignore[misc, name-defined]  # fsspec has no types
     """The objects of OSS as files, read-only.
 
-    Paths are `bucket/key`. All that is read through one instance shares a Downloader: its connections and limits.
-    Ranges are fetched with retries, and files that are open stay those that were opened: when the object is replaced,
-    reading raises ObjectChangedError.
+    Paths are `bucket/key`. All reads through one instance share a Downloader with its connections and limits. Ranges
+    are fetched with retries. An open file always reads the version that was opened: if the object is replaced, reading
+    raises ObjectChangedError.
 
     Args:
-        endpoint: See BucketConfig: nothing of it is secret, so instances can be pickled.
-        region: The same.
-        provider: The same.
-        concurrency: As Downloader.
-        max_bytes_per_second: As Downloader.
+        endpoint: See BucketConfig. It contains no secrets, so instances can be pickled.
+        region: See BucketConfig.
+        provider: See BucketConfig.
+        concurrency: See Downloader.
+        max_bytes_per_second: See Downloader.
         read_options: Keywords for Downloader.read(), such as retry, timeouts or headers.
-        fs_options: As fsspec's AsyncFileSystem.
+        fs_options: Options of fsspec's AsyncFileSystem.
     """
 
     protocol: ClassVar[tuple[str, ...]] = ("oss-resume",)
@@ -113,7 +113,7 @@ class OSSResumeFileSystem(_asyn.AsyncFileSystem):  # type: ignore[misc, name-def
         return f"oss-resume_{self._endpoint}_{self._region}"
 
     async def close(self) -> None:
-        """Close the connections. They are also closed when the instance is collected."""
+        """Close the connections. They are also closed when the instance is garbage-collected."""
         opened, self._opened = self._opened, None
         if opened is not None:
             await opened.close()
@@ -155,7 +155,7 @@ class OSSResumeFileSystem(_asyn.AsyncFileSystem):  # type: ignore[misc, name-def
         prefix: str = "",
         **_: Any,
     ) -> Any:
-        """All files below a path, by one flat listing."""
+        """Find all files below a path with one flat listing."""
         bucket, key = self._split(path)
         below = f"{key}/" if key else ""
         found: dict[str, dict[str, Any]] = {}
@@ -194,7 +194,7 @@ class OSSResumeFileSystem(_asyn.AsyncFileSystem):  # type: ignore[misc, name-def
         on_error: str = "return",
         **_: Any,
     ) -> list[Any]:
-        """Ranges of one object are fetched together, neighbours by one request."""
+        """Read ranges of objects. Those of one object are fetched together, neighbours by one request."""
         if not isinstance(paths, list):
             raise TypeError("paths must be a list")
         starts = list(starts) if isinstance(starts, Iterable) else [starts] * len(paths)
@@ -229,7 +229,7 @@ class OSSResumeFileSystem(_asyn.AsyncFileSystem):  # type: ignore[misc, name-def
             return await (await self._downloader(bucket)).read_ranges(key, ranges, max_gap=gap, **self._read_options)
 
     async def _get_file(self, rpath: str, lpath: Any, callback: Any = None, **_: Any) -> None:
-        """Download to a local path, resumed and verified; or write to an open file."""
+        """Download to a local path, with resumption and verification, or write to an open file."""
         callback = callback or _callbacks.DEFAULT_CALLBACK
         bucket, key = self._split(rpath)
         if not hasattr(lpath, "write") and (not key or await self._isdir(rpath)):
@@ -267,7 +267,7 @@ class OSSResumeFileSystem(_asyn.AsyncFileSystem):  # type: ignore[misc, name-def
         return OSSResumeFile(self, path, mode, size, autocommit, cache_type, cache_options, **options)
 
     async def open_async(self, path: str, mode: str = "rb", **_: Any) -> "OSSResumeStream":
-        """The file for asynchronous reading, from its start on.
+        """Open a file for asynchronous reading.
 
         Raises:
             OSError: `mode` is not "rb", or there is no such file.
@@ -281,25 +281,25 @@ class OSSResumeFileSystem(_asyn.AsyncFileSystem):  # type: ignore[misc, name-def
         return OSSResumeStream(downloader, meta, path, self._read_options)
 
     async def _read_open_file(self, path: str, meta: ObjectMeta, start: int, stop: int) -> bytes:
-        """Bytes of the very object that was opened."""
+        """Read bytes of the version that was opened."""
         with _as_os_errors(path):
             downloader = await self._downloader(self._split(path)[0])
             return await downloader.read(meta, start, stop, **self._read_options)
 
     def ukey(self, path: str) -> str:
-        """What changes when the object is replaced: its ETag and size."""
+        """A value that changes when the object is replaced: its ETag and size."""
         info = self.info(path)
         return f"{info['name']}-{info.get('ETag')}-{info['size']}"
 
     def modified(self, path: str) -> datetime:
-        """When the object was written."""
+        """The time at which the object was written."""
         found: datetime | None = self.info(path).get("LastModified")
         if found is None:
             raise FileNotFoundError(errno.ENOENT, "it is a directory, which has no time", path)
         return found
 
     def created(self, path: str) -> datetime:
-        """When the object was written: objects are replaced as a whole."""
+        """The time at which the object was written, because objects are always replaced as a whole."""
         return self.modified(path)
 
     async def _refuse(self, path: Any = "", *_: Any, **__: Any) -> None:
@@ -351,7 +351,7 @@ class _Opened:
             await self.root.__aexit__(None, None, None)
 
     def close_soon(self) -> None:
-        """For a finalizer, in any thread."""
+        """Close the Downloader soon. For a finalizer, in any thread."""
         if self._is_closed or self._pid != os.getpid() or self.loop.is_closed() or not self.loop.is_running():
             return
         coroutine = self.close()
@@ -376,7 +376,7 @@ class OSSResumeFile(_spec.AbstractBufferedFile):  # type: ignore[misc, name-defi
 
 
 class OSSResumeStream(_asyn.AbstractAsyncStreamedFile):  # type: ignore[misc, name-defined]  # fsspec has no types
-    """An object as an open file for asynchronous reading, fetched ahead."""
+    """An object as an open file for asynchronous reading, with read-ahead."""
 
     def __init__(self, downloader: Downloader, meta: ObjectMeta, path: str, options: Mapping[str, Any]) -> None:
         self.path, self.size, self.mode, self.closed = path, meta.size, "rb", False
@@ -385,7 +385,7 @@ class OSSResumeStream(_asyn.AbstractAsyncStreamedFile):  # type: ignore[misc, na
         self._is_open = False
 
     async def read(self, length: int = -1) -> bytes:
-        """Up to `length` bytes; all that are left if it is negative."""
+        """Read up to `length` bytes, or all remaining bytes if it is negative."""
         with _as_os_errors(self.path):
             if not self._is_open:
                 self._is_open = True
@@ -420,7 +420,7 @@ def use_for_oss() -> None:
 
 @contextmanager
 def _as_os_errors(path: str) -> Iterator[None]:
-    """Raise what fsspec's callers expect of a file system, with our error as its cause."""
+    """Translate our errors into the OSErrors that users of fsspec expect. Ours are their cause."""
     try:
         yield
     except ObjectNotFoundError as error:

@@ -24,17 +24,17 @@ _SECOND = 1_000_000_000  # nanoseconds
 
 
 def instrument(downloader: Downloader, *, tracer_provider: Any = None, meter_provider: Any = None) -> None:
-    """Report what runs through a Downloader to OpenTelemetry, besides its own `on_event`.
+    """Report everything that runs through a Downloader to OpenTelemetry, in addition to its own `on_event`.
 
-    There is a span for each download, stream and read, with a child for each range that was fetched, and an event for
-    each failed attempt. Metrics: `aioss_resume.bytes` and `aioss_resume.attempts.failed` (counters), and
-    `aioss_resume.duration` in seconds (a histogram). No span or metric has a secret; keys are attributes of spans only.
+    Each download, stream and read gets a span, with a child span for each fetched range and an event for each failed
+    attempt. Metrics: `aioss_resume.bytes` and `aioss_resume.attempts.failed` (counters), and `aioss_resume.duration` in
+    seconds (a histogram). Spans and metrics contain no secrets; object keys are attributes of spans only.
 
-    Call it before the Downloader is entered.
+    Must be called before the Downloader is entered.
 
     Args:
-        tracer_provider: None: the global one. Any: the package is an extra.
-        meter_provider: None: the global one.
+        tracer_provider: None for the global one. Any: the package is an extra.
+        meter_provider: None for the global one.
 
     Raises:
         ConfigError: opentelemetry-api is not installed, or the Downloader is open already.
@@ -43,7 +43,7 @@ def instrument(downloader: Downloader, *, tracer_provider: Any = None, meter_pro
 
 
 class _Telemetry:
-    """Turns events into spans and metrics. It keeps the spans of what is running. Any: the package is an extra."""
+    """Converts events into spans and metrics. Keeps the spans of running downloads. Any: the package is an extra."""
 
     def __init__(self, tracer_provider: Any, meter_provider: Any) -> None:
         self._trace = extra("opentelemetry.trace", "otel")
@@ -70,7 +70,7 @@ class _Telemetry:
             action(event)
 
     def _span_of(self, event: Event) -> Any:
-        """The span of the download that an event belongs to; a new one for its first event."""
+        """The span of the download that an event belongs to. The first event creates it."""
         if event.download_id not in self._spans:
             kind = "read" if isinstance(event, StreamStarted | StreamFinished) else "download"
             attributes = {"oss.bucket": event.bucket, "oss.key": event.key, "aioss_resume.id": event.download_id}

@@ -9,13 +9,13 @@ Callback = Callable[[int, int | None], None]
 
 
 def rich_progress(progress: Any, description: str = "downloading") -> Callback:
-    """A task of a rich.progress.Progress that follows one download.
+    """Show one download as a task of a rich.progress.Progress. Returns the progress callback.
 
-    Call it for each download; one Progress shows all of them.
+    Call it once for each download; one Progress can show many.
 
     Args:
-        progress: A rich.progress.Progress of the caller's, who starts and stops it. Any: the package is an extra.
-        description: What the task is called.
+        progress: The caller's rich.progress.Progress, which the caller starts and stops. Any: the package is an extra.
+        description: The description of the task.
 
     Raises:
         ConfigError: rich is not installed.
@@ -30,12 +30,12 @@ def rich_progress(progress: Any, description: str = "downloading") -> Callback:
 
 
 def tqdm_progress(bar: Any = None, **options: Any) -> Callback:
-    """A tqdm bar that follows one download, or adds it to a bar that several share.
+    """Show one download on a tqdm bar of its own, or on a shared one. Returns the progress callback.
 
     Args:
-        bar: A bar of the caller's, shared by several downloads: its total grows by the size of each. None: a new bar
-            for one download, which is closed at its end. Any: the package is an extra.
-        options: For a new bar, as tqdm has them. Sizes are shown in binary units unless these say otherwise.
+        bar: The caller's bar, shared by several downloads; its total grows by the size of each. None for a new bar for
+            one download, which is closed at its end. Any: the package is an extra.
+        options: tqdm's options for a new bar. Sizes are shown in binary units by default.
 
     Raises:
         ConfigError: tqdm is not installed.

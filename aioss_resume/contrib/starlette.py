@@ -1,4 +1,4 @@
-"""Objects as responses of Starlette and FastAPI. Extra: `starlette`."""
+"""Responses of Starlette and FastAPI that send objects. Extra: `starlette`."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Unpack
@@ -22,23 +22,23 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class ObjectResponse(_responses.Response):  # type: ignore[name-defined, misc]  # the package is an extra
-    """Sends an object of OSS, or the ranges of it that the client asks for, without keeping it.
+    """Sends an object of OSS, or the requested ranges of it, without storing it.
 
-    It answers Range, If-Range, If-Match, If-None-Match, If-Modified-Since and If-Unmodified-Since as RFC 9110 has it,
-    GET and HEAD: 200, 206, 304, 412 and 416. If the object cannot be had, it answers 404, 403, 503 with Retry-After, or
-    502; if that happens in the middle, the connection is cut, so that no client takes a part for the whole. A client
-    that leaves ends what is fetched for it. More headers can be set in `response.headers`.
+    It handles GET and HEAD with Range, If-Range, If-Match, If-None-Match, If-Modified-Since and If-Unmodified-Since as
+    in RFC 9110: 200, 206, 304, 412 and 416. If the object cannot be fetched, it responds with 404, 403, 502, or 503
+    with Retry-After. If that happens in the middle of the body, it cuts the connection, so that no client mistakes a
+    part for the whole. When the client disconnects, fetching ends. More headers can be set in `response.headers`.
 
     Args:
-        downloader: It must be open while the response is sent: make it in the application's lifespan.
-        key: The object's, or a SignedURL.
+        downloader: It must be open while the response is sent: create it in the application's lifespan.
+        key: The object's key, or a SignedURL.
         request: Not needed: the request is taken from the ASGI scope.
-        filename: The name under which a browser saves it; None: it decides itself.
-        background: A task of Starlette's that runs afterwards.
-        keywords: As `Downloader.stream()`; `window`, the bytes kept for this response, is 1 MiB here.
+        filename: The name under which a browser saves the object; None to let the browser decide.
+        background: A Starlette background task.
+        keywords: As for `Downloader.stream()`. `window`, the bytes kept in memory for this response, defaults to 1 MiB.
 
     Raises:
-        ConfigError: An argument that cannot be; starlette is not installed.
+        ConfigError: An argument is invalid, or starlette is not installed.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class ObjectResponse(_responses.Response):  # type: ignore[name-defined, misc]  
         self._keywords = keywords
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response: what an ASGI server calls."""
+        """Send the response. Called by the ASGI server."""
         problem: BaseException | None = None
         try:
             async with anyio.create_task_group() as group:

@@ -16,6 +16,7 @@ from fcntl import ioctl
 from pathlib import Path
 from typing import NamedTuple
 
+import pyte
 import pytest
 
 from aioss_resume.testing import LocalOSS, MiB
@@ -111,7 +112,6 @@ SESSIONS: dict[str, list[Step]] = {
 
 # What differs from run to run, and what stands for it.
 MASKS = [
-    (r"\x1b\[[0-9;?]*[A-Za-z]", ""),
     (r"127\.0\.0\.1:\d+|http://127\.0\.0\.1:\d+", "HOST:PORT"),
     (r"request id [0-9A-F]{24}", "request id ID"),
     (r"aioss-resume, version \S+", "aioss-resume, version VERSION"),
@@ -129,8 +129,7 @@ MASKS = [
 
 
 def masked(text: str, directory: Path) -> str:
-    text = text.replace(str(directory), "HERE").replace("\r\n", "\n")
-    text = "\n".join(line.rpartition("\r")[2].rstrip() for line in text.split("\n"))  # what was overwritten is gone
+    text = text.replace(str(directory), "HERE")
     for pattern, replacement in MASKS:
         text = re.sub(pattern, replacement, text)
     return text
@@ -160,7 +159,10 @@ def on_a_terminal(command: list[str], directory: Path, environment: dict[str, st
             said += piece
         code = process.wait(60)
     os.close(ours)
-    return f"{masked(said.decode(), directory)}\n= {code}".replace("\n\n=", "\n=")
+    screen = pyte.Screen(columns=2000, lines=400)  # so large that nothing is wrapped and nothing scrolls away
+    pyte.Stream(screen).feed(said.decode())
+    lines = "\n".join(line.rstrip() for line in screen.display).rstrip("\n")
+    return f"{masked(lines, directory)}\n= {code}"
 
 
 @pytest.mark.parametrize("session", SESSIONS)
