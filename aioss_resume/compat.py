@@ -29,32 +29,33 @@ async def resumable_download(
     params: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> DownloadResult:
-    """Download an object into a file; the arguments of oss2.resumable_download(), in its order and with its meaning.
+    """Download an object into a file. The arguments are those of oss2.resumable_download(), with the same meaning.
 
-    A download that oss2 or aiooss2 began and did not finish is continued: its record is looked for in `store`, or where
-    oss2 keeps it by default, and its bytes are proven, not believed. So are those of alibabacloud-oss-v2. What this
-    function writes itself is as `aioss_resume.download()` does it: the checkpoint lies beside the destination, not in
-    `store`, and oss2 does not continue from it.
+    A download that oss2, aiooss2 or alibabacloud-oss-v2 left unfinished is continued. Its record is searched in
+    `store`, or in the default directory of the tool, and its bytes are proven. Our own checkpoint is beside the
+    destination, not in `store`, and oss2 cannot resume from it.
 
-    Otherwise it is `download()`: verified, published by a rename, and tried again after errors.
+    In all other respects it is `aioss_resume.download()`: verified, published atomically, and retried after errors.
 
     Args:
         bucket: An oss2.Bucket. Any: oss2 has no types.
-        key: The object's.
-        filename: Where the file goes. Missing directories are made.
-        multiget_threshold: Bytes from which the object is fetched in parts; None: oss2.defaults.multiget_threshold.
-        part_size: Bytes of one part; None: oss2.defaults.multiget_part_size. Below 100 KiB it is doubled until it is
-            more, as oss2 does.
-        progress_callback: Called as callback(consumed_bytes, total_bytes), plain or async: once for each part, as oss2
-            does, and at the end. Ten times a second it is told of all parts that were finished since.
-        num_threads: Most requests in flight; None: oss2.defaults.multiget_num_threads.
-        store: An oss2.ResumableDownloadStore, or anything with its methods, plain or async. Any: oss2 has no types.
+        key: The key of the object.
+        filename: The destination. Missing directories are created.
+        multiget_threshold: Objects of this size in bytes are fetched in parts; None for
+            oss2.defaults.multiget_threshold.
+        part_size: Bytes of one part; None for oss2.defaults.multiget_part_size. A value below 100 KiB is doubled until
+            it is larger, like in oss2.
+        progress_callback: Called as callback(consumed_bytes, total_bytes), plain or async: once for each part, like in
+            oss2, and at the end. The calls for finished parts are made ten times a second.
+        num_threads: Most requests in flight; None for oss2.defaults.multiget_num_threads.
+        store: An oss2.ResumableDownloadStore, or an object with the same methods, plain or async. Any: oss2 has no
+            types.
         params: Query parameters, such as versionId.
-        headers: Request headers. All of them are sent, where oss2 sends two of them.
+        headers: Request headers. All of them are sent, whereas oss2 only sends two.
 
     Raises:
-        ConfigError: An argument that cannot be; before any request.
-        AiossError: As `aioss_resume.download()`; also the class that oss2 raises for the same answer.
+        ConfigError: An argument is invalid. Raised before any request.
+        AiossError: As for `aioss_resume.download()`. The error is also an instance of the class that oss2 raises.
     """
     check_bucket(bucket)
     threshold = defaults.get(multiget_threshold, defaults.multiget_threshold)

@@ -72,26 +72,26 @@ from aioss_resume.urls import Refresh, SignedURL
 
 
 class Downloader:
-    """Everything that is fetched from one bucket, over one session and under one set of limits.
+    """Fetches objects from one bucket over one session and with one set of limits.
 
-    Use it with `async with`, in one event loop; its methods may be called by any number of tasks of that loop. Leaving
-    the block ends what still runs through it: those calls raise RequestError, and what they wrote can be resumed. A
-    transfer that a caller of another Downloader has joined goes on.
+    Use it with `async with` in one event loop; any number of tasks in that loop may call its methods. Leaving the block
+    ends the calls that still run: they raise RequestError, and their downloads can be resumed. A transfer that a caller
+    of another Downloader has joined continues.
 
-    Wherever a method takes a key, it takes a SignedURL too. The methods that read take an ObjectMeta as well, from
-    list() or head(): they read that very version of the object.
+    Every method that takes a key also takes a SignedURL. Methods that read also take an ObjectMeta from list() or
+    head(), and then read exactly that version of the object.
 
     Args:
-        bucket: An oss2.Bucket: its auth, endpoint, name, region, addressing, proxies, timeout and enable_crc count.
-            Nothing is sent through its own session. None: only SignedURLs can be fetched. Any: oss2 has no types.
-        concurrency: Most range requests in flight over all that runs here, shared fairly; at least 1.
-        max_bytes_per_second: Over all that runs here; None: no limit. It can be changed at any time.
-        session: An aiohttp.ClientSession of the caller's, used and never closed; None: one is made.
-        on_event: Called with each event, plain or async, in order and by one task, outside the data path: see
-            `aioss_resume.events`. When it raises an exception, that is logged, and it is not called again.
+        bucket: An oss2.Bucket. Its auth, endpoint, name, region, addressing, proxies, timeout and enable_crc are used;
+            nothing is sent through its own session. None to fetch only SignedURLs. Any: oss2 has no types.
+        concurrency: Most range requests in flight, shared fairly by everything that runs here; at least 1.
+        max_bytes_per_second: Limit for everything that runs here; None for no limit. It can be changed at any time.
+        session: The caller's aiohttp.ClientSession, which is never closed here; None to create one.
+        on_event: A function or coroutine function that is called with each event (see `aioss_resume.events`), in order,
+            by a separate task. If it raises an exception, the exception is logged and the function is not called again.
 
     Raises:
-        ConfigError: An argument that cannot be.
+        ConfigError: An argument is invalid.
     """
 
     def __init__(
@@ -158,10 +158,10 @@ class Downloader:
         return f"<Downloader of {what}, {state}>"
 
     def add_event_hook(self, hook: EventHook) -> None:
-        """Call one more hook with each event, besides `on_event`. Each one has a queue of its own.
+        """Add a hook that is called with each event, in addition to `on_event`. Each hook has its own queue.
 
         Raises:
-            ConfigError: The Downloader is open already.
+            ConfigError: The Downloader is already open.
         """
         if self._root._client is not None:
             raise ConfigError("this Downloader is open already: add hooks before it is entered")
@@ -169,18 +169,18 @@ class Downloader:
 
     @property
     def requests_in_flight(self) -> int:
-        """How many requests are under way over all that runs here; 0 if it is not open."""
+        """The number of requests in flight; 0 if the Downloader is not open."""
         client = self._root._client
         return client.slots.taken if client is not None else 0
 
     @property
     def max_bytes_per_second(self) -> float | None:
-        """Bytes a second over all that runs here, views included; None: no limit.
+        """The limit in bytes per second for everything that runs here, including views; None for no limit.
 
-        It may be set at any time, and takes effect within a second, on what runs too.
+        It may be set at any time. A new value takes effect within a second, also for running calls.
 
         Raises:
-            ConfigError: It is set to something that is no number above 0.
+            ConfigError: The new value is not a number above 0.
         """
         return self._root._rate
 
@@ -192,15 +192,15 @@ class Downloader:
             root._client.limit_rate(rate)
 
     def for_bucket(self, bucket: Any) -> "Downloader":
-        """A view for another bucket: the same session, threads, limits and events.
+        """Make a view for another bucket with the same session, threads, limits and events.
 
-        It is open as long as this Downloader is, and is not entered or left itself.
+        It is open as long as this Downloader is, and must not be entered itself.
 
         Args:
             bucket: An oss2.Bucket. Any: oss2 has no types.
 
         Raises:
-            ConfigError: It cannot be downloaded from.
+            ConfigError: The bucket cannot be downloaded from.
         """
         view = type(self)(bucket)
         if bucket is None:
@@ -212,7 +212,7 @@ class Downloader:
     async def download(
         self, key: str | SignedURL, path: str | os.PathLike[str], **keywords: Unpack[DownloadKeywords]
     ) -> DownloadResult:
-        """Download an object into a file; as `aioss_resume.download()`, within this Downloader's limits."""
+        """Download an object into a file. Like `aioss_resume.download()`, with this Downloader's limits."""
         options = checked_options(DownloadOptions, "download", keywords)
         return await self._download(self._open_client(), key, path, options)
 
@@ -239,12 +239,12 @@ class Downloader:
         storage: Storage,
         store: Store | None = None,
     ) -> tuple[DownloadResult, os.stat_result | None]:
-        """Download within a call, or within a batch, which is one call itself.
+        """Download within a running call or batch.
 
-        The file as it was published comes with the result; None if another call's download, or none, has published it.
+        Returns the result, and the stat result of the published file; None if this call did not publish it.
 
         Args:
-            store: Where oss2 may have left a record of this download, if it is adopted; None: where it does by default.
+            store: The store with oss2's record of this download, for `adopt`; None for oss2's default directory.
         """
         if options.integrity == "require" and not isinstance(key, SignedURL) and not self._checked_bucket().enable_crc:
             raise ConfigError('integrity="require" contradicts the bucket\'s enable_crc=False')
@@ -268,20 +268,20 @@ class Downloader:
     def download_many(
         self, items: Items, *, stop_on_error: bool = False, **keywords: Unpack[DownloadKeywords]
     ) -> Batch[Outcome]:
-        """Download many objects, and hand out each outcome as it ends: `async with`, `async for`.
+        """Download many objects, and yield each outcome when it is ready: `async with`, `async for`.
 
-        A failure does not stop the others. No more is asked of `items` than can begin, or wait to be handed out: both
-        at most as many as the Downloader's `concurrency`. Leaving the block cancels what runs (it can be resumed), and
-        closes `items`.
+        A failure does not stop the other downloads. `items` is consumed only as fast as downloads can start and
+        outcomes are read; at most `concurrency` of each are pending. Leaving the block cancels running downloads, which
+        can be resumed, and closes `items`.
 
         Args:
-            items: Pairs `(key, path)`, from a plain or an async iterable; the key may be a SignedURL, or an ObjectMeta
-                from list() or head(). A plain iterable must not block. An exception that it raises ends the batch.
-            stop_on_error: The first failure cancels the others, and is raised.
-            keywords: As download(), for all of them.
+            items: Pairs `(key, path)` from a sync or async iterable. The key may be a SignedURL, or an ObjectMeta from
+                list() or head(). A sync iterable must not block. An exception that it raises ends the batch.
+            stop_on_error: Whether the first failure cancels the other downloads and is raised.
+            keywords: As for download(). They apply to all items.
 
         Raises:
-            ConfigError: An argument that cannot be. An item that cannot be is an outcome with one instead.
+            ConfigError: An argument is invalid. An invalid item yields an outcome with a ConfigError instead.
         """
         options = checked_options(DownloadOptions, "download_many", keywords)
         if not isinstance(items, Iterable | AsyncIterable):
@@ -295,22 +295,22 @@ class Downloader:
     def download_prefix(
         self, prefix: str, directory: str | os.PathLike[str], **keywords: Unpack[PrefixKeywords]
     ) -> PrefixBatch:
-        """Download a prefix into a directory, and hand out each outcome as it ends: `async with`, `async for`.
+        """Download a prefix into a directory, and yield each outcome when it is ready: `async with`, `async for`.
 
-        A second run over an unchanged tree reads no file, and sends only listings: a manifest remembers what was
-        downloaded. A failure does not stop the others. Each key below the prefix is a relative path; nothing is written
-        outside the directory, whatever the keys are and whatever links lie in it. A prefix without a slash at its end
-        is a directory of objects, if there are any in it; otherwise the beginning of names.
+        A manifest records what was downloaded, so that a second run over an unchanged tree reads no files and only
+        sends list requests. A failure does not stop the other downloads. Each key below the prefix becomes a relative
+        path. Nothing is written outside the directory, whatever the keys are and whatever links the directory contains.
+        If the prefix does not end with a slash but objects exist below `prefix/`, only those are downloaded.
 
         Args:
-            prefix: What the keys begin with; "": all.
-            directory: Made when it is missing.
+            prefix: The common prefix of the keys; "" for all objects.
+            directory: The directory, which is created if it does not exist.
             keywords: See PrefixOptions: include, exclude, overwrite, delete_extra, dry_run, stop_on_error, manifest,
-                and the keywords of download() but for version_id.
+                and the keywords of download() except version_id.
 
         Raises:
-            ConfigError: An argument that cannot be.
-            LocalFileError: On Windows, the directory's name means something else.
+            ConfigError: An argument is invalid.
+            LocalFileError: On Windows, the directory's name has a special meaning.
         """
         options = checked_options(PrefixOptions, "download_prefix", keywords)
         checked_names(prefix=prefix)
@@ -323,21 +323,21 @@ class Downloader:
     def _prefix_parts(
         self, client: Client, options: PrefixOptions
     ) -> tuple[Callable[[str], ObjectListing], DownloadInto]:
-        """What lists the objects of a prefix, and what downloads one of them."""
+        """The functions that list the objects of a prefix and that download one of them."""
         return partial(self.list, headers=_payer(options)), partial(self._download_into, client)
 
     async def sync(self, results: Iterable[DownloadResult]) -> None:
         """Sync files that were downloaded with `fsync=False`, and their names, to the disk.
 
-        For a batch of small files it is cheaper than `fsync=True` for each of them: a directory is synced once for all
-        of its files, and the disk has had time to begin. Until then a power cut may cost any of them.
+        For many small files this is cheaper than `fsync=True` for each: a directory is synced once for all of its
+        files, and the disk has already begun to write. Until this returns, a power cut may lose any of the files.
 
         Args:
-            results: What `download()` returned for them.
+            results: The results that `download()` returned for the files.
 
         Raises:
-            ConfigError: Something else is among them.
-            LocalFileError: A file could not be synced, or is gone; all others are on the disk then, or as it says.
+            ConfigError: An argument is not a DownloadResult.
+            LocalFileError: A file could not be synced, or does not exist any more. All others were synced.
         """
         client, bucket_name = self._open_client(), self._bucket.bucket_name if self._bucket is not None else ""
         with self._calls.call():
@@ -352,16 +352,16 @@ class Downloader:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, str] | None = None,
     ) -> ObjectMeta:
-        """The metadata of an object. Of a SignedURL it costs a GET of one byte: a HEAD would have to be signed.
+        """Fetch the metadata of an object. For a SignedURL, a GET of one byte is sent, because a HEAD must be signed.
 
         Args:
-            key: The object's.
-            version_id: That version of it; None: the current one.
-            headers: More request headers, signed.
-            params: More query parameters, signed.
+            key: The key of the object.
+            version_id: The version of the object; None for the current one.
+            headers: Additional request headers, which are signed.
+            params: Additional query parameters, which are signed.
 
         Raises:
-            AiossError: As `aioss_resume.download()`, less what concerns files.
+            AiossError: As for `aioss_resume.download()`, except errors of files.
         """
         client, name = self._open_client(), self._name(key)
         options = ReadOptions(version_id=version_id, headers=headers, params=params)
@@ -383,21 +383,21 @@ class Downloader:
         stop: int | None = None,
         **keywords: Unpack[ReadKeywords],
     ) -> bytes:
-        """The bytes `whole[start:stop]` of an object, for all integers and None as in Python, in parallel requests.
+        """Read the bytes `whole[start:stop]` of an object in parallel requests. Offsets work as in Python slices.
 
-        A slice that is known to be empty costs no request, a small one costs one, a negative `start` too.
+        A slice that is always empty costs no request. A small slice costs one request, also with a negative `start`.
 
         Args:
-            key: The object's; an ObjectMeta of it: that very version, or ObjectChangedError.
-            start: Offset of the first byte; negative: counted from the end; None: 0.
-            stop: Offset after the last byte; negative: counted from the end; None: the end.
+            key: The key of the object, or an ObjectMeta to read exactly that version.
+            start: Offset of the first byte; negative to count from the end; None for 0.
+            stop: Offset after the last byte; negative to count from the end; None for the end.
             keywords: See ReadOptions: version_id, part_size, concurrency, headers, params, integrity, retry, timeouts.
 
         Raises:
-            ConfigError: An argument that cannot be; before any request.
-            IntegrityError: All of the object was read, twice, and its CRC-64 differs.
-            ObjectChangedError: The object was replaced or deleted meanwhile.
-            AiossError: As `aioss_resume.download()`, less what concerns files.
+            ConfigError: An argument is invalid. Raised before any request.
+            IntegrityError: The whole object was read twice, and its CRC-64 differs.
+            ObjectChangedError: The object was replaced or deleted meanwhile, or is not the version of the ObjectMeta.
+            AiossError: As for `aioss_resume.download()`, except errors of files.
         """
         wanted = checked_slice(start, stop)
         reading = self._reading(key, checked_options(ReadOptions, "read", keywords))
@@ -409,19 +409,19 @@ class Downloader:
     async def read_into(
         self, key: str | SignedURL | ObjectMeta, buffer: Any, start: int = 0, **keywords: Unpack[ReadKeywords]
     ) -> int:
-        """Fill a buffer with the bytes of an object from `start` on, without a copy; the number of bytes filled.
+        """Fill a buffer with the bytes of an object from `start` on, without a copy. Returns the number of bytes.
 
-        The rest of the buffer is left alone, if the object ends before. The buffer cannot be resized meanwhile.
+        If the object ends earlier, the rest of the buffer is not changed. The buffer cannot be resized meanwhile.
 
         Args:
-            key: The object's; an ObjectMeta of it: that very version, or ObjectChangedError.
-            buffer: Writable and contiguous: bytearray, memoryview, mmap, array, a NumPy array. Any: so many kinds.
-            start: Offset of the first byte; negative: from the end.
-            keywords: As read().
+            key: The key of the object, or an ObjectMeta to read exactly that version.
+            buffer: A writable, contiguous buffer: bytearray, memoryview, mmap, array, NumPy array. Any: so many types.
+            start: Offset of the first byte; negative to count from the end.
+            keywords: As for read().
 
         Raises:
-            ConfigError: No such buffer, or another argument that cannot be; before any request.
-            AiossError: As read(). Nothing writes to the buffer any more, and its content means nothing.
+            ConfigError: The buffer or another argument is invalid. Raised before any request.
+            AiossError: As for read(). Nothing writes to the buffer any more, and its content is undefined.
         """
         view = writable_bytes(buffer)
         wanted = checked_slice(start, None, most=len(view))
@@ -437,18 +437,18 @@ class Downloader:
         ranges: Iterable[tuple[int | None, int | None]],
         **keywords: Unpack[RangesKeywords],
     ) -> list[bytes]:
-        """The bytes `whole[a:b]` for each of many pairs `(a, b)`, in their order; they may overlap and repeat.
+        """Read the bytes `whole[a:b]` for many pairs `(a, b)`, in their order. Ranges may overlap and repeat.
 
-        Neighbours are fetched by one request, and no byte is fetched twice.
+        Neighbouring ranges are fetched by one request, and no byte is fetched twice.
 
         Args:
-            key: The object's; an ObjectMeta of it: that very version, or ObjectChangedError.
+            key: The key of the object, or an ObjectMeta to read exactly that version.
             ranges: Pairs of offsets, as in read().
-            keywords: As read(), and max_gap: see RangesOptions.
+            keywords: As for read(), and max_gap: see RangesOptions.
 
         Raises:
-            ConfigError: An argument that cannot be; before any request.
-            AiossError: As read().
+            ConfigError: An argument is invalid. Raised before any request.
+            AiossError: As for read().
         """
         wanted, options = checked_ranges(ranges), checked_options(RangesOptions, "read_ranges", keywords)
         reading = self._reading(key, options)
@@ -464,16 +464,16 @@ class Downloader:
         stop: int | None = None,
         **keywords: Unpack[StreamKeywords],
     ) -> ObjectStream:
-        """The bytes `whole[start:stop]` of an object in order, read ahead in parallel requests: `async with`.
+        """Stream the bytes `whole[start:stop]` of an object in order, with read-ahead: `async with`.
 
         Args:
-            key: The object's; an ObjectMeta of it: that very version, or ObjectChangedError.
+            key: The key of the object, or an ObjectMeta to read exactly that version.
             start: As in read().
             stop: As in read().
-            keywords: As read(), and window: see StreamOptions. The policy's deadline is that of the first response.
+            keywords: As for read(), and window: see StreamOptions. The policy's deadline applies to the first response.
 
         Raises:
-            ConfigError: An argument that cannot be.
+            ConfigError: An argument is invalid.
         """
         wanted, options = checked_slice(start, stop), checked_options(StreamOptions, "stream", keywords)
         return ObjectStream(self._reading(key, options), wanted, self._calls, options.window)
@@ -486,19 +486,20 @@ class Downloader:
         start_after: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> ObjectListing:
-        """The objects whose keys begin with a prefix, in the order of their keys' bytes: `async with`, `async for`.
+        """List the objects whose keys begin with a prefix, sorted by their keys' bytes: `async with`, `async for`.
 
         Each is an ObjectMeta with key, size, etag, last_modified, storage_class and object_type; `crc64` is None. The
-        next page of 1000 is fetched while one is read.
+        next page of 1000 objects is fetched while one is read.
 
         Args:
-            prefix: What the keys begin with; "": all.
-            delimiter: Keys that have it after the prefix are not listed; what they have up to it is in `prefixes`.
-            start_after: Only keys that come after this one.
-            headers: More request headers, signed.
+            prefix: The common prefix of the keys; "" for all objects.
+            delimiter: Keys that contain it after the prefix are not listed. Instead, `prefixes` gets the beginning of
+                the key, up to and including the delimiter.
+            start_after: Only keys after this one are listed.
+            headers: Additional request headers, which are signed.
 
         Raises:
-            ConfigError: An argument that cannot be.
+            ConfigError: An argument is invalid.
         """
         bucket_name = self._checked_bucket().bucket_name
         client = self._open_client()
@@ -549,7 +550,7 @@ class Downloader:
         return key.name if isinstance(key, SignedURL) else object_name(self._checked_bucket().bucket_name, key)
 
     def _origin_of(self, client: Client, key: str | SignedURL) -> Origin:
-        """The bucket, or the address, as requests reach it. The bucket's is kept with the keys that it has fetched."""
+        """The origin of the bucket or address. The bucket's origin is kept, with the keys that it has fetched."""
         if isinstance(key, SignedURL):
             return client.address_origin(key)
         if self._origin is None:
@@ -557,7 +558,7 @@ class Downloader:
         return self._origin
 
     def _timeouts(self, given: Timeouts) -> Timeouts:
-        """The given ones, or the bucket's connect_timeout, which oss2 applies to connecting and reading."""
+        """The given timeouts, or the bucket's connect_timeout, which oss2 applies to connecting and reading."""
         own = self._bucket.timeout if self._bucket is not None else None
         if given is not DEFAULT_TIMEOUTS or own == oss2_defaults.connect_timeout or not isinstance(own, int | float):
             return given
@@ -565,7 +566,7 @@ class Downloader:
 
 
 def _payer(options: DownloadOptions) -> dict[str, str]:
-    """Those of the headers that a listing needs, too."""
+    """The headers that a listing also needs."""
     return {name: value for name, value in (options.headers or {}).items() if name.lower() == "x-oss-request-payer"}
 
 
@@ -577,31 +578,31 @@ _shared: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Client]] = WeakKeyDi
 async def download(
     bucket: Any, key: str | SignedURL, path: str | os.PathLike[str], **keywords: Unpack[DownloadKeywords]
 ) -> DownloadResult:
-    """Download an object of Alibaba Cloud OSS into a file; after any interruption, the next call continues.
+    """Download an object of Alibaba Cloud OSS into a file. After any interruption, the next call resumes.
 
-    The file appears at `path` as a whole or not at all, and only when the CRC-64 of what was written equals the
-    object's. What is there already stays until then. Missing directories are made.
+    The file is published at `path` atomically, after the CRC-64 of the written bytes was compared with the object's. An
+    existing file stays until then. Missing directories are created.
 
-    Calls that run at the same time in one event loop share one session, one set of threads and one budget of 32
-    requests, whatever their buckets. A call with a larger `concurrency` raises that budget.
+    Concurrent calls in one event loop share one session, one set of threads and one budget of 32 requests, whatever
+    their buckets. A call with a larger `concurrency` raises that budget.
 
     Args:
-        bucket: An oss2.Bucket: where, and as whom. Any: oss2 has no types.
-        key: The object's, 1 to 1023 bytes of UTF-8.
-        path: Where the file goes. A symbolic link stays, and the file that it leads to is replaced.
+        bucket: An oss2.Bucket with the location and the credentials. Any: oss2 has no types.
+        key: The key of the object, 1 to 1023 bytes of UTF-8.
+        path: The destination. If it is a symbolic link, the link stays, and the file that it leads to is replaced.
         keywords: See DownloadOptions: version_id, part_size, multiget_threshold, concurrency, store,
             progress_callback, headers, params, overwrite, on_change, on_busy, integrity, fsync, adopt, retry, timeouts.
 
     Raises:
-        ConfigError: An argument that cannot be; before any request.
-        ServiceError: OSS said no; also the class that oss2 raises for the same answer.
-        ObjectChangedError: The object was replaced or deleted meanwhile, and `on_change` does not permit more.
-        IntegrityError: The bytes are not the object's, or `integrity="require"` and OSS sends no CRC-64.
-        RequestError, ProtocolError: No usable answer after all attempts, or the deadline has passed.
-        CredentialsError: No usable keys.
-        LocalFileError: The disk is full, or the path cannot be; an OSError with its errno.
-        DownloadInProgressError: The path is taken and `on_busy="fail"`.
-        BaseException: Whatever `progress_callback` raised, as it is.
+        ConfigError: An argument is invalid. Raised before any request.
+        ServiceError: OSS returned an error. The error is also an instance of the class that oss2 raises for it.
+        ObjectChangedError: The object was deleted, or replaced more often than `on_change` permits.
+        IntegrityError: The CRC-64 differs, or `integrity="require"` and OSS sends none.
+        RequestError, ProtocolError: All attempts failed without a usable response, or the deadline has passed.
+        CredentialsError: There are no usable keys.
+        LocalFileError: The disk is full, or the path is unusable. It is an OSError with its errno.
+        DownloadInProgressError: Another process is downloading to the path, and `on_busy="fail"`.
+        BaseException: `progress_callback` raised it.
     """
     options = checked_options(DownloadOptions, "download", keywords)  # checked before anything else
     if bucket is None:  # valid for a Downloader, which serves addresses then, and not here
@@ -618,20 +619,21 @@ async def download_url(
     session: aiohttp.ClientSession | None = None,
     **keywords: Unpack[DownloadKeywords],
 ) -> DownloadResult:
-    """Download from a presigned or public address into a file; as download(), which does the same for a bucket.
+    """Download from a presigned or public address into a file. Like download(), which does so from a bucket.
 
-    A newly signed address of the same object continues an older download.
+    A download can be resumed with a newly signed address of the same object.
 
     Args:
-        url: http or https, presigned (V1 or V4) or public, of OSS or of any server that supports ranges. An object
-            for which it sends no CRC-64 is not verified.
-        path: Where the file goes.
+        url: An http or https address, presigned (V1 or V4) or public, of OSS or of any server that supports ranges. If
+            the server sends no CRC-64, the file is not verified.
+        path: The destination.
         refresh: See SignedURL.
-        session: An aiohttp.ClientSession of the caller's, used and never closed; None: one is shared.
-        keywords: As download(), without version_id and params, which would have to be signed.
+        session: The caller's aiohttp.ClientSession, which is never closed here; None to share one.
+        keywords: As for download(), except version_id and params, which must be signed.
 
     Raises:
-        As download(). AccessDeniedError: The address has expired, and there is no new one.
+        AccessDeniedError: The address has expired, and there is no new one.
+        AiossError: As for download().
     """
     options = checked_options(DownloadOptions, "download_url", keywords)
     key = url = SignedURL(url, refresh) if not isinstance(url, SignedURL) else url  # its repr shows no signature
@@ -660,7 +662,7 @@ async def _download_through_shared_client(
 
 
 def _shared_client() -> Client:
-    """The client that concurrent calls of download() share: that of the calls that run now, or a new one."""
+    """The client that concurrent calls of download() share: the one in use, or a new one."""
     loop = asyncio.get_running_loop()
     client = _shared.get(loop)
     if client is None or not client.is_leased:

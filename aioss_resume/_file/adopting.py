@@ -1,4 +1,4 @@
-"""A download that another tool began: its temporary file becomes our part file, and its record our checkpoint."""
+"""Adopting a download that another tool began: its temporary file becomes our part file, its record our checkpoint."""
 
 from dataclasses import replace
 from functools import partial
@@ -17,13 +17,13 @@ from aioss_resume.errors import LocalFileError
 
 
 async def adopt(job: Job, existing: Existing, records: ForeignRecords) -> Existing:
-    """What exists at the destination, with what another tool has left there.
+    """Adopt what another tool left at the destination. Returns what exists there afterwards.
 
-    The order of effects: the temporary file gets our name, our checkpoint is written, the record is removed. After a
-    crash in between, the bytes may have to be fetched again; no other file was touched.
+    The steps are: rename the temporary file, write our checkpoint, remove the record. After a crash between them, the
+    bytes may have to be fetched again, but no other file was touched.
 
     Raises:
-        AiossError: The object, or its destination, cannot be looked at.
+        AiossError: The object or the destination could not be examined.
     """
     if existing.checkpoint is not None or existing.reason is not None:
         return existing  # our own run was later
@@ -66,7 +66,7 @@ async def _take(job: Job, found: Found, meta: ObjectMeta) -> Checkpoint | None:
 
 
 async def _spans_of(job: Job, prefix: Prefix, part_file: PartFile, meta: ObjectMeta) -> list[Done]:
-    """What of a prefix can be used: all of it if its CRC-64 is right; otherwise what the object's own will prove."""
+    """The usable spans of a prefix: all of it if its CRC-64 is right; otherwise the object's CRC-64 decides."""
     client, storage = job.client, job.destination.storage
     sum_up = partial(crc64_of_start, part_file.path, threads=client.threads, storage=storage, name=job.name)
     length = prefix.length

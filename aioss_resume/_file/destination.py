@@ -20,19 +20,19 @@ from aioss_resume.options import DownloadOptions
 
 
 class Destination:
-    """One destination of one download.
+    """The destination of one download.
 
     Args:
-        storage: The file system, or what of it may be touched.
-        path: Absolute, and no link.
+        storage: The file system, or the part of it that may be accessed.
+        path: An absolute path that is not a link.
 
     Attributes:
-        storage: As given.
-        checkpoint_file: Beside the destination, or in the store.
-        lock: Must be held, or reserved, while anything is written.
-        has_checkpoint: Whether there may be a checkpoint, which publishing removes.
-        is_publishing: Whether publishing has begun: from then on the file may be there.
-        committed: The file as it was published, or None. Another one may have replaced it since.
+        storage: The file system.
+        checkpoint_file: The checkpoint file beside the destination or in the store.
+        lock: The lock, which must be held or reserved while anything is written.
+        has_checkpoint: Whether there may be a checkpoint that publishing must remove.
+        is_publishing: Whether publishing has begun, so that the file may exist.
+        committed: The stat result of the published file, or None. Another file may have replaced it since.
     """
 
     def __init__(self, client: Client, storage: Storage, name: ObjectName, path: str, options: DownloadOptions) -> None:
@@ -67,7 +67,7 @@ class Destination:
 
     @cached_property
     def path(self) -> Path:
-        """The destination; absolute."""
+        """The absolute path of the destination."""
         return Path(self._path)
 
     async def has(self, meta: ObjectMeta) -> bool:
@@ -95,11 +95,11 @@ class Destination:
         return self._newest_part
 
     def temporary_part_file(self) -> PartFile:
-        """A part file with a unique name, which is never resumed."""
+        """A part file with a unique name that no later run resumes."""
         return self._part_file(temporary_name(self._file, self._client.clock.token()))
 
     async def has_part_file(self, part_file: PartFile) -> bool:
-        """Whether a part file still has its name; asked even when this task is cancelled."""
+        """Whether a part file still exists under its name. Checked even if this task is cancelled."""
         return await self._client.threads.run_uncancelled(exists, self.storage, part_file.path, follow_symlinks=False)
 
     async def discard(self) -> None:
@@ -107,20 +107,20 @@ class Destination:
         await self.checkpoint_file.remove(self._newest_part.path if self._newest_part else None)
 
     async def commit(self, part_file: PartFile, size: int) -> None:
-        """Give the part file the destination's name. The checkpoint is removed last.
+        """Rename the part file to the destination. The checkpoint is removed last.
 
         Raises:
-            LocalFileError: The old destination is as it was.
+            LocalFileError: It failed; the old destination is unchanged.
         """
         at = self.path, self.storage
         call = partial(commit, part_file.path, part_file.identity, size, *at, fsync=self._fsync, and_then=self._finish)
         await self._publish("commit the file", call)
 
     async def publish(self, body: bytearray) -> None:
-        """Write a small file and give it the destination's name, in one call.
+        """Write a small file and rename it to the destination in one call.
 
         Raises:
-            LocalFileError: The old destination is as it was.
+            LocalFileError: It failed; the old destination is unchanged.
         """
         await self._publish("write the file", partial(self._publish_now, body))
 

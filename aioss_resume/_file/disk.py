@@ -1,4 +1,4 @@
-"""Calls of the file system from a coroutine: they run in a thread, and raise our errors."""
+"""File system calls from a coroutine: they run in a thread and raise our errors."""
 
 import os
 from collections.abc import Callable
@@ -17,15 +17,15 @@ USE_STREAM = "read it with Downloader.stream(), and write its chunks where they 
 async def on_disk(
     threads: Threads, task: str, call: Callable[[], T], path: str, name: ObjectName, *, is_short: bool = True
 ) -> T:
-    """The result of a call that blocks.
+    """Run a blocking call in a thread.
 
     Args:
-        task: What the call does, for the error's message.
-        path: The file that the error names, where the call's own error names none.
-        is_short: Whether it may keep other short calls waiting.
+        task: What the call does, for the error message.
+        path: The file to name in the error if the OSError names none.
+        is_short: Whether it may delay other short calls.
 
     Raises:
-        LocalFileError: For an OSError of the call.
+        LocalFileError: The call raised OSError.
     """
     try:
         return await (threads.file_thread.run(call) if is_short else threads.run(call))

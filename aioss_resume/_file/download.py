@@ -36,13 +36,13 @@ class Download:
     """The download of one object into one file.
 
     Args:
-        storage: The file system, or what of it may be touched.
-        path: The destination; absolute.
-        records: Where other tools may have left records of this download; None: they are not looked for.
+        storage: The file system, or the part of it that may be accessed.
+        path: The absolute path of the destination.
+        records: Finds records that other tools left of this download; None to ignore them.
 
     Attributes:
-        progress: How far it is.
-        found_file: Whether there was a file at the destination when it began; None: not known yet.
+        progress: The progress of the download.
+        found_file: Whether a file existed at the destination when the download began; None if unknown yet.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Download:
 
     @property
     def is_waiting_for_lock(self) -> bool:
-        """Whether another process is downloading to the destination, and this one waits for it."""
+        """Whether this download waits for another process that is downloading to the destination."""
         return self._job.destination.lock.is_waiting
 
     def taken_error(self) -> DownloadInProgressError:
@@ -89,12 +89,12 @@ class Download:
 
     @property
     def is_publishing(self) -> bool:
-        """Whether the file may be at the destination by now."""
+        """Whether the file may already have been published."""
         return self._job.destination.is_publishing
 
     @property
     def committed(self) -> os.stat_result | None:
-        """The file as it was published by this download; None if it was not."""
+        """The stat result of the file that this download published; None if it has not."""
         return self._job.destination.committed
 
     async def run(self) -> DownloadResult:
@@ -127,9 +127,9 @@ class Download:
             return replace(await self._reserve_and_download(), path=given.path)
 
     async def _reserve_and_download(self) -> DownloadResult:
-        """Download while the destination is ours.
+        """Download while holding the destination.
 
-        It is only reserved at first if the object may be small, and locked when the object turns out to be large.
+        If the object may be small, the destination is only reserved at first. It is locked if the object is large.
         """
         lock, options = self._job.destination.lock, self._job.options
         may_be_small = options.on_busy == "wait" and options.overwrite != "never" and not self._is_processed
@@ -152,7 +152,7 @@ class Download:
             await lock.release()
 
     async def _download(self, existing: Existing) -> DownloadResult:
-        """Skip what is there already, refuse to replace what must not be replaced, and fetch everything else."""
+        """Skip the download if the file is up to date, refuse it if the file must stay, or fetch the object."""
         job, overwrite = self._job, self._job.options.overwrite
         self.found_file = existing.has_file
         may_skip = existing.after_another or overwrite == "if_changed"
@@ -171,7 +171,7 @@ class Download:
         return await self._run_until_published(usable_checkpoint(job, existing))
 
     async def _same_as_destination(self) -> ObjectMeta | None:
-        """The object, if the destination has its size and CRC-64 already."""
+        """The object, if the destination already has its size and CRC-64."""
         meta = await self._fetch_meta()
         return meta if await self._job.destination.has(meta) else None
 
@@ -180,7 +180,7 @@ class Download:
             return await self._job.opener.fetch_meta()
 
     async def _run_until_published(self, checkpoint: Checkpoint | None) -> DownloadResult:
-        """Repeat runs until one succeeds: from zero if the object changes, once more if its CRC-64 differs."""
+        """Repeat runs until one succeeds: from zero if the object was replaced, once more if the CRC-64 differs."""
         job, restarts, mismatched = self._job, 0, None
         replaced: ObjectMeta | None = None
         while True:
@@ -213,7 +213,7 @@ class Download:
     async def _has_other_etag_only(self, error: ObjectChangedError, run: Run) -> bool:
         """Whether OSS, or a CDN, refused our ETag for an object with the same content.
 
-        Then no request of this download names an ETag any more: the CRC-64 decides.
+        Then this download sends no ETags any more, and the CRC-64 decides.
         """
         if not error.is_refused_etag or run.pinned is None or run.pinned.crc64 is None:
             return False
@@ -226,7 +226,7 @@ class Download:
         return self._job.source.stop_using_if_match()
 
     async def _discard_changed(self, error: ObjectChangedError, restarts: int) -> None:
-        """Remove what was written of a replaced object; raise if the download must end."""
+        """Remove what was written of a replaced object, or raise if the download must end."""
         if error.is_deleted:
             raise error
         await self._job.destination.discard()
@@ -237,7 +237,7 @@ class Download:
     async def _was_published_wrong(self, error: LocalFileError, run: Run) -> bool:
         """Whether another process published our part file while we were still writing to it.
 
-        That can happen where locks do nothing; what is there now is not the object, and must be mended.
+        That can happen where locks do not work. The published file is damaged then, and must be replaced.
         """
         if error.errno != errno.ENOENT or run.part_file is None or run.pinned is None:
             return False

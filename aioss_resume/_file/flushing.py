@@ -1,4 +1,4 @@
-"""When the checkpoint is flushed: after so many bytes or seconds. Writes wait if flushes fall behind."""
+"""Flushing of the checkpoint after so many bytes or seconds. Writes wait if flushes fall behind."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -21,7 +21,7 @@ class Flusher:
     """Flushes one checkpoint while its transfer runs.
 
     Args:
-        flush: Writes the checkpoint as it should be now.
+        flush: Writes the current checkpoint.
     """
 
     def __init__(self, flush: Callable[[], Awaitable[None]], clock: Clock) -> None:
@@ -33,7 +33,7 @@ class Flusher:
         self._was_flushed = asyncio.Event()
 
     async def count(self, length: int) -> None:
-        """`length` more bytes were written. Waits when the flushes do not keep up."""
+        """Count written bytes. Waits if flushes do not keep up."""
         self._unflushed += length
         if self._unflushed >= self._flush_at:
             self._is_due.set()
@@ -61,7 +61,7 @@ class Flusher:
             await self._wait_until_due(FLUSH_BYTES_AT_ONCE, min(pause, FLUSH_SECONDS))
 
     async def _wait_until_due(self, length: int, seconds: float) -> None:
-        """Wait until so many bytes are written and not flushed, and no longer than so many seconds."""
+        """Wait until enough bytes were written since the last flush, or enough time has passed."""
         self._flush_at = length
         if self._unflushed < length:
             self._is_due.clear()

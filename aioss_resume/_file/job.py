@@ -1,4 +1,4 @@
-"""Job: what one download was asked for, and what its steps work with."""
+"""Job: the parameters of one download and the objects that its steps share."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -18,12 +18,12 @@ from aioss_resume.options import DownloadOptions
 
 
 class Progress:
-    """How far a download is.
+    """The progress of a download.
 
     Attributes:
-        total: The object's size, or None while it is unknown, or because it cannot be known.
-        known: Done when `consumed` and `total` mean something.
-        begun_at: What was there when the fetching began, in bytes.
+        total: The object's size; None if unknown.
+        known: A future that is done when `consumed` and `total` are valid.
+        begun_at: The number of bytes that existed when fetching began.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Progress:
 
     @property
     def consumed(self) -> int:
-        """Bytes written, those of an earlier run included; never goes back."""
+        """Bytes written, including those of an earlier run. Never decreases."""
         if self._transfer is not None:
             self._most_consumed = max(self._most_consumed, self._transfer.consumed)
         return self._most_consumed
@@ -58,13 +58,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One download: what was asked for, and what its steps work with.
+    """The parameters of one download and the objects that its steps share.
 
     Attributes:
-        window: How many requests may be in flight. It is kept when a run starts from zero.
-        can_verify: Whether the bucket lets the CRC-64 be compared (its `enable_crc`).
-        began: When it began, by the client's clock.
-        share: What it has of the slots.
+        window: The number of requests that may be in flight. It is kept when a run starts from zero.
+        can_verify: Whether the CRC-64 may be compared (the bucket's `enable_crc`).
+        began: The start time by the client's clock.
+        share: The download's share of the slots.
     """
 
     client: Client
@@ -84,12 +84,12 @@ class Job:
         return Opener(self.source, self.options.retry, self.client.clock, self.report)
 
     def started(self, size: int | None, *, resumed: int) -> None:
-        """Report that the fetching begins; of the bytes, `resumed` are to be proven."""
+        """Report that fetching begins, and that `resumed` bytes will be proven."""
         if self.report.has_hook:
             self.report.send(DownloadStarted, path=self.destination.path, size=size, resumed_bytes=resumed)
 
     def committed(self) -> None:
-        """Report that the file is at its destination."""
+        """Report that the file was published."""
         if self.report.has_hook:
             self.report.send(DownloadCommitted, path=self.destination.path)
 
@@ -97,7 +97,7 @@ class Job:
         return size >= self.options.multiget_threshold and size > 0
 
     def require_crc64(self, meta: ObjectMeta | None) -> None:
-        """IntegrityError if the caller insists on a CRC-64 and OSS sends none."""
+        """Raise IntegrityError if the caller requires a CRC-64 and OSS sends none."""
         if self.options.integrity == "require" and (meta is None or meta.crc64 is None):
             raise IntegrityError(
                 f"{self.name}: OSS sends no CRC-64 to compare with",

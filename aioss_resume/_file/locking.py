@@ -1,7 +1,7 @@
-"""Who may write to a destination: reserved within this process, locked against others, and what already exists.
+"""Reserving a destination within this process, locking it against others, and finding what already exists there.
 
-A small object is fetched quickly and published in one step, so no lock file is made for it at first. Its destination is
-only reserved within this process, and is locked if the download takes longer than LOCK_SECONDS.
+A small object is fetched quickly and published in one step, so at first no lock file is created for it. Its destination
+is only reserved within this process, and is locked if the download takes longer than LOCK_SECONDS.
 """
 
 import asyncio
@@ -33,12 +33,12 @@ Another one that begins before then would have begun at the same time."""
 
 @dataclass(frozen=True, slots=True)
 class Existing:
-    """What already exists when the destination is reserved or locked.
+    """What exists when the destination is reserved or locked.
 
     Attributes:
-        has_file: Whether there is a file at the destination.
-        checkpoint: What an earlier run left. `reason` says why it cannot be read.
-        after_another: Another process had the lock first.
+        has_file: Whether a file exists at the destination.
+        checkpoint: The checkpoint of an earlier run. `reason` says why it cannot be read.
+        after_another: Whether another process had the lock first.
     """
 
     has_file: bool
@@ -56,16 +56,16 @@ class TakenByAnotherProcess(Exception):
 
 
 class DestinationLock:
-    """The lock of one destination, held by one download.
+    """The lock of one destination, for one download.
 
     Args:
-        path: The destination; absolute, and no link.
-        lock_path: The lock's own file.
-        checkpoint_file: What an earlier run may have left.
-        fsync: Directories that are made are on the disk before a method returns.
+        path: The absolute path of the destination, which is not a link.
+        lock_path: The path of the lock file.
+        checkpoint_file: The file in which an earlier run may have left a checkpoint.
+        fsync: Whether created directories must be on the disk before a method returns.
 
     Attributes:
-        is_waiting: Whether another process has the lock, and this one waits for it.
+        is_waiting: Whether this download waits for another process that has the lock.
     """
 
     def __init__(
@@ -93,13 +93,13 @@ class DestinationLock:
         self._pending_lock: Callable[[], Awaitable[asyncio.CancelledError | None]] | None = None
 
     async def reserve(self) -> Existing | None:
-        """Reserve the destination within this process, and see what exists; None if another download has it.
+        """Reserve the destination within this process. Returns what exists, or None if another download has it.
 
-        Locks it at once if there is something that a lock guards.
+        Locks it at once if there is a checkpoint or a lock file.
 
         Raises:
             LeadsElsewhere: The destination is a link.
-            LocalFileError: It cannot be a file, or its checkpoint is a newer release's.
+            LocalFileError: The destination cannot be a file, or a newer release wrote its checkpoint.
         """
         existing = await self._look(is_reservation=True)
         if existing is not None and not self._lock.is_held:
@@ -108,11 +108,11 @@ class DestinationLock:
         return existing
 
     async def lock(self) -> None:
-        """Lock the destination now, if it is only reserved.
+        """Lock a destination that was only reserved.
 
         Raises:
-            TakenByAnotherProcess: Another process has it, or has left something since.
-            LocalFileError: As reserve().
+            TakenByAnotherProcess: Another process has the lock, or has changed something since.
+            LocalFileError: As for reserve().
         """
         reserved, self._reserved = self._reserved, None
         if reserved is None:
@@ -125,10 +125,10 @@ class DestinationLock:
             raise TakenByAnotherProcess(existing)
 
     async def try_lock(self) -> Existing | None:
-        """Lock the destination, and see what exists; None if another download has it.
+        """Lock the destination. Returns what exists, or None if another download has it.
 
         Raises:
-            LeadsElsewhere, LocalFileError: As reserve().
+            LeadsElsewhere, LocalFileError: As for reserve().
         """
         return await self._look()
 
@@ -136,7 +136,7 @@ class DestinationLock:
         """Wait until the lock is released, then lock the destination.
 
         Raises:
-            LeadsElsewhere, LocalFileError: As reserve().
+            LeadsElsewhere, LocalFileError: As for reserve().
         """
         self.is_waiting = True
         try:
@@ -150,7 +150,7 @@ class DestinationLock:
         return replace(existing, after_another=True)
 
     def taken_error(self) -> DownloadInProgressError:
-        """The error when another process has the lock, and this one is not to wait for it."""
+        """The error if another process has the lock and this download must not wait."""
         return DownloadInProgressError(
             f"{self._name}: another process is downloading to {self._path!r}",
             name=self._name,
@@ -158,7 +158,7 @@ class DestinationLock:
         )
 
     async def release(self) -> None:
-        """Release the destination, and remove directories that were created and not used."""
+        """Release the destination, and remove created directories that were not used."""
         self._cancel_lock_timer()
         cancelled = await self._end_pending_lock()
         if self._lock.is_held or not self._directory.is_idle:
@@ -169,7 +169,7 @@ class DestinationLock:
             raise cancelled
 
     def release_committed(self) -> None:
-        """Release the lock of a file that was published. For a thread: it blocks."""
+        """Release the lock after the file was published. Blocks; call it in a thread."""
         self._lock.release()
         self._directory.leave(has_file=True)
 
@@ -178,7 +178,7 @@ class DestinationLock:
         return await on_disk(self._client.threads, "prepare the destination", call, self._path, self._name)
 
     def _look_now(self, *, is_reservation: bool) -> Existing | None:
-        """In a thread: take the lock, and see what exists; None if another download has it."""
+        """Acquire the lock. Returns what exists, or None if another download has it. Blocks; call it in a thread."""
         storage = self._storage
         self._directory.enter()
         take = self._reserve_or_lock if is_reservation else self._lock.try_lock
@@ -206,7 +206,7 @@ class DestinationLock:
         return self._lock.reserve()
 
     def _start_locking(self) -> None:
-        """Take the lock after LOCK_SECONDS, so that other processes know of the download."""
+        """Acquire the lock after LOCK_SECONDS, so that other processes notice the download."""
         self._pending_lock = self._client.threads.file_thread.start(self._try_lock_now)
 
     def _try_lock_now(self) -> None:
@@ -218,7 +218,7 @@ class DestinationLock:
             self._lock_timer.cancel()
 
     async def _end_pending_lock(self) -> asyncio.CancelledError | None:
-        """Wait for an attempt to lock that was started. Returns a cancellation that arrived meanwhile."""
+        """Wait for the end of a pending attempt to lock. Returns a cancellation that arrived meanwhile."""
         return None if self._pending_lock is None else await self._pending_lock()
 
     def _release_now(self) -> None:

@@ -27,7 +27,8 @@ async def download_processed(job: Job) -> DownloadResult:
 
 
 async def _attempt(job: Job) -> ObjectMeta:
-    """The object with the length that came, and no CRC-64: OSS's is the unprocessed one's."""
+    """Download once. Returns the object with the received length and without a CRC-64, which OSS only has for the
+    unprocessed object."""
     response = await job.source.open_whole()
     part_file = job.destination.temporary_part_file()
     try:
@@ -46,7 +47,7 @@ async def _attempt(job: Job) -> ObjectMeta:
 
 
 async def _write_body(job: Job, response: AcceptedResponse, part_file: PartFile) -> int:
-    """Write all of a body; its length in bytes."""
+    """Write a whole body. Returns its length in bytes."""
     sink = await part_file.open_at(0)
     buffer = sink.room(job.client.write_size)
     received = 0

@@ -1,4 +1,4 @@
-"""What an earlier run left: which of it can be used, and the proof that its bytes are on the disk."""
+"""Resuming: whether the checkpoint of an earlier run can be used, and proving its bytes on the disk."""
 
 from aioss_resume._core.checkpoint import Checkpoint, Unusable
 from aioss_resume._core.objects import ObjectMeta
@@ -31,7 +31,7 @@ def usable_checkpoint(job: Job, existing: Existing) -> Checkpoint | None:
 
 
 async def discard_leftovers(job: Job, existing: Existing, meta: ObjectMeta) -> None:
-    """Remove what an earlier run left, when the object is at the destination already."""
+    """Remove what an earlier run left, if the destination is already up to date."""
     if existing.checkpoint is not None or existing.reason is not None:
         job.destination.part_file(existing.checkpoint.meta if existing.checkpoint is not None else meta)
         await job.destination.discard()
@@ -50,10 +50,10 @@ def _check_fit(job: Job, checkpoint: Checkpoint) -> None:
 
 
 class Prover:
-    """Reads the kept spans back from the disk, beside the fetching; a span that differs is fetched again.
+    """Reads the kept spans back from the disk while others are fetched. A span that differs is fetched again.
 
     Attributes:
-        proven_bytes: Bytes that were found on the disk as they should be.
+        proven_bytes: Number of bytes that were proven.
     """
 
     def __init__(self, job: Job, transfer: Transfer, part_file: PartFile) -> None:
@@ -63,7 +63,7 @@ class Prover:
         self._part_file = part_file
 
     async def run(self, scheduler: SpanScheduler) -> None:
-        """Prove all spans that are unproven: a background task of the scheduler."""
+        """Prove all unproven spans. Run as a background task of the scheduler."""
         for span in self._transfer.unproven:
             matches = await self._matches_disk(span, scheduler)
             if matches:

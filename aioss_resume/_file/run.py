@@ -27,7 +27,7 @@ class MismatchError(Exception):
 
     Attributes:
         pinned: The object.
-        crc64: What was found.
+        crc64: The CRC-64 of the written bytes.
     """
 
     def __init__(self, pinned: ObjectMeta, found: int) -> None:
@@ -36,16 +36,16 @@ class MismatchError(Exception):
 
 
 class Run:
-    """One run. What it wrote when it failed is kept for the next, where that is possible.
+    """One run. If it fails, what it wrote is kept for the next run, if possible.
 
     Args:
-        checkpoint: What to continue from; None: from zero.
-        must_be: The version that must be fetched; None: whichever there is, or the checkpoint's.
-        replaced: The version that was being downloaded before, and was replaced; None: there was none.
+        checkpoint: The checkpoint to resume from; None to start from zero.
+        must_be: The version that must be fetched; None for the checkpoint's, or else the current one.
+        replaced: The version that was downloaded before and was replaced, or None.
 
     Attributes:
-        pinned: The version of the object, when it is known.
-        part_file: Where its bytes are written, when it is more than a small one.
+        pinned: The version of the object, once it is known.
+        part_file: The part file, unless the object is small.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class Run:
         """Fetch what is missing, verify all of it and publish it.
 
         Raises:
-            ObjectChangedError: The object is not the pinned version any more.
-            MismatchError: The CRC-64 of what was written is not the object's.
-            AiossError: Whatever else ended it.
+            ObjectChangedError: The pinned version was replaced or deleted.
+            MismatchError: The CRC-64 of the written bytes is not the object's.
+            AiossError: Any other failure.
         """
         slot = await self._job.client.slot(self._job.share)
         try:
@@ -84,7 +84,7 @@ class Run:
             slot.release()
 
     def checkpoint(self) -> Checkpoint | None:
-        """What the next run can continue from; None: nothing."""
+        """The checkpoint for the next run, or None if it cannot resume."""
         job, transfer, part_file, pinned = self._job, self._transfer, self.part_file, self.pinned
         if transfer is None or part_file is None or pinned is None:
             return self._checkpoint
@@ -94,7 +94,7 @@ class Run:
         return Checkpoint(job.name, job.options.version_id, pinned, part_file.path.name, spans)
 
     async def _resume(self, checkpoint: Checkpoint, slot: Slot) -> DownloadResult:
-        """Continue from a checkpoint, with a request for the first missing bytes of its version of the object."""
+        """Resume from a checkpoint with a request for the first missing bytes of its version of the object."""
         job, pinned = self._job, checkpoint.meta
         part_file = job.destination.part_file(pinned)
         was_there = await part_file.create(pinned.size)
@@ -117,7 +117,7 @@ class Run:
         return await self._fetch_and_commit(pinned, part_file, transfer, None)
 
     async def _open_from_zero(self) -> tuple[AcceptedResponse, Range]:
-        """The response to a request for the first bytes: all of a small object, the first part of a large one."""
+        """Request the first bytes: all of a small object, or the first part of a large one."""
         options, must_be = self._job.options, self._must_be
         first = max(options.part_size or MiB, options.multiget_threshold)
         # An empty object is not pinned: for a pinned object, 416 would mean that it got shorter.
@@ -133,7 +133,7 @@ class Run:
         return response, given
 
     async def _begin(self, response: AcceptedResponse, given: Range, slot: Slot) -> DownloadResult:
-        """Begin a part file with the bytes that a response brings."""
+        """Begin a part file with the bytes of the first response."""
         job, pinned = self._job, response.meta
         part_file = job.destination.part_file(pinned)
         try:
@@ -188,7 +188,7 @@ class Run:
         return job.result(pinned, resumed=prover.proven_bytes, verified=verified)
 
     async def _download_small(self, response: AcceptedResponse, slot: Slot) -> DownloadResult:
-        """An object that came with one response: kept in memory, then written and published in one call."""
+        """Download an object with one request: keep it in memory, then write and publish it in one call."""
         job, pinned = self._job, response.meta
         job.progress.set_total(pinned.size)
         job.started(pinned.size, resumed=0)
@@ -204,7 +204,7 @@ class Run:
         return given.length == meta.size <= WRITE_SIZE and not self._job.keeps_checkpoint(meta.size)
 
     def _verify(self, found: int, pinned: ObjectMeta) -> bool:
-        """Whether what was written is proven to be the object; MismatchError when it is proven not to be."""
+        """Compare the CRC-64. Returns False if it cannot be compared, and raises MismatchError if it differs."""
         if pinned.crc64 is None or not self._job.can_verify:
             return False
         if found != pinned.crc64:
@@ -220,7 +220,7 @@ class Run:
             self._job.report.send(CheckpointFlushed, bytes_done=done)
 
     async def _save(self) -> None:
-        """Keep what was written for the next run, or remove it if it cannot be resumed."""
+        """Keep the written bytes for the next run, or remove them if it cannot resume."""
         destination, part_file = self._job.destination, self.part_file
         assert part_file is not None
         try:

@@ -1,7 +1,7 @@
 """One transfer for all tasks of a process that want the same object at the same path.
 
-A caller that joins a transfer still gets what it asked for. What the first caller did not ask for is done or checked
-for the joining caller. An error that comes from the first caller's options is raised to the first caller only.
+A caller that joins a transfer still gets what it asked for: what the first caller did not request is done or checked
+for it. An error that is due to the first caller's options is only raised for the first caller.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ from aioss_resume.options import PROGRESS_SECONDS, DownloadOptions, ProgressCall
 
 @dataclass(frozen=True, slots=True)
 class DownloadRequest:
-    """What one caller asked for.
+    """The request of one caller.
 
     Attributes:
-        storage: The file system, or what of it may be touched.
-        endpoint: Of the bucket; with name, version, params and headers it tells which transfers are the same.
-        path: The destination; absolute.
+        storage: The file system, or the part of it that may be accessed.
+        endpoint: The bucket's endpoint. Together with name, version, params and headers, it identifies a transfer.
+        path: The absolute path of the destination.
     """
 
     client: Client
@@ -50,7 +50,7 @@ class DownloadRequest:
 
     @property
     def policy(self) -> tuple[object, ...]:
-        """What decides which errors a transfer may end with."""
+        """The options that determine which errors a transfer may end with."""
         options = self.options
         return options.overwrite, options.on_change, options.on_busy, options.integrity, options.retry, options.timeouts
 
@@ -75,8 +75,8 @@ async def share(request: DownloadRequest, make: Callable[[], Download]) -> Downl
     """Join the transfer of this object to that path, or start it, and return its result.
 
     Raises:
-        AiossError: What ended the transfer, or kept this caller from it.
-        BaseException: What the caller's own progress_callback raised: the caller leaves the transfer.
+        AiossError: The transfer failed, or this caller could not join it.
+        BaseException: The caller's own progress_callback raised it; the caller leaves the transfer.
     """
     deadline = request.options.retry.deadline
     if deadline is None:
@@ -107,7 +107,7 @@ async def _take_part(request: DownloadRequest, make: Callable[[], Download]) -> 
 
 
 async def _complete(request: DownloadRequest, shared: _Shared, result: DownloadResult) -> None:
-    """Do and check what this caller asked for and the first one did not."""
+    """Do and check what this caller requested and the first one did not."""
     if request.options.integrity == "require" and not result.verified:
         raise IntegrityError(
             f"{request.name}: OSS sends no CRC-64 to compare with, or it was not compared", name=request.name
@@ -117,7 +117,7 @@ async def _complete(request: DownloadRequest, shared: _Shared, result: DownloadR
 
 
 async def _refuse_if_file_exists(request: DownloadRequest, download: Download) -> None:
-    """FileExistsError when the destination existed before this call, and not only since the transfer published it."""
+    """Raise FileExistsError if the destination existed before this call, and not only since it was published."""
     was_publishing = download.is_publishing
     client = request.client
     call = partial(exists, request.storage, request.path, follow_symlinks=False)
@@ -129,7 +129,7 @@ async def _refuse_if_file_exists(request: DownloadRequest, download: Download) -
 
 
 async def _join_or_begin(request: DownloadRequest, make: Callable[[], Download]) -> _Shared:
-    """The transfer to that path, with this caller counted."""
+    """Join or start the transfer to that path, and count this caller."""
     running = _running.setdefault(asyncio.get_running_loop(), {})
     while (shared := running.get(request.path)) is not None:
         if shared.request.identity == request.identity and not shared.is_leaving:
@@ -196,7 +196,7 @@ async def tell_progress(callback: ProgressCallback, consumed: int, total: int | 
 
 
 def _outcome(shared: _Shared) -> DownloadResult:
-    """Return the transfer's result, or raise its error: a copy for each caller, since each adds to the traceback."""
+    """Return the transfer's result or raise its error, copied for each caller because each extends the traceback."""
     error = None if shared.task.cancelled() else shared.task.exception()
     if error is None:
         return shared.task.result()
@@ -207,7 +207,7 @@ def _outcome(shared: _Shared) -> DownloadResult:
 
 
 async def _leave(shared: _Shared) -> None:
-    """Leave the transfer. The last caller cancels it and waits for its end, however often it is cancelled itself."""
+    """Leave the transfer. The last caller cancels it and waits for its end, even if it is cancelled itself."""
     shared.callers -= 1
     if shared.callers:
         return

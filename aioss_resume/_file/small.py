@@ -1,4 +1,4 @@
-"""A small object's bytes, kept in memory, fetched with retries."""
+"""Fetching a small object into memory, with retries."""
 
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.retry import Attempts
@@ -13,13 +13,13 @@ from aioss_resume.options import RetryPolicy
 async def fetch_small(
     first: AcceptedResponse, source: Source, policy: RetryPolicy, client: Client, report: Reporter
 ) -> bytearray:
-    """All bytes of an object that came with one response.
+    """Receive all bytes of an object that was requested as a whole.
 
     Args:
-        first: That response; it is closed here. What it does not bring is asked for again, of the very same object.
+        first: The response, which is closed here. If it is cut short, the rest of the same version is requested.
 
     Raises:
-        AiossError: What ended the last attempt.
+        AiossError: The last attempt failed.
     """
     pinned, response, attempts = first.meta, first, Attempts(policy)
     found = bytearray(pinned.size)

@@ -15,10 +15,10 @@ _AT_ONCE: Final = 3  # of the pool's threads: file systems combine syncs that ar
 
 
 async def sync(client: Client, bucket_name: str, results: Iterable[DownloadResult]) -> None:
-    """Sync files and their names to the disk. If one fails, the others are synced all the same.
+    """Sync files and their names to the disk. If one fails, the others are still synced.
 
     Raises:
-        ConfigError: Something is no DownloadResult.
+        ConfigError: An argument is not a DownloadResult.
         LocalFileError: The first file or directory that could not be synced.
     """
     files: dict[Path, ObjectName] = {}

@@ -20,7 +20,7 @@ _HARMLESS: Final = frozenset({"accept-encoding", "connection", "date"})
 
 
 def new_session() -> aiohttp.ClientSession:
-    """A session of our own. The slots limit its connections."""
+    """Make a session of our own. Its connections are limited by the slots."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
         cookie_jar=aiohttp.DummyCookieJar(),  # OSS sets no cookies, and those of a proxy do not concern us
@@ -30,7 +30,7 @@ def new_session() -> aiohttp.ClientSession:
 
 
 def check_session(session: Any) -> None:
-    """ConfigError unless requests to OSS can be sent through this session. Any: that is the question."""
+    """Raise ConfigError unless requests to OSS can be sent through this session. Any: it is checked here."""
     if session is None:
         return
     if not isinstance(session, aiohttp.ClientSession):
@@ -65,9 +65,9 @@ def _refuses_absolute_urls(session: aiohttp.ClientSession) -> bool:
 
 
 def check_netrc(host: str) -> None:
-    """ConfigError when ~/.netrc has an entry for the host: a session with trust_env=True sends that one.
+    """Raise ConfigError if ~/.netrc has an entry for the host: a session with trust_env=True would send it.
 
-    For a thread: it reads a file.
+    Reads a file; call it in a thread.
     """
     path = os.environ.get("NETRC") or Path("~/.netrc").expanduser()
     try:
@@ -82,7 +82,7 @@ def check_netrc(host: str) -> None:
 
 
 def with_signed_defaults(session: aiohttp.ClientSession, headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers of a request, and those of the session's defaults that OSS wants signed: aiohttp adds them unsigned."""
+    """Add those default headers of the session that must be signed; aiohttp would add them after signing."""
     given = {name.lower() for name in headers}
     defaults = {
         name: value
@@ -94,19 +94,19 @@ def with_signed_defaults(session: aiohttp.ClientSession, headers: Mapping[str, s
 
 
 def connection_limit(session: aiohttp.ClientSession | None) -> int:
-    """Most connections to one host that the caller's session has; 0: no limit."""
+    """The limit of connections to one host in the caller's session; 0 for no limit."""
     connector: Any = session.connector if session is not None else None  # Any: a connector may have no such limits
     limits = [getattr(connector, name, 0) or 0 for name in ("limit", "limit_per_host")]
     return min((limit for limit in limits if limit > 0), default=0)
 
 
 def proxy_for(endpoint: str, proxies: Mapping[str, str] | None, *, is_own_session: bool) -> str | None:
-    """The proxy for an endpoint, as requests, and so oss2, would choose it; None: no proxy.
+    """The proxy for an endpoint, chosen like requests (and so oss2) does, or None.
 
     Args:
-        proxies: The bucket's.
-        is_own_session: Whether the environment counts where the bucket names no proxy (HTTP_PROXY, HTTPS_PROXY,
-            ALL_PROXY, NO_PROXY, in either case).
+        proxies: The bucket's proxies.
+        is_own_session: Whether to use the environment if the bucket names no proxy (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY,
+            NO_PROXY, in upper or lower case).
 
     Raises:
         ConfigError: The environment names a proxy that does not speak HTTP.

@@ -1,8 +1,8 @@
 """Signing of requests. Only this module uses oss2's signers.
 
-oss2's signers read the machine's clock and log at DEBUG what they sign. So they are taken from a private copy of the
-module oss2.auth, with a clock that can be set to OSS's time and a disabled logger. The module that the rest of the
-process uses is unchanged.
+oss2's signers read the machine's clock and log what they sign at DEBUG. So they are taken from a private copy of the
+module oss2.auth, in which the clock can be set to OSS's time and the logger is disabled. The original module, which
+the rest of the process uses, is not changed.
 """
 
 import importlib.util
@@ -63,7 +63,7 @@ def _kinds() -> Mapping[str, Any]:  # Any: oss2 has no types
     signers = _copy_of_signers()
 
     class RememberingV4(signers.ProviderAuthV4):  # type: ignore[misc, name-defined]
-        """Derives the key for a day, a region and a product once: that is four of a signature's five HMACs."""
+        """Caches the key for a day, region and product, which takes four of a signature's five HMACs."""
 
         _derived_for: tuple[object, ...] | None = None
         _derived = b""
@@ -101,25 +101,25 @@ class RequestSigner(Protocol):
     async def sign(
         self, method: str, name: ObjectName, headers: Mapping[str, str], params: Mapping[str, str], now: datetime
     ) -> "Signed":
-        """The request for an object; `now` is this machine's time of day.
+        """Make the request for an object. `now` is this machine's time of day.
 
         Raises:
-            CredentialsError: There is nothing to sign with.
+            CredentialsError: There are no usable keys.
         """
 
     async def cure(
         self, error: ServiceError, refused: "Signed", server_time: datetime | None, now: datetime
     ) -> str | None:
-        """What was replaced so that the same request may be accepted now; None if nothing can be.
+        """Replace what OSS refused, so that a retry may succeed. Returns what was replaced, or None.
 
         Args:
-            server_time: The server's time of day, as its response has it.
+            server_time: The server's time of day in its response.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A request that is ready to be sent. Its repr shows neither query nor headers: they carry the signature."""
+    """A request that is ready to be sent. Its repr shows neither query nor headers, which contain the signature."""
 
     method: str
     url: URL = field(repr=False)
@@ -140,7 +140,7 @@ class Signed:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The strings that must not be shown, the longest first."""
+        """The strings that must not be shown, longest first."""
         found = set(self.more_secrets)
         for name, value in self.headers.items():
             if name.lower() == "x-oss-security-token":
@@ -157,7 +157,7 @@ class Signed:
 class Signer:
     """Signs requests for one oss2.Bucket as the bucket itself would.
 
-    `offset` is how far OSS's clock is ahead of ours; it is learned from an answer, and signatures follow it.
+    `offset` is how far OSS's clock is ahead of ours, taken from a response. Signatures use OSS's time.
     """
 
     def __init__(self, bucket: Any, ring: KeyRing, threads: Threads) -> None:  # Any: oss2 has no types
@@ -174,7 +174,7 @@ class Signer:
     async def sign(
         self, method: str, name: ObjectName, headers: Mapping[str, str], params: Mapping[str, str], now: datetime
     ) -> Signed:
-        """The request for an object; `now` is this machine's time of day.
+        """Make the request for an object. `now` is this machine's time of day.
 
         Raises:
             CredentialsError: The bucket's auth has no usable keys.
@@ -212,7 +212,7 @@ class Signer:
         return Signed(method, _with_query(request.url, request.params), sent, keys)
 
     def _auth_with(self, keys: Keys, version: str) -> Any:  # Any: oss2 has no types
-        """A signer of our copy, cached for the keys."""
+        """The signer from our copy for these keys, cached."""
         if self._auth_for != (keys, version):
             self._auth, self._auth_for = _kinds()[version](keys), (keys, version)
         return self._auth
@@ -220,10 +220,10 @@ class Signer:
     async def cure(
         self, error: ServiceError, refused: Signed, server_time: datetime | None, now: datetime
     ) -> str | None:
-        """Set the clock by OSS's, or fetch keys again, if that is what was refused.
+        """Set the clock to OSS's time, or fetch new keys, if OSS refused these.
 
         Raises:
-            CredentialsError: The provider gives no keys now.
+            CredentialsError: The provider returns no keys.
         """
         if refused.keys is None:
             return None
@@ -238,7 +238,7 @@ class Signer:
 
 
 def check_bucket(bucket: Any) -> None:
-    """ConfigError unless this is a bucket that can be downloaded from. Any: that is the question."""
+    """Raise ConfigError unless this is a bucket that can be downloaded from. Any: it is checked here."""
     missing = [name for name in ("auth", "endpoint", "bucket_name", "_make_url") if not hasattr(bucket, name)]
     if missing:
         raise ConfigError(
@@ -266,10 +266,10 @@ def check_bucket(bucket: Any) -> None:
 
 
 def object_url(bucket: Any, name: ObjectName) -> str:
-    """The object's address as oss2 makes it: host, path or CNAME style, and the key's bytes as they are.
+    """The object's address as oss2 makes it, in host, path or CNAME style, with the bytes of the key unchanged.
 
-    If a key, or one of its segments, is "." or "..", its dots are escaped, too: otherwise a proxy that normalises
-    addresses would request another object. The key itself is signed.
+    If a key or one of its segments is "." or "..", its dots are escaped as well: otherwise a proxy that normalises
+    addresses would request another object. The signature covers the unescaped key.
     """
     key = name.key
     url: str = bucket._make_url(name.bucket, key)

@@ -44,15 +44,15 @@ _ENVIRONMENT: Final = "AIOSS_RESUME_STORAGE"
 
 
 class Storage:
-    """The file system of a POSIX system. For threads: all of it blocks, and may be called by several at once.
+    """The file system of a POSIX system. All methods block, and may be called by several threads at once.
 
-    Methods raise OSError, as the calls that they are named after.
+    Each method raises OSError like the system call that it is named after.
 
     Attributes:
-        syncs_directories: Whether the names in a directory are on the disk only when it was synced.
+        syncs_directories: Whether a directory must be synced before the names in it are on the disk.
         removes_open_files: Whether a file can be removed or replaced while it is open.
         opens_below: Whether a file can be opened relative to a directory's descriptor.
-        has_windows_names: Whether names are those of Windows: with devices and streams among them.
+        has_windows_names: Whether the rules for file names on Windows apply, such as those for devices and streams.
     """
 
     __slots__ = ()
@@ -63,18 +63,18 @@ class Storage:
     has_windows_names: bool = False
 
     def open(self, path: StrPath, flags: int, mode: int = 0o600) -> int:
-        """A descriptor, which child processes do not inherit (PEP 446)."""
+        """Open a file. Child processes do not inherit the descriptor (PEP 446)."""
         return os.open(path, flags, mode)
 
     def close(self, descriptor: int) -> None:
         os.close(descriptor)
 
     def write_at(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
-        """Returns how many bytes it took, which may be fewer than it was given."""
+        """Write bytes at an offset. Returns how many were written, which may be fewer."""
         return os.pwritev(descriptor, buffers, offset)
 
     def read_at(self, descriptor: int, buffer: memoryview, offset: int) -> int:
-        """Returns how many bytes it put into the buffer; 0 at the end of the file."""
+        """Read bytes at an offset into a buffer. Returns how many were read; 0 at the end of the file."""
         return os.preadv(descriptor, [buffer], offset)
 
     def ftruncate(self, descriptor: int, size: int) -> None:
@@ -87,17 +87,17 @@ class Storage:
         os.fchown(descriptor, -1, group)
 
     def fsync(self, descriptor: int) -> None:
-        """Of a file: its bytes and size are on the disk. Of a directory: the names in it are."""
+        """Sync the bytes and size of a file, or the names in a directory, to the disk."""
         os.fsync(descriptor)
 
     def lock(self, descriptor: int) -> bool:
-        """Lock a file, without waiting; False when another holds it."""
+        """Lock a file without waiting. Returns False if the lock is taken."""
         from filelock import lock_descriptor  # here, in a thread: it takes 8 ms to import
 
         return lock_descriptor(descriptor, blocking=False)
 
     def room(self, descriptor: int) -> int | None:
-        """Free bytes for that file; None if the file system does not say."""
+        """Free bytes on the disk of that file; None if unknown."""
         disk = os.fstatvfs(descriptor)
         return disk.f_bavail * disk.f_frsize if disk.f_blocks else None
 
@@ -151,14 +151,14 @@ class MacStorage(Storage):
 
 
 class PortableStorage(Storage):
-    """A file system by calls that every system has: that of Windows.
+    """A file system that only uses calls which exist on every system. Used on Windows.
 
-    - Directories are not synced. NTFS writes names to a journal, in order: a power cut loses the last ones, and never
-      keeps a later one without an earlier one. So no rename can come back without the bytes that were synced before,
-      and no checkpoint can be gone while its part file has not got its name.
-    - Another program may have a file open, so that it can be neither replaced nor removed: that is tried again for a
-      while. Source: error 5 and 32 of MoveFileExW, as virus scanners and indexers cause them.
-    - A link is seen before a file is opened, and a file that was replaced meanwhile after it.
+    - Directories are not synced. NTFS writes names to a journal in order: a power cut loses the last ones, but never
+      keeps a later one without an earlier one. So a rename never survives without the bytes that were synced before it,
+      and a checkpoint never disappears before its part file was renamed.
+    - If another program has a file open, so that it cannot be replaced or removed, that is tried again for a while.
+      Source: errors 5 and 32 of MoveFileExW, caused by virus scanners and indexers.
+    - Links are detected before a file is opened, and replaced files after that.
     """
 
     __slots__ = ("_opened",)
@@ -238,7 +238,7 @@ class PortableStorage(Storage):
 
 
 class WindowsStorage(PortableStorage):
-    """The file system of Windows; on other systems, PortableStorage with the names of Windows."""
+    """The file system of Windows; on other systems, PortableStorage with Windows' rules for names."""
 
     __slots__ = ()
 
@@ -264,7 +264,7 @@ def _despite_others(call: Callable[[], None], waits: Iterable[float]) -> None:
 if sys.platform == "win32":
 
     def _make_sparse(descriptor: int) -> None:
-        """Let the file have no bytes on the disk where none were written, where the file system can.
+        """Make the file sparse, if the file system supports that.
 
         Source: FSCTL_SET_SPARSE of Windows' file system control codes.
         """
@@ -320,12 +320,12 @@ def is_directory(found: os.stat_result) -> bool:
 
 
 def is_link(found: os.stat_result) -> bool:
-    """Whether it leads elsewhere: a symbolic link, or a junction of Windows."""
+    """Whether it is a symbolic link, or a junction on Windows."""
     return stat.S_ISLNK(found.st_mode) or bool(getattr(found, "st_reparse_tag", 0) & _NAME_SURROGATE)
 
 
 def is_own_file(found: os.stat_result) -> bool:
-    """Whether it is a regular file of this user's, as far as the system tells."""
+    """Whether it is a regular file that belongs to this user, as far as the system tells."""
     return is_regular(found) and (_user() is None or found.st_uid == _user())
 
 
@@ -344,13 +344,13 @@ def permissions(found: os.stat_result) -> int:
 
 
 def allocated(found: os.stat_result) -> int:
-    """Bytes that the file has on the disk; its size, where the system does not tell."""
+    """Bytes that the file occupies on the disk; its size if the system does not tell."""
     blocks: int | None = getattr(found, "st_blocks", None)
     return found.st_size if blocks is None else blocks * 512
 
 
 def is_planted(directory: os.stat_result, link: os.stat_result) -> bool:
-    """Whether it is another user's link in a sticky directory that everybody may write to, such as /tmp.
+    """Whether it is another user's link in a world-writable sticky directory, such as /tmp.
 
     Source: fs.protected_symlinks, proc_sys_fs(5). The kernel checks it when it follows a link.
     """
@@ -363,14 +363,14 @@ def _user() -> int | None:
 
 
 def is_too_long(storage: Storage, name: str) -> bool:
-    """Whether no file can have a name of that length."""
+    """Whether a name is too long for a file."""
     if storage.has_windows_names:
         return windows_names.units(name) > windows_names.NAME_MOST
     return len(os.fsencode(name)) > paths.NAME_MOST
 
 
 def exists(storage: Storage, path: StrPath, *, follow_symlinks: bool = True) -> bool:
-    """Whether the path exists; OSError if that cannot be found out."""
+    """Whether the path exists. Raises OSError if that cannot be determined."""
     try:
         storage.stat(path, follow_symlinks=follow_symlinks)
     except OSError as error:
@@ -381,13 +381,13 @@ def exists(storage: Storage, path: StrPath, *, follow_symlinks: bool = True) -> 
 
 
 def remove(storage: Storage, path: StrPath) -> None:
-    """Remove a file, if it is there."""
+    """Remove a file, if it exists."""
     with suppress(FileNotFoundError):
         storage.unlink(path)
 
 
 def read_start(storage: Storage, descriptor: int, most: int) -> bytes:
-    """The first bytes of a file, `most` of them or all."""
+    """Read the first bytes of a file, at most `most`."""
     buffer, length = memoryview(bytearray(most)), 0
     while length < most and (taken := storage.read_at(descriptor, buffer[length:], length)):
         length += taken
@@ -395,12 +395,12 @@ def read_start(storage: Storage, descriptor: int, most: int) -> bytes:
 
 
 def make_missing(storage: Storage, directory: Path, mode: int = 0o777, *, fsync: bool) -> list[Path]:
-    """Make a directory and those above it that are missing; returns them, the deepest first.
+    """Create a directory and its missing parents. Returns the created ones, deepest first.
 
     Args:
-        mode: The deepest one's, less the umask.
-        fsync: Their names are on the disk before this returns: a file's name in a directory is lost with the
-            directory's own, and a later run, which finds the directory, cannot know that it is not on the disk.
+        mode: Permission bits of the deepest one, minus the umask.
+        fsync: Whether their names must be on the disk before this returns. If a directory's name is lost, so are the
+            files in it, and a later run that finds the directory cannot know that its name is not on the disk.
     """
     missing, above = [], directory
     while not exists(storage, above):
@@ -419,7 +419,7 @@ def make_missing(storage: Storage, directory: Path, mode: int = 0o777, *, fsync:
 
 
 def remove_made(storage: Storage, directories: Sequence[Path]) -> None:
-    """Remove the directories that make_missing() made, those that are still empty."""
+    """Remove the directories that make_missing() created, if they are still empty."""
     for directory in directories:
         with suppress(OSError):
             storage.rmdir(directory)
@@ -436,7 +436,7 @@ def sync_file(storage: Storage, path: Path) -> None:
 
 
 def sync_directory(storage: Storage, directory: Path) -> None:
-    """Sync the names in a directory to the disk, where the file system supports it, and needs it."""
+    """Sync the names in a directory to the disk, if the file system supports and needs it."""
     if not storage.syncs_directories:
         return
     try:

@@ -1,6 +1,6 @@
-"""Our errors for aiohttp's.
+"""Translation of aiohttp's errors into ours.
 
-None of their text is used: it may contain a signed address, headers, or a proxy's password.
+Their text is never used: it may contain a signed address, headers, or a proxy's password.
 """
 
 import os
@@ -32,12 +32,12 @@ _PRIVATE_CA: Final = (
 def request_error(
     error: BaseException, name: ObjectName, seconds: float, url: URL | None = None, *, has_answered: bool = True
 ) -> AiossError:
-    """Our error for one of aiohttp's.
+    """Translate an error of aiohttp.
 
     Args:
-        seconds: The time limit that a TimeoutError speaks of.
-        url: Where the request went; None: a body was being received.
-        has_answered: Whether the server has answered an earlier request.
+        seconds: The time limit to name for a TimeoutError.
+        url: The address of the request; None while a body was being received.
+        has_answered: Whether the server has responded to an earlier request.
     """
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         reason = getattr(error.certificate_error, "verify_message", "") or type(error.certificate_error).__name__
@@ -65,14 +65,14 @@ def request_error(
 
 
 def use_tls_hint(url: URL | None) -> str | None:
-    """The hint when a server that was spoken to in plain HTTP may want TLS; None when it was TLS."""
+    """The hint for a plain HTTP request to a server that may require TLS; None for a TLS request."""
     if url is None or url.scheme != "http":
         return None
     return f"if the server speaks TLS, the endpoint must begin with https://, not {_address(url)}"
 
 
 def proxy_error(status: int, name: ObjectName) -> RequestError:
-    """The error for a proxy that answers instead of OSS."""
+    """The error for a proxy that responds instead of OSS."""
     error = RequestError(
         f"{name}: the proxy answered {status}",
         name=name,
@@ -114,7 +114,7 @@ def _address(url: URL) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """Why, in words, without any text that a stranger may have put there."""
+    """The reason in our own words, without any text from the network."""
     if isinstance(error, ssl.SSLError):
         return f"TLS: {error.reason or type(error).__name__}"
     number = _errno(error) if isinstance(error, OSError) else None
@@ -125,7 +125,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _errno(error: OSError) -> int | None:
-    """The error's number; of the first one, where one error stands for several addresses that were tried."""
+    """The error number; that of the first error if several addresses were tried."""
     if error.errno is not None:
         return error.errno
     found = _ERRNO.search(str(error))

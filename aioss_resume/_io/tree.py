@@ -1,6 +1,6 @@
-"""The directory that a prefix is downloaded into, and what lies in it. No link in it is followed.
+"""The directory that a prefix is downloaded into, and the files in it. Links in it are not followed.
 
-All of it blocks, so it runs in threads.
+Everything here blocks and runs in threads.
 """
 
 import errno
@@ -21,15 +21,14 @@ class Tree:
     """A directory, opened once.
 
     Args:
-        root: Absolute. Made when it is missing, unless `dry_run`.
+        root: An absolute path. The directory is created if it is missing, unless `dry_run`.
 
     Attributes:
-        root: As given.
-        ignores_case, ignores_form: Whether the file system takes names for the same that differ in upper and lower
-            case only, or in Unicode's normalisation only.
+        root: The absolute path.
+        ignores_case, ignores_form: Whether the file system ignores case, or Unicode normalisation, in names.
 
     Raises:
-        OSError: It can be no directory.
+        OSError: The path is not a directory and cannot be one.
     """
 
     def __init__(self, root: str, *, dry_run: bool, fsync: bool, token: str) -> None:
@@ -49,22 +48,22 @@ class Tree:
             self._probe(f".aioss-resume.{token}.pr\u00f6be")
 
     def storage(self) -> AbstractContextManager[Storage]:
-        """The file system, as far as it lies in the directory, which must be there."""
+        """The file system below the directory, which must exist."""
         assert self._anchor is not None
         return self._anchor.storage()
 
     def states(self, paths: Iterable[str]) -> list[FileState | None]:
-        """How the files at these relative paths look; None where there is no regular file."""
+        """The states of the files at these relative paths; None if there is no regular file."""
         if self._anchor is None:  # of a dry run
             return [None for _ in paths]
         with self.storage() as storage:
             return [_state(storage, f"{self.root}/{path}") for path in paths]
 
     def make_directory(self, path: str, *, fsync: bool, dry_run: bool) -> bool:
-        """Make a directory at a relative path, unless `dry_run`; False if it was there.
+        """Create a directory at a relative path, unless `dry_run`. Returns False if it existed.
 
         Raises:
-            OSError: There is something else.
+            OSError: Something else exists there.
         """
         directory = Path(self.root, path)
         if self._anchor is None:
@@ -84,10 +83,10 @@ class Tree:
             return is_new
 
     def delete(self, path: str, expected: FileState) -> bool:
-        """Delete the file at a relative path, and directories that are empty then; False if it looks otherwise.
+        """Delete the file at a relative path and its empty parents. Returns False if the file was modified.
 
         Raises:
-            OSError: It cannot be deleted. FileNotFoundError: It is gone already.
+            OSError: The file cannot be deleted. FileNotFoundError: It does not exist any more.
         """
         whole = f"{self.root}/{path}"
         with self.storage() as storage:
@@ -119,7 +118,7 @@ class Tree:
 
 
 def state_of(found: os.stat_result) -> FileState:
-    """What a manifest remembers of a file."""
+    """The state of a file, as stored in a manifest."""
     return FileState(found.st_size, found.st_mtime_ns, found.st_ino)
 
 

@@ -19,13 +19,13 @@ _READ_BYTES: Final = 1024 * 1024  # in one read: it fits a processor's cache, so
 async def span_matches_disk(
     path: Path, span: Done, threads: Threads, storage: Storage = STORAGE, *, name: ObjectName | None = None
 ) -> bool:
-    """Whether the file has the bytes of that span, as far as their CRC-64 can tell. A missing file has not.
+    """Whether the bytes of that span in the file have the right CRC-64. False for a missing file.
 
     Args:
-        name: Whose bytes they are, for the error.
+        name: The object, for the error.
 
     Raises:
-        LocalFileError: There are no descriptors or no memory left to find it out.
+        LocalFileError: There are no descriptors or no memory left.
     """
     found, offset = EMPTY, span.start
     while offset < span.stop:
@@ -40,9 +40,9 @@ async def span_matches_disk(
 async def crc64_of_file(
     path: Path, size: int, threads: Threads, storage: Storage = STORAGE, *, name: ObjectName | None = None
 ) -> int | None:
-    """CRC-64 of a whole file; None when there is none of that size.
+    """CRC-64 of a whole file; None if there is no file of that size.
 
-    Takes the arguments and raises the errors of span_matches_disk().
+    Arguments and errors are those of span_matches_disk().
     """
     if await threads.run(_size, storage, path) != size:
         return None
@@ -52,9 +52,9 @@ async def crc64_of_file(
 async def crc64_of_start(
     path: Path, length: int, threads: Threads, storage: Storage = STORAGE, *, name: ObjectName | None = None
 ) -> int | None:
-    """CRC-64 of the first bytes of a file; None when it has fewer.
+    """CRC-64 of the first bytes of a file; None if it has fewer.
 
-    Takes the arguments and raises the errors of span_matches_disk().
+    Arguments and errors are those of span_matches_disk().
     """
     found = EMPTY
     for offset in range(0, length, _HOP_BYTES):

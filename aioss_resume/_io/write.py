@@ -38,10 +38,10 @@ _MOST_PIECES: Final = 512
 
 
 class SummingFile(FileIO):
-    """A file that is written from one offset on, and knows the CRC-64 of what it took.
+    """A file that is written from one offset on, and computes the CRC-64 of the written bytes.
 
-    `offset` and `crc64` are always true of the file: they move when a write has been made, by as much as it took.
-    The storage opens, writes and closes it; FileIO makes it a file that aiofiles knows how to wrap.
+    `offset` and `crc64` always describe the file: they change after each write by the number of bytes written. The
+    storage opens, writes and closes the file; it is a FileIO so that aiofiles can wrap it.
     """
 
     def __init__(self, storage: Storage, path: Path, identity: tuple[int, int], offset: int, crc: int) -> None:
@@ -71,11 +71,11 @@ class SummingFile(FileIO):
 
 
 class PartFile:
-    """The file that a download fills, beside its destination.
+    """The file beside the destination into which a download writes.
 
     Attributes:
-        path: Where it is.
-        identity: Device and inode, which tell whether it is still the same file when it is opened again.
+        path: Its path.
+        identity: Device and inode, by which a replaced file is detected when it is opened again.
     """
 
     def __init__(self, path: Path, name: ObjectName, threads: Threads, storage: Storage = STORAGE) -> None:
@@ -87,10 +87,10 @@ class PartFile:
         self.identity = (0, 0)
 
     async def create(self, size: int | None) -> bool:
-        """Create it or open the existing one, with a length of `size` bytes (None: 0). Returns whether it existed.
+        """Create or open the file with a length of `size` bytes (None for 0). Returns whether it existed.
 
         Raises:
-            LocalFileError: It cannot be made, is no regular file of ours, or the disk has not enough room.
+            LocalFileError: It cannot be created, is not a regular file of this user, or the disk is too full.
         """
         made: list[tuple[bool, tuple[int, int]]] = []
 
@@ -110,10 +110,10 @@ class PartFile:
         return was_there
 
     async def remove(self) -> None:
-        """Remove it, if it is there.
+        """Remove the file, if it exists.
 
         Raises:
-            LocalFileError: It is there still.
+            LocalFileError: It could not be removed.
         """
         try:
             await self._threads.run_uncancelled(remove, self._storage, self.path)
@@ -121,7 +121,7 @@ class PartFile:
             raise local_file_error("remove the part file", error, str(self.path), name=self._name) from None
 
     async def open_at(self, offset: int, crc: int = EMPTY) -> "FileSink":
-        """A handle of its own that writes from `offset` on; `crc` is the CRC-64 of the span before it."""
+        """Open a separate handle that writes from `offset` on. `crc` is the CRC-64 of the span so far."""
         executor = FileExecutor(self._threads, self._queue)
         opened: list[SummingFile] = []
 
@@ -140,7 +140,7 @@ class PartFile:
 
 
 class FileSink:
-    """Writes one span to the part file. `offset` and `crc64` are right even after a failed write."""
+    """Writes one span to the part file. `offset` and `crc64` are correct even after a failed write."""
 
     def __init__(self, file: SummingFile, executor: FileExecutor, name: ObjectName) -> None:
         self._file = file
@@ -159,7 +159,7 @@ class FileSink:
         return self._file.crc64
 
     def room(self, most: int) -> memoryview:
-        """Where the next bytes are to be received: `most` bytes, the same ones each time."""
+        """The buffer for the next `most` bytes. The same memory is used each time."""
         if len(self._buffer) < most:
             self._buffer = memoryview(bytearray(most))
         return self._buffer[:most]
@@ -168,12 +168,12 @@ class FileSink:
         return False
 
     async def write(self, chunks: Sequence[bytes | memoryview]) -> None:
-        """Write the chunks at `offset`, in one thread call that also computes their CRC.
+        """Write the chunks at `offset` in one thread call, which also computes their CRC.
 
-        Cancelled, it waits until the thread has written: nothing writes once this has returned or raised.
+        If cancelled, wait until the thread has written: nothing writes any more after this has returned or raised.
 
         Raises:
-            LocalFileError: The disk is full, or whatever write(2) says. Never tried again.
+            LocalFileError: write(2) failed, for example because the disk is full. Never tried again.
         """
         try:
             await self._through.writelines(chunks)
@@ -203,9 +203,9 @@ class FileSink:
 def written_parts(
     storage: Storage, descriptor: int, chunks: "Iterable[ReadableBuffer]", offset: int
 ) -> "Iterator[memoryview]":
-    """Write all chunks one behind the other from `offset` on; yields, after each write, what it took.
+    """Write all chunks in order from `offset` on. Yields the written bytes after each write.
 
-    A write may take fewer bytes than it is given; then the storage is called again with the rest.
+    A write may be partial; then the storage is called again with the rest.
     """
     pieces = [piece for chunk in chunks if (piece := memoryview(chunk).cast("B"))]
     while pieces:
@@ -244,7 +244,7 @@ def _create(storage: Storage, path: Path, size: int) -> tuple[bool, tuple[int, i
 
 
 def _reopen(storage: Storage, path: Path) -> int:
-    """Open the existing file; -1 if it is not ours (a link, a FIFO, a file of another user)."""
+    """Open the existing file. Returns -1 if it is a link, a FIFO, or a file of another user."""
     try:
         descriptor = storage.open(path, UPDATE)
     except OSError as error:
@@ -264,7 +264,7 @@ def _reopen(storage: Storage, path: Path) -> int:
 
 
 def _check_room(storage: Storage, descriptor: int, size: int, found: os.stat_result) -> None:
-    """Raise OSError early if the disk has no room for the whole file."""
+    """Raise OSError if the disk has not enough free space for the whole file."""
     room = storage.room(descriptor)
     if room is not None and size - allocated(found) > room:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

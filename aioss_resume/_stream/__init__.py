@@ -1,1 +1,1 @@
-"""One object's bytes to the caller."""
+"""Reading an object: slices, ranges and streams."""

@@ -1,4 +1,4 @@
-"""Many ranges of one object, fetched by few requests."""
+"""read_ranges(): many ranges of one object with few requests."""
 
 from collections.abc import Sequence
 
@@ -17,10 +17,10 @@ _SKIP_MOST = 256 * KiB  # bytes of a gap that are received at once, and dropped
 
 
 async def read_ranges(reading: Reading, slices: Sequence[Slice], max_gap: int) -> list[bytes]:
-    """The bytes of each slice, in the order of the slices.
+    """Read the bytes of each slice. Returns them in the order of the slices.
 
     Raises:
-        AiossError: As `Downloader.read_ranges()`.
+        AiossError: As for `Downloader.read_ranges()`.
     """
     wanted = [slice_ for slice_ in slices if not slice_.is_empty]
     if not wanted:
@@ -46,7 +46,7 @@ async def _read(reading: Reading, slices: Sequence[Slice], wanted: Sequence[Slic
 
 
 async def _open(reading: Reading, wanted: Sequence[Slice], max_gap: int) -> Opened | None:
-    """The first response: to a request for the first of the ranges, as far as they can be ordered."""
+    """Open the first response, with a request for the first range as far as the ranges can be ordered."""
     from_start = [slice_ for slice_ in wanted if (slice_.start or 0) >= 0]
     from_end = [slice_ for slice_ in wanted if (slice_.start or 0) < 0]
     if from_start:
@@ -85,7 +85,7 @@ async def _fetch(reading: Reading, opened: Opened, slices: Sequence[Slice], slot
 
 
 def _part_of(islands: Sequence[Range], found: Sequence[bytes], range_: Range) -> bytes:
-    """The bytes of a range, which lies within one of the islands."""
+    """The bytes of a range, which is within one of the islands."""
     if not range_.length:
         return b""
     at = overlapping(islands, range_)[0]
@@ -94,12 +94,12 @@ def _part_of(islands: Sequence[Range], found: Sequence[bytes], range_: Range) ->
 
 
 class _ScatteringSink:
-    """A sink that receives what lies in one of the islands there, and drops the bytes between them.
+    """A sink that keeps the bytes of merged ranges ("islands"), and drops the bytes between them.
 
     Args:
-        islands: In order and disjoint.
-        buffers: The memory of each.
-        offset: Where this sink begins to write, as an offset in the object.
+        islands: The merged ranges, sorted and disjoint.
+        buffers: The memory of each island.
+        offset: The offset in the object at which this sink begins to write.
     """
 
     crc64 = EMPTY  # there is nothing to compare it with
@@ -129,7 +129,7 @@ class _ScatteringSink:
         return False
 
     async def write(self, chunks: Sequence[bytes | memoryview]) -> None:
-        """Count the chunks in, which are in their place already: they were received into room()."""
+        """Count the chunks, which are already in place because they were received into room()."""
         self.offset += sum(map(len, chunks))
 
     async def close(self) -> None:

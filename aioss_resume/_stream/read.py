@@ -1,4 +1,4 @@
-"""Bytes of one object in memory: a new bytes object, or a buffer of the caller's."""
+"""read() and read_into(): an object's bytes in a new bytes object, or in the caller's buffer."""
 
 import io
 from collections.abc import Callable
@@ -21,9 +21,10 @@ FIRST: Final = MULTIGET_THRESHOLD
 
 
 class _Memory(io.BytesIO):
-    """A BytesIO that is not closed when the garbage collector finds it in a cycle, as that of an exception.
+    """A BytesIO that is not closed by the garbage collector.
 
-    Views of it may be in the same cycle; closing fails then, and Python 3.13 prints that.
+    It may be in a reference cycle, such as that of an exception, together with views of it. Closing it would fail then,
+    and Python 3.13 prints that error.
     """
 
     def __del__(self) -> None:
@@ -31,9 +32,9 @@ class _Memory(io.BytesIO):
 
 
 class NewBytes:
-    """Memory for the bytes of a new bytes object, which is not copied when it is finished.
+    """Memory that becomes a bytes object without a copy.
 
-    BytesIO keeps its content as a bytes object, and hands out that very object if no view of it is left.
+    BytesIO stores its content as a bytes object, and returns that very object if no view of it is left.
 
     Attributes:
         buffer: The memory.
@@ -44,16 +45,16 @@ class NewBytes:
         self.buffer = self._file.getbuffer()
 
     def finish(self) -> bytes:
-        """The bytes. The buffer is released: nothing can be written to it any more."""
+        """Return the bytes, and release the buffer, so that nothing can be written to it any more."""
         self.buffer.release()
         return self._file.getvalue()
 
 
 async def read(reading: Reading, wanted: Slice) -> bytes:
-    """The bytes of a slice.
+    """Read the bytes of a slice.
 
     Raises:
-        AiossError: As `Downloader.read()`.
+        AiossError: As for `Downloader.read()`.
     """
     made: list[NewBytes] = []  # the last one counts
 
@@ -66,19 +67,19 @@ async def read(reading: Reading, wanted: Slice) -> bytes:
 
 
 async def read_into(reading: Reading, wanted: Slice, buffer: memoryview) -> int:
-    """Fill a buffer with the bytes of a slice that is not longer; returns how many there were.
+    """Fill a buffer with the bytes of a slice, which is not longer. Returns the number of bytes.
 
     Raises:
-        AiossError: As `Downloader.read_into()`. Nothing writes to the buffer any more.
+        AiossError: As for `Downloader.read_into()`. Nothing writes to the buffer any more.
     """
     return await _read(reading, wanted, lambda _length: buffer)
 
 
 def writable_bytes(buffer: object) -> memoryview:
-    """The caller's buffer as single bytes; it cannot be resized until the view is released.
+    """A view of the caller's buffer as bytes. The buffer cannot be resized until the view is released.
 
     Raises:
-        ConfigError: It is no writable and contiguous buffer.
+        ConfigError: The buffer is not writable and contiguous.
     """
     try:
         view = memoryview(buffer)  # type: ignore[arg-type]  # that is the question
@@ -93,14 +94,14 @@ def writable_bytes(buffer: object) -> memoryview:
 
 
 async def _read(reading: Reading, wanted: Slice, allocate: Callable[[int], memoryview]) -> int:
-    """Read the bytes of a slice into memory that is allocated when their number is known; returns that number."""
+    """Read the bytes of a slice into memory that is allocated when their number is known. Returns that number."""
     if wanted.is_empty:
         return 0
     return await reading.run(lambda: _read_until_verified(reading, wanted, allocate), received=int)
 
 
 async def _read_until_verified(reading: Reading, wanted: Slice, allocate: Callable[[int], memoryview]) -> int:
-    """Read; if it is the whole object and its CRC-64 differs, once more."""
+    """Read the slice. If it is the whole object and the CRC-64 differs, read it once more."""
     mismatched: ObjectMeta | None = None
     while True:
         slot = await reading.client.slot(reading.share)
@@ -126,7 +127,7 @@ async def _fetch(
     slot: Slot,
     allocate: Callable[[int], memoryview],
 ) -> int:
-    """Fetch what was opened into new memory; returns its CRC-64 if there is one to compare with."""
+    """Fetch the opened range into new memory. Returns its CRC-64 if there is one to compare with."""
     try:
         options, range_ = reading.options, opened.range
         reading.started(range_)

@@ -1,4 +1,4 @@
-"""Reading: what one read or stream was asked for, and what its steps work with."""
+"""Reading: the parameters of one read or stream and the objects that its steps share."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The first response about an object.
+    """The first response for an object.
 
     Attributes:
-        pinned: The object, as all further responses must be about it.
-        range: What was asked for.
-        response: It brings at least the first bytes of `range`; None: there are none.
+        pinned: The version of the object, to which all further responses must belong.
+        range: The requested range.
+        response: A response with at least the first bytes of `range`; None if it is empty.
     """
 
     pinned: ObjectMeta
@@ -44,8 +44,8 @@ class Reading:
     """One read, or one stream.
 
     Args:
-        timeouts: Those that count: the options' own, or the bucket's.
-        pinned: The version of the object that it must be; None: whichever is there.
+        timeouts: The timeouts of the options or of the bucket.
+        pinned: The required version of the object; None for the current one.
     """
 
     def __init__(
@@ -69,10 +69,10 @@ class Reading:
         self._source = client.source(origin, name, options, timeouts, self.report.counts)
 
     async def run(self, work: Callable[[], Awaitable[T]], received: Callable[[T], int] | None = None) -> T:
-        """Await the work within the policy's deadline, and report how it ended.
+        """Await the work within the policy's deadline, and report its end.
 
         Args:
-            received: Tells from what the work returned how many bytes it received; None: its success is not the end.
+            received: Returns the number of received bytes for the work's result; None if its success is not the end.
 
         Raises:
             RequestError: The deadline has passed.
@@ -95,17 +95,17 @@ class Reading:
         raise deadline_error(self.name, deadline)
 
     async def open(self, wanted: Slice, first: int, pinned: ObjectMeta | None = None) -> Opened | None:
-        """The first response; None if there are no such bytes in the object.
+        """Open the first response. Returns None if the object has no such bytes.
 
         Args:
-            wanted: Not empty by itself.
-            first: Most bytes to ask for.
-            pinned: The version that it must be; None: that of the reading, if there is one.
+            wanted: The slice, which must not be empty by itself.
+            first: Most bytes to request.
+            pinned: The required version; None for that of the reading, if there is one.
 
         Raises:
             IntegrityError: `integrity` is "require", and OSS sends no CRC-64.
-            ObjectChangedError: It is another version.
-            AiossError: As Source.open_range().
+            ObjectChangedError: The object has another version.
+            AiossError: As for Source.open_range().
         """
         pinned = pinned or self._pinned
         if pinned is not None and not wanted.of(pinned.size).length:
@@ -119,7 +119,7 @@ class Reading:
         return self._opened(response, given, wanted)
 
     async def open_empty(self, wanted: Slice) -> Opened:
-        """What the object is, when nothing of it is wanted, or what is wanted is beyond its end."""
+        """Fetch the object's metadata, if the slice is empty or beyond the object's end."""
         pinned = self._pinned
         response, given = await self._opener.open(FIRST_BYTE, pinned if pinned and pinned.size else None)
         opened = self._opened(response, given, wanted)
@@ -128,7 +128,7 @@ class Reading:
         return Opened(opened.pinned, Range(opened.range.start, opened.range.start), None)
 
     def first_flight(self, response: AcceptedResponse, transfer: Transfer, slot: Slot, most: int) -> OpenFlight:
-        """The flight that the first response belongs to: of `most` bytes, or as many as it brings."""
+        """Make the flight for the first response: of `most` bytes, or as many as the response has."""
         assert response.range is not None
         transfer.note_latency(response.latency)
         if self.has_one_response:
@@ -145,7 +145,7 @@ class Reading:
         return SpanScheduler(context, transfer, client.window(self.options))
 
     def started(self, range_: Range) -> None:
-        """Report which bytes are going to be read."""
+        """Report which bytes will be read."""
         if self._range is not None:
             return
         self._range = range_
@@ -153,7 +153,7 @@ class Reading:
         self.report.send(StreamStarted, start=range_.start, size=range_.length)
 
     def finished(self, received: int, error: BaseException | None) -> None:
-        """Report how it ended, if started() was reported or an error ended it."""
+        """Report the end, if started() was reported or there was an error."""
         if self._range is None and error is None:
             return
         elapsed = self.client.clock.now() - self._began
@@ -167,7 +167,7 @@ class Reading:
         return self._source.ignores_ranges
 
     def is_verifiable(self, opened: Opened) -> bool:
-        """Whether what was opened is a whole object whose CRC-64 is known."""
+        """Whether the opened range is a whole object whose CRC-64 is known."""
         pinned = opened.pinned
         return self._can_verify and pinned.crc64 is not None and opened.range == Range(0, pinned.size)
 

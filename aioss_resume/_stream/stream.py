@@ -1,4 +1,4 @@
-"""One object's bytes in order, fetched ahead of the reader within a window of memory."""
+"""stream(): an object's bytes in order, read ahead within a window of memory."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -24,14 +24,14 @@ from aioss_resume.errors import ConfigError
 class ObjectStream:
     """The bytes of a slice of an object, in order. Made by `Downloader.stream()`, and used with `async with`.
 
-    They are fetched ahead of the reader, in parallel requests, and at most `window` bytes are kept. Leaving the block
-    closes all connections. If the whole object is read, its last chunk is only handed out when its CRC-64 is right.
+    Parallel requests read ahead; at most `window` bytes are kept in memory. Leaving the block closes all connections.
+    If the whole object is read, its last chunk is only returned after its CRC-64 was verified.
 
     Attributes:
         meta: The object.
         start: The offset of the first byte.
-        size: Bytes that the stream brings.
-        verified: Whether the whole object was read, and its CRC-64 equals OSS's.
+        size: The number of bytes in the stream.
+        verified: Whether the whole object was read and its CRC-64 equals OSS's.
     """
 
     def __init__(self, reading: Reading, wanted: Slice, calls: Calls, window: int) -> None:
@@ -52,24 +52,24 @@ class ObjectStream:
 
     @property
     def meta(self) -> ObjectMeta:
-        """The object that is read, as its first response described it."""
+        """The object, as described by the first response."""
         return self._open().pinned
 
     @property
     def start(self) -> int:
-        """Offset in the object of the first byte, in bytes."""
+        """The offset of the first byte in the object."""
         return self._open().range.start
 
     @property
     def size(self) -> int:
-        """How many bytes the stream has in all."""
+        """The number of bytes in the stream."""
         return self._open().range.length
 
     async def __aenter__(self) -> Self:
-        """Open the stream: the object is known then, and its bytes are on their way.
+        """Open the stream. Afterwards `meta`, `start` and `size` are known, and fetching has begun.
 
         Raises:
-            AiossError: As `Downloader.stream()`.
+            AiossError: As for `Downloader.stream()`.
         """
         if self._opened is not None:
             raise ConfigError("this stream is in use already: make another one with Downloader.stream()")
@@ -95,9 +95,9 @@ class ObjectStream:
         """The next chunk.
 
         Raises:
-            IntegrityError: Instead of the last chunk: the CRC-64 of the whole object differs.
+            IntegrityError: The CRC-64 of the whole object differs. Raised instead of returning the last chunk.
             ObjectChangedError: The object was replaced or deleted meanwhile.
-            AiossError: It could not be fetched, after all attempts.
+            AiossError: All attempts to fetch the bytes failed.
         """
         chunk = await self._next()
         if not chunk:
@@ -105,10 +105,10 @@ class ObjectStream:
         return chunk
 
     async def read(self, n: int = -1) -> bytes:
-        """Up to `n` bytes, as soon as there are any; all that are left if `n` is negative; b"" at the end.
+        """Read up to `n` bytes, as soon as there are any, or all remaining bytes if `n` is negative. b"" at the end.
 
         Raises:
-            AiossError: As when iterating.
+            AiossError: As for iteration.
         """
         if n == 0:
             return b""
@@ -119,7 +119,7 @@ class ObjectStream:
         return chunk[:n]
 
     def end(self) -> None:
-        """End it because its Downloader is closed: readers get an error."""
+        """End the stream because its Downloader was closed: readers get an error."""
         self._was_closed = True
         if self._task is not None:
             self._task.cancel()
@@ -158,7 +158,7 @@ class ObjectStream:
         self._calls.add(self)
 
     def _release(self, _task: asyncio.Task[None]) -> None:
-        """The fetching has ended: release what it was given, once."""
+        """After fetching has ended, release the first slot and response, once."""
         first, self._first = self._first, None
         if first is not None:
             first.slot.release()
@@ -166,7 +166,7 @@ class ObjectStream:
             self._calls.remove(self)
 
     async def _end(self) -> asyncio.CancelledError | None:
-        """Stop fetching, and wait until that has ended. Returns a cancellation that arrived meanwhile."""
+        """Stop fetching and wait for its end. Returns a cancellation that arrived meanwhile."""
         task, fetching = self._task, self._fetching
         if task is None or fetching is None:
             return None
@@ -212,7 +212,7 @@ class ObjectStream:
         return chunk
 
     async def _finish(self, fetching: "_Fetching", task: asyncio.Task[None]) -> None:
-        """Before the last chunk is handed out: wait for the end of all requests, and verify the whole object."""
+        """Before returning the last chunk, wait for the end of all requests and verify the whole object."""
         await asyncio.wait([task])
         if task.cancelled() or task.exception() is not None:
             await self._raise_error_of(task)
@@ -235,7 +235,7 @@ class ObjectStream:
 
 
 class _Fetching:
-    """The fetching of a stream's bytes into memory, and what of them waits for the reader."""
+    """Fetches the bytes of a stream, and keeps them until the reader takes them."""
 
     def __init__(self, reading: Reading, opened: Opened, ahead: ReadAhead, part_size: int, window: int) -> None:
         self._reading = reading
@@ -255,14 +255,14 @@ class _Fetching:
         self._waits_since = 0.0
 
     def first(self, response: AcceptedResponse, slot: Slot, most: int) -> OpenFlight:
-        """The flight of the first response."""
+        """Make the flight for the first response."""
         return self._reading.first_flight(response, self._transfer, slot, most)
 
     async def run(self, first: OpenFlight) -> None:
         """Fetch all bytes, as the reader takes them.
 
         Raises:
-            AiossError: What ended it.
+            AiossError: Fetching failed.
         """
         await self._scheduler.run(first)
 
@@ -280,11 +280,11 @@ class _Fetching:
 
     @property
     def crc64(self) -> int:
-        """Of all bytes, once they were received."""
+        """The CRC-64 of all bytes, once they were received."""
         return self._transfer.crc64
 
     def take(self) -> bytes:
-        """The next chunk. There must be one."""
+        """Take the next chunk. There must be one."""
         chunk = self._reorder.take()
         self._was_taken.set()
         if self._window is None and self._ahead.advance(self._reorder.offset):
@@ -319,13 +319,13 @@ class _Fetching:
             self._arrived.set_result(None)
 
     async def wait_for_room(self) -> None:
-        """Wait while the window is full, if nothing else keeps to it."""
+        """Wait while the window is full, if nothing else limits it."""
         while self._window is not None and self._reorder.kept >= self._window:
             self._was_taken.clear()
             await self._was_taken.wait()
 
     def is_awaited(self, offset: int, received: int, now: float) -> bool:
-        """Whether the reader waits for a chunk that begins at that offset, and should not have to wait longer."""
+        """Whether the reader is waiting for the chunk at that offset, and should get it now."""
         if self._arrived is None or offset != self._reorder.offset:
             return False
         return is_worth_handing_out(received, now - self._waits_since, is_first=offset == self._start)
@@ -335,7 +335,7 @@ class _Fetching:
 
 
 class _ChunkSink:
-    """A sink that makes a bytes object of each chunk. A full one is not copied: see NewBytes."""
+    """A sink that makes a bytes object of each chunk. Full ones are not copied: see NewBytes."""
 
     def __init__(self, fetching: _Fetching, offset: int, *, sums: bool) -> None:
         self.offset = offset

@@ -12,7 +12,7 @@ class Running(Protocol):
     """What runs through a Downloader."""
 
     def end(self) -> None:
-        """End it, soon."""
+        """End it soon."""
 
 
 class Calls:

@@ -44,15 +44,15 @@ _MORE_TRANSFERS_THAN_SLOTS = 4  # so that slots are used while some transfers ve
 
 
 class Client:
-    """What transfers share. It is open as long as there is a lease.
+    """The resources that transfers share. They stay open as long as there is a lease.
 
-    A transfer may outlive the Downloader that began it, when another one's caller has joined it.
+    A transfer may outlive the Downloader that started it, if a caller of another one has joined it.
 
     Args:
         concurrency: Most requests in flight.
-        session: The caller's, never closed here; None: one of our own.
-        storage: Where files are; tests of power cuts and of failing calls bring their own.
-        event_hooks: Get the events of everything that runs here.
+        session: The caller's session, which is never closed here; None for one of our own.
+        storage: The file system. Tests of power cuts and failing calls pass their own.
+        event_hooks: Called with the events of everything that runs here.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Client:
         return self._own_session
 
     def address_origin(self, url: SignedURL) -> AddressOrigin:
-        """What requests for that address have in common, as long as the SignedURL lives."""
+        """The shared state of requests for that address, which lives as long as the SignedURL."""
         origin = self._address_origins.get(url)
         if origin is None:
             signer = AddressSigner(url.url, url.refresh, self.threads, self.clock)
@@ -102,7 +102,7 @@ class Client:
         return origin
 
     def origin(self, bucket: Any) -> BucketOrigin:  # Any: oss2 has no types
-        """What requests for that bucket have in common, shared by all that use it at the same time."""
+        """The shared state of requests for that bucket, which lives as long as it is used."""
         origin = self._origins.get(id(bucket))  # it refers to the bucket, so the id cannot belong to another object
         if origin is None:
             signer = Signer(bucket, KeyRing(lambda: bucket.auth, self.threads, self.clock), self.threads)
@@ -120,10 +120,10 @@ class Client:
     def source(
         self, origin: Origin, name: ObjectName, options: ReadOptions, timeouts: Timeouts, counts: RequestCounts
     ) -> Source:
-        """An object's bytes, as requests over this session bring them.
+        """Make the source of an object's bytes.
 
         Args:
-            timeouts: Those that count: the options' own, or the bucket's.
+            timeouts: The timeouts of the options or of the bucket.
         """
         assert options.headers is not None
         assert options.params is not None
@@ -140,13 +140,13 @@ class Client:
         )
 
     def window(self, options: ReadOptions) -> Window:
-        """How many requests one transfer may have in flight."""
+        """Make the window of a transfer, which says how many requests it may have in flight."""
         if options.concurrency == "auto":
             return Window(self.slots.limit, is_sought=True)
         return Window(options.concurrency, is_sought=False)
 
     def reporter(self, name: ObjectName) -> Reporter:
-        """What reports on a new download, stream or read of that object."""
+        """Make the reporter of a new download, stream or read of that object."""
         return Reporter(f"{self._id}{next(self._numbers):x}", name, self._deliveries)
 
     @property
@@ -154,7 +154,7 @@ class Client:
         return self._leases > 0
 
     def lease(self) -> None:
-        """Keep everything open until end_lease() is called as often."""
+        """Take a lease. Everything stays open until each lease has been ended."""
         self._leases += 1
 
     async def end_lease(self) -> None:
@@ -177,12 +177,12 @@ class Client:
                 await self.threads.close()
 
     def limit_rate(self, rate: float | None) -> None:
-        """Limit what is received from now on to `rate` bytes a second; None: no limit."""
+        """From now on, limit received bytes to `rate` per second; None for no limit."""
         self._pacer.change(rate, self.clock.now())
         self.write_size = _write_size(rate)
 
     async def keep_pace(self, length: int) -> None:
-        """Wait, after `length` bytes were received, as long as max_bytes_per_second demands."""
+        """After receiving `length` bytes, wait as long as max_bytes_per_second requires."""
         waits = self._pacer.draw(length, self.clock.now())
         while waits > 0:
             wait = min(waits, _RATE_LOOK_SECONDS)
@@ -190,11 +190,11 @@ class Client:
             waits = min(waits - wait, self._pacer.wait(self.clock.now()))  # the rate may have been changed
 
     def share(self) -> Share:
-        """What a new transfer has of the slots: nothing yet."""
+        """Make the share of the slots for a new transfer."""
         return Share(self.clock.now())
 
     def request_slot(self, wake: Callable[[], None], share: Share) -> Slot:
-        """A slot for one request, granted at once or later; then `wake` is called. The caller must release it."""
+        """Request a slot for one request. `wake` is called when it is granted. The caller must release it."""
         slot = self.slots.request(wake, share, self.clock.now())
         if not slot.granted and self._look_timer is None:
             self._look_timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look_at_slots)
@@ -209,7 +209,7 @@ class Client:
         return await _granted(self._open_transfers.request)
 
     def _look_at_slots(self) -> None:
-        """While transfers wait for slots, see to it that others give way."""
+        """While transfers wait for slots, ask others to give way."""
         self._look_timer = None
         if self.slots.has_waiting:
             self._look_timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look_at_slots)
@@ -236,7 +236,7 @@ async def _granted(request: Callable[[Callable[[], None]], Slot]) -> Slot:
 
 
 def _write_size(rate: float | None) -> int:
-    """Most bytes that one span receives before it writes, and waits if they came too quickly for the rate."""
+    """Most bytes that one span receives before it writes them, and waits if that was too fast for the rate."""
     if rate is None:
         return WRITE_SIZE
     return int(min(max(_PACED_LEAST, rate * _PACED_SECONDS), WRITE_SIZE))

@@ -1,4 +1,4 @@
-"""The first response about an object. It says what the object is, so that no HEAD is needed."""
+"""The first response for an object. It describes the object, so no HEAD is needed."""
 
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.ranges import Range, Suffix
@@ -14,7 +14,7 @@ FIRST_BYTE = Range(0, 1)
 
 
 class Opener:
-    """Opens first responses of one object, tried again like any span."""
+    """Opens the first response for an object, with retries."""
 
     def __init__(self, source: Source, policy: RetryPolicy, clock: Clock, report: Reporter) -> None:
         self._source = source
@@ -23,14 +23,14 @@ class Opener:
         self._report = report
 
     async def open(self, wanted: Range | Suffix, pinned: ObjectMeta | None = None) -> tuple[AcceptedResponse, Range]:
-        """The response, and which of the object's bytes it brings: none if the object is empty.
+        """Open the response. Returns it and the range that it contains, which is empty for an empty object.
 
         Args:
-            pinned: The version of the object that it must be of; None: any.
+            pinned: The required version of the object; None for any.
 
         Raises:
-            ServiceError: Status 416: the range begins beyond the end, and not at 0. Others: OSS said no.
-            AiossError: As Source.open_range().
+            ServiceError: Status 416 if the range does not begin at 0 and is beyond the end; or another error of OSS.
+            AiossError: As for Source.open_range().
         """
 
         async def attempt() -> tuple[AcceptedResponse, Range]:
@@ -53,7 +53,7 @@ class Opener:
         return await with_retries(attempt, self._policy, self._clock, self._report)
 
     async def fetch_meta(self) -> ObjectMeta:
-        """What the object is now, for the price of one byte. The caller has a slot."""
+        """Fetch the object's metadata with a GET of one byte. The caller must have a slot."""
         response, _ = await self.open(FIRST_BYTE)
         try:
             await response.discard()

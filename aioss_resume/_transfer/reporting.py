@@ -1,4 +1,4 @@
-"""Reporter: what happens in one download, told to the log and to the Downloader's event hook."""
+"""Reporter: reports one download to the log and to the event hooks."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -16,8 +16,8 @@ class Reporter:
     """Reports on one download, stream or read.
 
     Attributes:
-        download_id: The same in all its events and log records.
-        counts: Its requests.
+        download_id: Identifies the download in events and log records.
+        counts: Counts its requests.
     """
 
     def __init__(self, download_id: str, name: ObjectName, deliveries: Sequence[Deliveries]) -> None:
@@ -31,7 +31,7 @@ class Reporter:
         return bool(self._deliveries)
 
     def send(self, make: Callable[..., Event], **fields: object) -> None:
-        """Send an event of that class to the hook, if there is one."""
+        """Send an event of that class to the event hooks."""
         if self._deliveries:
             bucket, key = self._name
             event = make(download_id=self.download_id, bucket=bucket, key=key, **fields)
@@ -39,7 +39,7 @@ class Reporter:
                 deliveries.send(event)
 
     def attempt_failed(self, error: AiossError, attempt: int, wait: float) -> None:
-        """An attempt failed, and another one follows after `wait` seconds."""
+        """Report that an attempt failed, and that another one follows after `wait` seconds."""
         self.counts.failed += 1
         self._log(logging.WARNING, "%s; trying again in %.1f s", error, wait, attempt=attempt, error=error)
         self.send(AttemptFailed, error=error, attempt=attempt, wait=wait)

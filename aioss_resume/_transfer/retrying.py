@@ -16,7 +16,7 @@ RETRYABLE = (RequestError, ProtocolError, ServiceError)
 
 
 async def with_retries(call: Callable[[], Awaitable[T]], policy: RetryPolicy, clock: Clock, report: Reporter) -> T:
-    """Call until it succeeds, as often as the policy allows; then raise the last error."""
+    """Call a function until it succeeds or the policy's attempts are used up; then raise the last error."""
     attempts = Attempts(policy)
     while True:
         try:
@@ -28,7 +28,7 @@ async def with_retries(call: Callable[[], Awaitable[T]], policy: RetryPolicy, cl
 async def wait_or_raise(
     error: AiossError, attempts: Attempts, clock: Clock, report: Reporter, *, progress: int = 0
 ) -> None:
-    """Wait until the next attempt, or raise what ended the last one."""
+    """Wait for the next attempt, or raise the error of the last one."""
     wait = attempts.wait_after(error, progress=progress, chance=clock.chance())
     if wait is None:
         if attempts.total > 1:

@@ -1,7 +1,7 @@
 """The spans of one transfer, fetched in parallel into sinks.
 
-The scheduler knows neither files nor checkpoints. The caller passes sinks, and may pass background tasks that run
-during the fetching, such as one that flushes checkpoints.
+The scheduler knows neither files nor checkpoints. The caller passes sinks, and optional background tasks that run while
+spans are fetched, such as one that flushes checkpoints.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _LOOK_AGAIN_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class OpenFlight:
-    """A flight that already has its slot and its response. run() takes both over."""
+    """A flight that already has a slot and a response, which run() takes over."""
 
     flight: Flight
     slot: Slot
@@ -36,13 +36,13 @@ class OpenFlight:
 
 
 class SpanScheduler:
-    """Fetches all spans of a transfer that are missing.
+    """Fetches all missing spans of a transfer.
 
     Args:
-        transfer: The spans. Those that are unproven when run() begins must be proven by a background task.
-        window: How many requests may be in flight.
-        background: Run beside the fetching, and cancelled when the transfer is complete.
-        on_written: Awaited after each write with its length in bytes. It may wait, and so hold the span back.
+        transfer: The spans. A background task must prove those that are unproven when run() begins.
+        window: The number of requests that may be in flight.
+        background: Tasks that run meanwhile and are cancelled when the transfer is complete.
+        on_written: Awaited after each write with its length in bytes. It may wait to slow the span down.
     """
 
     def __init__(
@@ -64,13 +64,13 @@ class SpanScheduler:
         self._changed = asyncio.Event()
 
     async def run(self, first: OpenFlight | None = None) -> None:
-        """Fetch all that is missing.
+        """Fetch all missing spans.
 
         Args:
-            first: A flight that was already opened.
+            first: A flight that is already open.
 
         Raises:
-            AiossError: The error that ended it. The transfer knows what was written.
+            AiossError: Fetching failed. The transfer knows what was written.
         """
         if first is not None and not self._background and self._transfer.is_all_in(first.flight):
             await self._fly(first.flight, first.slot, first.response)  # needs no task
@@ -94,7 +94,7 @@ class SpanScheduler:
             raise problem
 
     def notify(self) -> None:
-        """Look again at what is to be done: the transfer has changed."""
+        """Note that the transfer has changed, so that the scheduler checks what to do next."""
         self._changed.set()
 
     async def wait_for_change(self) -> None:
@@ -102,9 +102,9 @@ class SpanScheduler:
         await self._changed.wait()
 
     def reduce_concurrency(self, error: LocalFileError | RequestError) -> bool:
-        """Continue with fewer flights if descriptors or memory ran out; False when that cannot help.
+        """If descriptors or memory ran out, continue with fewer flights. Returns False if that cannot help.
 
-        It can help when other flights will give some back.
+        It can help if other flights will release some.
         """
         if error.errno not in SCARCE or self._flying < 2:
             return False
@@ -123,7 +123,7 @@ class SpanScheduler:
         self._window.trouble(self._clock.now())
 
     async def _start_flights_until_complete(self, group: TaskGroup) -> None:
-        """Start a flight whenever there is something to fetch and a slot for it. The slot comes before the task."""
+        """Start a flight whenever there are waiting bytes and a slot. A task is only started once it has its slot."""
         requested: Slot | None = None
         try:
             while not self._transfer.is_complete:
@@ -157,7 +157,7 @@ class SpanScheduler:
         return self._window.needs_ticks or self._transfer.may_have_stragglers
 
     def _look_at_speeds(self) -> None:
-        """Adapt the number of requests to what it brings, and give up a flight that is far slower than the others."""
+        """Adapt the number of requests to the measured speed, and give up a flight that is far too slow."""
         now = self._clock.now()
         if self._window.needs_ticks:
             self._window.tick(

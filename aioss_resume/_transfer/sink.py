@@ -1,4 +1,4 @@
-"""Sink: where the bytes of a span go, and an implementation in memory."""
+"""Sink: takes the bytes of a span; with an implementation in memory."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeAlias
@@ -10,8 +10,8 @@ class Sink(Protocol):
     """Takes the bytes of one span in order.
 
     Attributes:
-        offset: All bytes before it were taken, also when a write failed or was cancelled.
-        crc64: The CRC-64 of the bytes that this sink took.
+        offset: All bytes before this offset were written, even after a write failed or was cancelled.
+        crc64: The CRC-64 of the bytes that this sink has written.
     """
 
     @property
@@ -21,19 +21,19 @@ class Sink(Protocol):
     def crc64(self) -> int: ...
 
     def room(self, most: int) -> memoryview:
-        """Where the next bytes are to be received: writable, and 1 to `most` bytes long.
+        """A writable buffer of 1 to `most` bytes, into which the next bytes are received.
 
         It is used until they are written, or until room() is called again.
         """
 
     def is_awaited(self, received: int, now: float) -> bool:
-        """Whether to write at once what was received into the room, `received` bytes, instead of filling it."""
+        """Whether to write the `received` bytes in the buffer now, instead of filling it."""
 
     async def write(self, chunks: Sequence[bytes | memoryview]) -> None:
-        """Take the chunks, which follow `offset`. They may change after this has returned or raised."""
+        """Write chunks at `offset`. Their memory may change after this has returned or raised."""
 
     async def close(self) -> None:
-        """Release what the sink holds. No write follows."""
+        """Release the sink's resources. No write follows."""
 
 
 OpenSink: TypeAlias = Callable[[int], Awaitable[Sink]]
@@ -41,14 +41,14 @@ OpenSink: TypeAlias = Callable[[int], Awaitable[Sink]]
 
 
 class MemorySink:
-    """A sink that fills a buffer of the caller's. Bytes are received into it directly.
+    """A sink that fills the caller's buffer. Bytes are received directly into it.
 
-    No view of the buffer outlives the sink, not even in the frames of a traceback: the caller may want to resize it.
+    No view of the buffer outlives the sink, not even in the frames of a traceback, because the caller may resize it.
 
     Args:
-        buffer: Writable bytes, of which the first is the object's byte `start`.
-        start: An offset in the object, in bytes.
-        offset: Where this sink begins to write, as an offset in the object.
+        buffer: A writable buffer. Its first byte corresponds to `start`.
+        start: An offset in the object.
+        offset: The offset in the object at which this sink begins to write.
         sums: Whether to compute the CRC-64.
     """
 
@@ -70,7 +70,7 @@ class MemorySink:
         return False
 
     async def write(self, chunks: Sequence[bytes | memoryview]) -> None:
-        """Count the chunks in, which are in their place already: they were received into room()."""
+        """Count the chunks, which are already in place because they were received into room()."""
         for chunk in chunks:
             if self._sums:
                 self.crc64 = crc64(chunk, self.crc64)
@@ -81,7 +81,7 @@ class MemorySink:
 
 
 def memory_sinks(buffer: memoryview, start: int = 0, *, sums: bool = True) -> OpenSink:
-    """Sinks that fill one buffer, whose first byte is the object's byte `start`."""
+    """Make sinks that fill one buffer, whose first byte corresponds to the offset `start`."""
 
     async def open_sink(offset: int) -> MemorySink:
         return MemorySink(buffer, start, offset, sums=sums)

@@ -22,16 +22,16 @@ from aioss_resume.options import RetryPolicy
 
 @dataclass(frozen=True, slots=True)
 class SpanContext:
-    """What all spans of one transfer have in common.
+    """What all spans of one transfer share.
 
     Attributes:
-        client: The session, the clock and the rate limit that they share with other transfers.
-        source: Where their bytes come from.
-        pinned: The version of the object that they belong to.
-        open_sink: Where their bytes go.
-        policy: How often each span is tried.
-        report: Where failed attempts and fetched spans are reported.
-        share: What the transfer has of the slots.
+        client: Session, clock and rate limit, which are shared with other transfers.
+        source: The source of the bytes.
+        pinned: The version of the object.
+        open_sink: Opens the sink for a span.
+        policy: The retry policy for each span.
+        report: Reports failed attempts and fetched spans.
+        share: The transfer's share of the slots.
     """
 
     client: Client
@@ -44,20 +44,20 @@ class SpanContext:
 
 
 class SpanObserver(Protocol):
-    """What a span reports while it is fetched."""
+    """Is notified while a span is fetched."""
 
     async def on_written(self, length: int) -> None:
-        """`length` more bytes were written. May wait, and so hold the span back."""
+        """`length` more bytes were written. May wait to slow the span down."""
 
     def on_latency(self, seconds: float) -> None:
-        """A request was answered after so many seconds."""
+        """A response arrived after so many seconds."""
 
     def on_server_trouble(self) -> None:
-        """OSS throttled a request, or failed."""
+        """OSS throttled a request, or failed to serve it."""
 
 
 class SpanFetch:
-    """Fetches the bytes of one flight. Once run() has ended, nothing writes for this flight any more."""
+    """Fetches the bytes of one flight. After run() has ended, nothing writes for this flight any more."""
 
     def __init__(self, context: SpanContext, flight: Flight, observer: SpanObserver) -> None:
         self._context = context
@@ -73,10 +73,10 @@ class SpanFetch:
         """Fetch until the flight is complete.
 
         Args:
-            response: One that was already opened for this flight. It is closed here.
+            response: A response that is already open for this flight. It is closed here.
 
         Raises:
-            AiossError: The error of the last attempt. The flight knows what was written.
+            AiossError: The last attempt failed. The flight knows what was written.
         """
         flight = self._flight
         try:
@@ -130,7 +130,7 @@ class SpanFetch:
             response.close()  # if it was not read to its end, its connection is closed, too
 
     def _shorten(self) -> None:
-        """Receive nothing that was left to another flight, and end if that is all of the rest."""
+        """Stop before bytes that were left to another flight, and end if there are no others."""
         if self._response is not None:
             self._response.trim(self._flight.remaining)
         if not self._flight.remaining:
@@ -142,7 +142,7 @@ class SpanFetch:
         return wants_more and not self._sink.is_awaited(self._flight.reach - self._room_start, now)
 
     async def _write(self) -> None:
-        """Write what was received. The flight learns what was written even when this is cancelled."""
+        """Write the received bytes, and tell the flight how many, even if this is cancelled."""
         flight = self._flight
         before = flight.offset
         if flight.reach == before:

@@ -65,7 +65,7 @@ async def serve(
         headers: The request's headers, with names in lower case.
 
     Raises:
-        ConfigError: An argument that cannot be.
+        ConfigError: An argument is invalid.
     """
     keywords = {"window": WINDOW, **keywords}
     if method == "OPTIONS":
