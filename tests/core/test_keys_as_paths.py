@@ -1,6 +1,7 @@
 """Keys below a prefix as relative paths."""
 
 import posixpath
+import re
 from pathlib import PurePosixPath, PureWindowsPath
 
 import pytest
@@ -71,7 +72,8 @@ def test_path_stays_below_its_directory(below):
         return
     assert posixpath.normpath(posixpath.join("/root", path)) == ("/root/" + path if path else "/root")
     assert not PurePosixPath(path).is_absolute()
-    assert not PureWindowsPath(path).drive
+    assert not re.match("[A-Za-z]:", path)  # from Python 3.12 on, PureWindowsPath takes any character for a drive
+    assert not path.startswith(("/", "\\"))
     assert ".." not in PureWindowsPath(path).parts
 
 

@@ -17,11 +17,6 @@ from aioss_resume.testing import GeneratedContent, LocalOSS, MiB
 SIZE = 3 * MiB + 77
 
 
-@pytest.fixture
-def bucket(oss: LocalOSS) -> Any:
-    return oss.bucket("examplebucket")
-
-
 def whole(seed: int = 1) -> bytes:
     return GeneratedContent(SIZE, seed).read(0, SIZE)
 

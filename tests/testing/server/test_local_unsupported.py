@@ -22,11 +22,9 @@ OPTIONS = {"continuation-token", "security-token", "startTime", "endTime", "x-os
            "x-oss-access-point-name"}  # fmt: skip
 
 
-@pytest.fixture
-def bucket(oss: LocalOSS) -> Any:
-    bucket = oss.bucket("examplebucket")
+@pytest.fixture(autouse=True)
+def key(bucket: Any) -> None:
     bucket.put_object("key", TEN)
-    return bucket
 
 
 CALLS: dict[str, Callable[[Any], Any]] = {

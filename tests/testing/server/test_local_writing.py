@@ -12,11 +12,6 @@ TEN = b"0123456789"
 LEAST_PART = 100 * 1024
 
 
-@pytest.fixture
-def bucket(oss: LocalOSS) -> Any:
-    return oss.bucket("examplebucket")
-
-
 def crc64_of(data: bytes) -> int:
     crc = oss2.utils.Crc64()
     crc.update(data)
