@@ -1,6 +1,6 @@
-"""A local OSS to test against: `LocalOSS`, its faults and its list of requests; and a bad network, `ChaosProxy`.
+"""A local OSS for tests: `LocalOSS` with its faults and its list of requests, and `ChaosProxy`, a bad network.
 
-Each name is imported when it is first used: pytest imports the plugin that lies here in each run, and no server.
+Each name is imported when it is first used, because pytest always imports the plugin in this package.
 """
 
 from typing import TYPE_CHECKING, Final

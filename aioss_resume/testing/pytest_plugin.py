@@ -1,4 +1,4 @@
-"""The fixtures of pytest: `local_oss` and `oss_bucket`. Installing the package is enough to have them."""
+"""The pytest fixtures `local_oss` and `oss_bucket`. They are available when the package is installed."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def local_oss() -> "Iterator[LocalOSS]":
-    """A started `aioss_resume.testing.LocalOSS`. A fault that was set and not met fails the test."""
+    """A started `aioss_resume.testing.LocalOSS`. The test fails if a fault that was set never occurred."""
     from aioss_resume.testing import LocalOSS  # here: pytest imports plugins also where none is used
 
     with LocalOSS(strict_faults=True) as oss:

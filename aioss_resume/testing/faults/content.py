@@ -1,4 +1,4 @@
-"""Faults of the content: another range, flipped bits, more bytes, compressed, in several parts."""
+"""Faults of the content: wrong range, flipped bits, extra bytes, compression, multipart responses."""
 
 import gzip
 import itertools
@@ -13,10 +13,10 @@ _BOUNDARY = "3d6b6a416f9b5"
 
 
 class ContentFaults(FaultSet):
-    """Successes whose body is not what it should be."""
+    """Successful responses with a wrong body."""
 
     def ignore_range(self, **scope: Unpack[Scope]) -> Fault:
-        """Answer a range request with 200 and the whole object."""
+        """Respond to a range request with 200 and the whole object."""
 
         def act(answer: Answer) -> bool:
             if answer.status != 206:
@@ -29,7 +29,7 @@ class ContentFaults(FaultSet):
         return self._late("ignore_range", act, scope)
 
     def shift_range(self, by: int, **scope: Unpack[Scope]) -> Fault:
-        """Answer with another range, `by` bytes further on, and say so in Content-Range."""
+        """Respond with a range shifted by `by` bytes, and with a matching Content-Range."""
 
         def act(answer: Answer) -> bool:
             start, stop = answer.start + by, answer.stop + by
@@ -42,7 +42,7 @@ class ContentFaults(FaultSet):
         return self._late("shift_range", act, scope)
 
     def flip_bit(self, offset: int, **scope: Unpack[Scope]) -> Fault:
-        """Flip a bit of the byte at that offset in the object, in the first answer that contains it."""
+        """Flip a bit of the byte at that offset in the object, in the first response that contains it."""
 
         def act(answer: Answer) -> bool:
             if not (answer.is_success and answer.start <= offset < answer.stop):
@@ -53,7 +53,7 @@ class ContentFaults(FaultSet):
         return self._late("flip_bit", act, scope)
 
     def extra_bytes(self, n: int, *, announced: bool = True, **scope: Unpack[Scope]) -> Fault:
-        """Send n bytes more than asked for; announced: Content-Length counts them in."""
+        """Send n bytes more than requested. announced: whether Content-Length includes them."""
 
         def act(answer: Answer) -> bool:
             if not answer.is_success:
@@ -66,7 +66,7 @@ class ContentFaults(FaultSet):
         return self._late("extra_bytes", act, scope)
 
     def multipart(self, parts: int = 2, **scope: Unpack[Scope]) -> Fault:
-        """Answer a range request with multipart/byteranges, the range cut into so many parts."""
+        """Respond to a range request with multipart/byteranges, with the range divided into so many parts."""
 
         def act(answer: Answer) -> bool:
             if answer.status != 206:
@@ -80,7 +80,7 @@ class ContentFaults(FaultSet):
         return self._late("multipart", act, scope)
 
     def gzip_in_flight(self, **scope: Unpack[Scope]) -> Fault:
-        """Compress the body as a proxy would: Content-Encoding and another Content-Length, all else as it was."""
+        """Compress the body like a proxy does, with Content-Encoding and a new Content-Length."""
 
         def act(answer: Answer) -> bool:
             if not answer.is_success:
@@ -92,7 +92,7 @@ class ContentFaults(FaultSet):
         return self._late("gzip_in_flight", act, scope)
 
     def claim_gzip(self, **scope: Unpack[Scope]) -> Fault:
-        """Say that the body is gzip, which it is not."""
+        """Claim that the body is gzip, although it is not."""
 
         def act(answer: Answer) -> bool:
             answer.headers["Content-Encoding"] = "gzip"

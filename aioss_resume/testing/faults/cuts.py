@@ -1,4 +1,4 @@
-"""Faults that cut a response, or prevent it."""
+"""Faults that cut off a response or prevent it."""
 
 from typing import Literal, Unpack
 
@@ -11,22 +11,22 @@ _Framing = Literal["length", "chunked", "close"]
 
 
 class CutFaults(FaultSet):
-    """Connections that end, or never do."""
+    """Connections that end early, or never end."""
 
     def reset_after(self, n: int, **scope: Unpack[Scope]) -> Fault:
-        """Reset the connection (RST) after n bytes of the body; 0: after the headers."""
+        """Reset the connection (RST) after n bytes of the body; with 0, after the headers."""
         return self._cut("reset_after", Cut(n, "reset"), scope)
 
     def truncate(self, n: int, **scope: Unpack[Scope]) -> Fault:
-        """Close the connection in good order (FIN) after n bytes of the body."""
+        """Close the connection normally (FIN) after n bytes of the body."""
         return self._cut("truncate", Cut(n, "truncate"), scope)
 
     def stall(self, n: int = 0, seconds: float | None = None, **scope: Unpack[Scope]) -> Fault:
-        """Send n bytes of the body and then nothing for so long; None: until somebody leaves."""
+        """Send n bytes of the body and then nothing for so many seconds; None for until the client disconnects."""
         return self._cut("stall", Cut(n, "stall", seconds), scope)
 
     def reset_before(self, **scope: Unpack[Scope]) -> Fault:
-        """Reset the connection instead of answering."""
+        """Reset the connection instead of responding."""
 
         def act(_call: Call, _world: World) -> Answer:
             return Answer(0, cut=Cut(-1, "reset"))
@@ -34,15 +34,15 @@ class CutFaults(FaultSet):
         return self._early("reset_before", act, scope)
 
     def close_before(self, **scope: Unpack[Scope]) -> Fault:
-        """Close the connection in good order (FIN) instead of answering."""
+        """Close the connection normally (FIN) instead of responding."""
         return self._unanswered("close_before", "close", scope)
 
     def never_answer(self, **scope: Unpack[Scope]) -> Fault:
-        """Take the request and never answer; the connection stays open until the client leaves."""
+        """Accept the request and never respond. The connection stays open until the client disconnects."""
         return self._unanswered("never_answer", "hang", scope)
 
     def close_idle(self, how: Then = "close", **scope: Unpack[Scope]) -> Fault:
-        """Answer in full, promise to keep the connection, and end it nevertheless: a stale one for the next request."""
+        """Respond completely, promise to keep the connection alive, and close it: it is stale for the next request."""
 
         def act(answer: Answer) -> bool:
             answer.then = how
@@ -51,15 +51,15 @@ class CutFaults(FaultSet):
         return self._late("close_idle", act, scope)
 
     def cut_chunked(self, n: int, **scope: Unpack[Scope]) -> Fault:
-        """Send the body in chunks, and after n bytes a FIN in place of the last chunk."""
+        """Send the body in chunks, and close the connection (FIN) after n bytes instead of sending the last chunk."""
         return self._cut("cut_chunked", Cut(n, "truncate"), scope, framing="chunked")
 
     def cut_unannounced(self, n: int, **scope: Unpack[Scope]) -> Fault:
-        """Say no length and send a FIN after n bytes: what is cut short looks complete."""
+        """Send no length, and close the connection (FIN) after n bytes, so that the truncated body looks complete."""
         return self._cut("cut_unannounced", Cut(n, "truncate"), scope, framing="close")
 
     def cut_tls(self, n: int, **scope: Unpack[Scope]) -> Fault:
-        """As `cut_unannounced`, and end the TCP connection without TLS's close_notify."""
+        """Like `cut_unannounced`, but without TLS's close_notify."""
         return self._cut("cut_tls", Cut(n, "unsaid"), scope, framing="close")
 
     def _unanswered(self, name: str, then: Then, scope: Scope) -> Fault:

@@ -28,7 +28,7 @@ _LOGIN = b"<!DOCTYPE html><html><head><title>Log in</title></head><body>Welcome 
 
 
 class ErrorFaults(FaultSet):
-    """Another answer than OSS would give."""
+    """Responses that OSS would not send."""
 
     def status(
         self,
@@ -41,7 +41,7 @@ class ErrorFaults(FaultSet):
         body: bytes | None = None,
         **scope: Unpack[Scope],
     ) -> Fault:
-        """Answer with an error of OSS, or with any body."""
+        """Respond with an error of OSS, or with any other body."""
         more = dict(headers or {})
         if retry_after is not None:
             more["Retry-After"] = str(retry_after)
@@ -58,11 +58,11 @@ class ErrorFaults(FaultSet):
         return self._early("status", act, scope)
 
     def retry_after(self, value: float | str, code: int = 503, **scope: Unpack[Scope]) -> Fault:
-        """Answer with an error and this Retry-After, as it is; `HOSTILE_RETRY_AFTERS` are worth a try."""
+        """Respond with an error and this Retry-After header, unchanged. See `HOSTILE_RETRY_AFTERS`."""
         return self.status(code, retry_after=value, **scope)
 
     def proxy_auth(self, **scope: Unpack[Scope]) -> Fault:
-        """Answer 407, as an HTTP proxy that wants a password."""
+        """Respond with 407, like an HTTP proxy that requires a password."""
 
         def act(_call: Call, _world: World) -> Answer:
             answer = text_answer(407, b"Proxy Authentication Required", "text/plain")
@@ -73,13 +73,13 @@ class ErrorFaults(FaultSet):
         return self._early("proxy_auth", act, scope)
 
     def not_satisfiable(self, total: int | str, **scope: Unpack[Scope]) -> Fault:
-        """Answer 416 with `Content-Range: bytes */total`."""
+        """Respond with 416 and `Content-Range: bytes */total`."""
         return self.status(416, headers={"Content-Range": f"bytes */{total}"}, **scope)
 
     def html(
         self, body: bytes = _LOGIN, *, code: int = 200, content_type: str = "text/html", **scope: Unpack[Scope]
     ) -> Fault:
-        """Answer as a captive portal: a page, and no header of OSS."""
+        """Respond like a captive portal: with a page and without headers of OSS."""
 
         def act(_call: Call, _world: World) -> Answer:
             answer = text_answer(code, body, content_type)
@@ -89,7 +89,7 @@ class ErrorFaults(FaultSet):
         return self._early("html", act, scope)
 
     def hostile_body(self, kind: hostile.Body, *, code: int = 500, **scope: Unpack[Scope]) -> Fault:
-        """Answer with one of `HOSTILE_BODIES`; with code 200 and `key=""` in place of a listing."""
+        """Respond with one of `HOSTILE_BODIES`. With code 200 and `key=""`, it replaces a listing."""
         body, content_type = hostile.BODIES[kind]
 
         def act(_call: Call, _world: World) -> Answer:
@@ -98,7 +98,7 @@ class ErrorFaults(FaultSet):
         return self._early("hostile_body", act, scope)
 
     def error_body(self, n: int | None = None, *, code: int = 500, **scope: Unpack[Scope]) -> Fault:
-        """Answer with an error of n bytes, announced; None: one whose body never ends, in chunks."""
+        """Respond with an error of n bytes; None for a chunked body that never ends."""
 
         def act(_call: Call, _world: World) -> Answer:
             content = hostile.LongError(hostile.ENDLESS if n is None else n)
@@ -112,7 +112,7 @@ class ErrorFaults(FaultSet):
     # Elsewhere.
 
     def redirect(self, location: str, code: int = 302, **scope: Unpack[Scope]) -> Fault:
-        """Send the client elsewhere."""
+        """Redirect the client."""
 
         def act(_call: Call, _world: World) -> Answer:
             return Answer(code, CIMultiDict({"Location": location}))
@@ -120,7 +120,7 @@ class ErrorFaults(FaultSet):
         return self._early("redirect", act, scope)
 
     def redirect_loop(self, code: int = 302, **scope: Unpack[Scope]) -> Fault:
-        """Send the client to where it is."""
+        """Redirect the client to the same address."""
 
         def act(call: Call, _world: World) -> Answer:
             return Answer(code, CIMultiDict({"Location": call.raw_path}))
@@ -128,5 +128,5 @@ class ErrorFaults(FaultSet):
         return self._early("redirect_loop", act, scope)
 
     def bare_redirect(self, code: int = 301, **scope: Unpack[Scope]) -> Fault:
-        """Send the client elsewhere without saying where."""
+        """Redirect the client without a target."""
         return self._early("bare_redirect", lambda _call, _world: Answer(code), scope)

@@ -1,4 +1,4 @@
-"""One fault: which requests it affects, how often, and what it does to them."""
+"""One fault: which requests it affects, how often, and how."""
 
 import random
 import threading
@@ -14,7 +14,7 @@ Asked = tuple[int, int | None] | None
 
 
 class Scope(TypedDict, total=False):
-    """Which requests meet a fault; every fault takes these keywords."""
+    """Selects the requests that a fault affects. Every fault accepts these keywords."""
 
     times: int | None
     """How often it fires (default 1); None: for ever."""
@@ -34,7 +34,7 @@ class Scope(TypedDict, total=False):
 
 
 class World(Protocol):
-    """What faults may do to the server besides changing an answer."""
+    """The operations on the server that are available to faults."""
 
     def replace_content(
         self, call: Call, content: Content | None, *, same_etag: bool, stale_crc: bool, same_date: bool = False
@@ -58,7 +58,7 @@ Late = Callable[[Answer], bool]
 
 
 class Fault:
-    """A fault that was set: a handle to count and to cancel it."""
+    """A handle for counting and cancelling a fault."""
 
     def __init__(
         self,
@@ -88,17 +88,17 @@ class Fault:
 
     @property
     def hits(self) -> int:
-        """How often it fired."""
+        """How often the fault occurred."""
         with self._lock:
             return self._hits
 
     def cancel(self) -> None:
-        """Never fire again."""
+        """Prevent further occurrences."""
         with self._lock:
             self.is_cancelled = True
 
     def meets(self, call: Call) -> bool:
-        """Whether this request is one for the fault; counts it. The caller holds the lock."""
+        """Whether the fault affects this request; counts the request. The caller must hold the lock."""
         scope = self._scope
         method = scope.get("method", "GET")
         if method is not None and method != call.method:

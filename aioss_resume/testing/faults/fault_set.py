@@ -1,4 +1,4 @@
-"""The faults that are set: which ones a request meets, and which ones never occurred."""
+"""The set of faults: which ones affect a request, and which ones never occurred."""
 
 import threading
 from collections.abc import Callable
@@ -9,29 +9,29 @@ from aioss_resume.testing.server.calls import Call
 
 
 class FaultSet:
-    """The faults that are set, in that order; every method may be called from any thread."""
+    """The faults, in the order in which they were set. Methods may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()  # guards the list and every fault in it; a scope's function may ask for hits
         self._set: list[Fault] = []
 
     def clear(self) -> None:
-        """Forget all faults."""
+        """Remove all faults."""
         with self._lock:
             for fault in self._set:
                 fault.cancel()
             self._set.clear()
 
     def unmet(self) -> list[Fault]:
-        """Faults that never fired and were not cancelled."""
+        """The faults that never occurred and were not cancelled."""
         with self._lock:
             return [fault for fault in self._set if not fault.hits and not fault.is_cancelled]
 
     def check(self) -> None:
-        """Fail a test that set faults which nobody met.
+        """Fail if any fault never occurred.
 
         Raises:
-            AssertionError: It names them.
+            AssertionError: Names these faults.
         """
         unmet = self.unmet()
         if unmet:
@@ -40,12 +40,12 @@ class FaultSet:
     # What the server calls.
 
     def met_by(self, call: Call) -> list[Fault]:
-        """The faults for which this is a request, in the order they were set; counts it for each."""
+        """The faults that affect this request, in the order in which they were set. Counts the request for each."""
         with self._lock:
             return [fault for fault in self._set if fault.meets(call)]
 
     def act_early(self, met: list[Fault], call: Call, world: World, fired: Callable[[str], None]) -> Answer | Call:
-        """Run the early faults; an answer ends it. Without one, the call to be answered."""
+        """Apply the early faults. Returns the response of the first one that makes one, or else the call."""
         for fault in met:
             if fault.early is None or not self._claim(fault, call, world):
                 continue
@@ -57,7 +57,7 @@ class FaultSet:
         return call
 
     def act_late(self, met: list[Fault], answer: Answer, fired: Callable[[str], None]) -> None:
-        """Change an answer by those of the late faults that can befall it."""
+        """Apply the late faults to a response, as far as they fit it."""
         for fault in met:
             with self._lock:
                 if fault.late is None or fault.is_over or not fault.late(answer):

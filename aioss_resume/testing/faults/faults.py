@@ -1,4 +1,4 @@
-"""All faults by name."""
+"""All faults."""
 
 from aioss_resume.testing.faults.content import ContentFaults
 from aioss_resume.testing.faults.cuts import CutFaults
@@ -14,7 +14,7 @@ from aioss_resume.testing.faults.world import WorldFaults
 class Faults(
     CutFaults, ErrorFaults, LoadFaults, ContentFaults, HeaderFaults, WireFaults, TimeFaults, WorldFaults, ListFaults
 ):
-    """The faults that are set, in that order; every method may be called from any thread.
+    """The faults, in the order in which they were set. Methods may be called from any thread.
 
-    A fault that ends an answer (an error status, a cut) leaves those after it to the next request.
+    After a fault that ends a response (an error status, a cut), the remaining ones wait for the next request.
     """

@@ -9,10 +9,10 @@ from aioss_resume.testing.server.answers import Answer
 
 
 class HeaderFaults(FaultSet):
-    """Successes whose headers are not what they should be."""
+    """Successful responses with wrong headers."""
 
     def drop_header(self, name: str, **scope: Unpack[Scope]) -> Fault:
-        """Leave a header of the answer out; without Content-Length the body is chunked."""
+        """Omit a header of the response. Without Content-Length, the body is chunked."""
 
         def act(answer: Answer) -> bool:
             if not answer.is_success:
@@ -25,7 +25,7 @@ class HeaderFaults(FaultSet):
         return self._late("drop_header", act, scope)
 
     def set_header(self, name: str, value: str, **scope: Unpack[Scope]) -> Fault:
-        """Put a header into the answer, in place of the one that is there."""
+        """Set or replace a header of the response."""
 
         def act(answer: Answer) -> bool:
             if not answer.is_success:
@@ -36,7 +36,7 @@ class HeaderFaults(FaultSet):
         return self._late("set_header", act, scope)
 
     def close_delimited(self, **scope: Unpack[Scope]) -> Fault:
-        """Say no length and end the body by closing the connection."""
+        """Send no length, and end the body by closing the connection."""
 
         def act(answer: Answer) -> bool:
             answer.framing = "close"
@@ -45,7 +45,7 @@ class HeaderFaults(FaultSet):
         return self._late("close_delimited", act, scope)
 
     def weak_etag(self, **scope: Unpack[Scope]) -> Fault:
-        """Make the ETag a weak one, `W/"..."`."""
+        """Send a weak ETag, `W/"..."`."""
 
         def act(answer: Answer) -> bool:
             etag = answer.headers.get("ETag")
@@ -57,15 +57,15 @@ class HeaderFaults(FaultSet):
         return self._late("weak_etag", act, scope)
 
     def malformed_etag(self, text: str = 'A1"B2', **scope: Unpack[Scope]) -> Fault:
-        """Tell this as the ETag, as it is."""
+        """Send this ETag, unchanged."""
         return self.set_header("ETag", text, **scope)
 
     def malformed_crc(self, text: str = "-1", **scope: Unpack[Scope]) -> Fault:
-        """Tell this as the CRC-64, as it is."""
+        """Send this CRC-64, unchanged."""
         return self.set_header("x-oss-hash-crc64ecma", text, **scope)
 
     def malformed_range(self, text: str = "bytes 0-", **scope: Unpack[Scope]) -> Fault:
-        """Tell this as the Content-Range of a range, as it is."""
+        """Send this Content-Range, unchanged."""
 
         def act(answer: Answer) -> bool:
             if answer.status != 206:
@@ -76,7 +76,7 @@ class HeaderFaults(FaultSet):
         return self._late("malformed_range", act, scope)
 
     def total(self, n: int | str, **scope: Unpack[Scope]) -> Fault:
-        """Tell another total in the Content-Range of a range: a number, `*` or anything."""
+        """Send another total in Content-Range: a number, `*` or any text."""
 
         def act(answer: Answer) -> bool:
             told = answer.headers.get("Content-Range")
@@ -88,7 +88,7 @@ class HeaderFaults(FaultSet):
         return self._late("total", act, scope)
 
     def content_length(self, n: int | str, **scope: Unpack[Scope]) -> Fault:
-        """Announce another length than the body has, and end the connection after the body."""
+        """Send a wrong Content-Length, and close the connection after the body."""
 
         def act(answer: Answer) -> bool:
             if not answer.is_success:
@@ -100,7 +100,7 @@ class HeaderFaults(FaultSet):
         return self._late("content_length", act, scope)
 
     def duplicate_content_length(self, other: int | None = None, **scope: Unpack[Scope]) -> Fault:
-        """Tell two lengths: the body's, and another or the same again."""
+        """Send two Content-Length headers: the right one, and another or the same."""
 
         def act(answer: Answer) -> bool:
             if not answer.is_success:
@@ -113,7 +113,7 @@ class HeaderFaults(FaultSet):
         return self._late("duplicate_content_length", act, scope)
 
     def length_and_chunked(self, n: int | None = None, **scope: Unpack[Scope]) -> Fault:
-        """Send chunks and tell a Content-Length as well: the body's, or n."""
+        """Send chunks together with a Content-Length: the right one, or n."""
 
         def act(answer: Answer) -> bool:
             if not answer.is_success:

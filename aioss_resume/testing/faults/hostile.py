@@ -79,7 +79,7 @@ HOSTILE_RETRY_AFTERS = (
 
 
 class LongError:
-    """An error body of any size, begun as XML and never closed; a content that takes no memory."""
+    """An unclosed XML error body of any size, which needs no memory."""
 
     crc64 = 0
     etag = ""

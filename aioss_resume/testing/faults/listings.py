@@ -17,10 +17,10 @@ _ENTRY = (
 
 
 class ListFaults(FaultSet):
-    """Faults of ListObjects and ListObjectsV2; they meet requests for a bucket, not for a key."""
+    """Faults of ListObjects and ListObjectsV2. They affect requests for a bucket, not for a key."""
 
     def list_keys(self, keys: Iterable[str], **scope: Unpack[Scope]) -> Fault:
-        """Answer a listing with one page of these keys, in this order and however many, whatever was asked for."""
+        """Respond to a list request with one page of these keys, in this order, whatever was requested."""
         lines = "".join(_ENTRY.format(xml_text(key)) for key in keys)
         page = f"<ListBucketResult><IsTruncated>false</IsTruncated>{lines}</ListBucketResult>"
         body = page.encode("utf-8", "surrogateescape")
@@ -31,7 +31,7 @@ class ListFaults(FaultSet):
         return self._early("list_keys", act, _of_listings(scope))
 
     def list_loop(self, token: str = "", **scope: Unpack[Scope]) -> Fault:
-        """Say of every page that another follows, and always name the same one; for ever unless `times` is given."""
+        """Announce the same next page on every page; forever, unless `times` is given."""
 
         def act(answer: Answer) -> bool:
             body = bytes(answer.content.read(0, answer.content.size))

@@ -1,4 +1,4 @@
-"""An overloaded service: it refuses requests beyond a limit, or at random."""
+"""Faults of an overloaded service, which refuses requests beyond a limit or at random."""
 
 import random
 import time
@@ -17,7 +17,7 @@ _BUSY = {
 
 
 class LoadFaults(FaultSet):
-    """Refusals that depend on what else is asked. They go on for ever unless `times` says otherwise."""
+    """Refusals that depend on the load. They continue forever, unless `times` is given."""
 
     def throttle(
         self,
@@ -30,16 +30,16 @@ class LoadFaults(FaultSet):
         retry_after: float | str | None = None,
         **scope: Unpack[Scope],
     ) -> Fault:
-        """Refuse what comes faster, or more at once, than that; its hits are the refusals.
+        """Refuse requests beyond a rate or a number in flight. Its hits count the refusals.
 
         Args:
-            requests_per_second: Requests let pass per second; None: any.
-            most_in_flight: Requests let pass and not yet answered in full; None: any.
-            burst: Requests that may come at once after a pause (1 or more).
-            code: 503, 429 or another.
-            oss_code: Instead of the code that fits.
-            retry_after: Seconds, or the header's text.
-            scope: `times` defaults to None: for ever.
+            requests_per_second: Most accepted requests per second; None for no limit.
+            most_in_flight: Most accepted requests whose responses are not complete; None for no limit.
+            burst: Requests that may arrive at once after a pause, at least 1.
+            code: The HTTP status: 503, 429 or another.
+            oss_code: OSS's error code; None for the usual one.
+            retry_after: Seconds, or the text of the header.
+            scope: `times` defaults to None, which means forever.
         """
         gate = _Gate(requests_per_second, most_in_flight, burst)
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
@@ -58,7 +58,7 @@ class LoadFaults(FaultSet):
         seconds: float | None = None,
         **scope: Unpack[Scope],
     ) -> Fault:
-        """Refuse at random, repeatably, with one of the codes; for so long from now, None: for ever."""
+        """Refuse random requests, repeatably, with one of the codes, for so many seconds from now; None for forever."""
         lasting: Scope = {"times": None, "probability": chance, **scope}
         dice = random.Random(scope.get("seed", 0))  # noqa: S311 - repeatable, not secret
         end = None if seconds is None else time.monotonic() + seconds
@@ -73,7 +73,7 @@ class LoadFaults(FaultSet):
 
 
 class _Gate:
-    """Lets requests pass at a rate and so many at once. The faults' lock guards it."""
+    """Accepts requests up to a rate and a number in flight. The lock of the faults guards it."""
 
     def __init__(self, rate: float | None, most: int | None, burst: int) -> None:
         self._rate = rate

@@ -8,7 +8,7 @@ from aioss_resume.testing.server.answers import Answer
 
 
 class TimeFaults(FaultSet):
-    """Answers that are right and take their time."""
+    """Correct responses that are late or slow."""
 
     def delay(self, seconds: float, **scope: Unpack[Scope]) -> Fault:
         """Wait before the headers."""
@@ -20,7 +20,7 @@ class TimeFaults(FaultSet):
         return self._late("delay", act, scope)
 
     def slow(self, bytes_per_second: float, **scope: Unpack[Scope]) -> Fault:
-        """Send the body no faster than that."""
+        """Limit the speed of the body."""
 
         def act(answer: Answer) -> bool:
             answer.rate = bytes_per_second
@@ -29,7 +29,7 @@ class TimeFaults(FaultSet):
         return self._late("slow", act, scope)
 
     def drip_headers(self, bytes_per_second: float, **scope: Unpack[Scope]) -> Fault:
-        """Send the headers byte by byte, no faster than that."""
+        """Send the headers byte by byte at that speed."""
 
         def act(answer: Answer) -> bool:
             answer.head_rate = bytes_per_second

@@ -15,14 +15,14 @@ _BATCH = 100  # interim answers written at once
 
 
 class WireFaults(FaultSet):
-    """What a parser of HTTP has to survive."""
+    """Malformed HTTP that a parser has to survive."""
 
     def raw(self, data: bytes, *, then: Then = "close", **scope: Unpack[Scope]) -> Fault:
-        """Answer with these bytes as they are, and then close, reset or hang."""
+        """Respond with these bytes, unchanged, and then close, reset or hang."""
         return self._raw("raw", data, then, scope)
 
     def garbage(self, n: int = 4096, *, then: Then = "close", **scope: Unpack[Scope]) -> Fault:
-        """Answer with n bytes that are not HTTP, repeatable by `seed`."""
+        """Respond with n bytes that are not HTTP, repeatable by `seed`."""
         data = random.Random(scope.get("seed", 0)).randbytes(n)  # noqa: S311 - repeatable, not secret
         return self._raw("garbage", data, then, scope)
 
@@ -37,7 +37,7 @@ class WireFaults(FaultSet):
         return self._rewrite("many_headers", lambda head: _with_lines(head, lines), scope)
 
     def raw_header(self, line: bytes, **scope: Unpack[Scope]) -> Fault:
-        """Add a line to the headers, as it is: with control characters, without a colon, folded."""
+        """Add a line to the headers, unchanged: with control characters, without a colon, folded."""
         return self._rewrite("raw_header", lambda head: _with_lines(head, line + b"\r\n"), scope)
 
     def bare_lf(self, **scope: Unpack[Scope]) -> Fault:
@@ -45,7 +45,7 @@ class WireFaults(FaultSet):
         return self._rewrite("bare_lf", lambda head: head.replace(b"\r\n", b"\n"), scope)
 
     def informational(self, n: int | None = 1, code: int = 103, **scope: Unpack[Scope]) -> Fault:
-        """Send n interim answers (1xx) ahead of the answer; None: without end."""
+        """Send n interim responses (1xx) before the response; None for endless ones."""
         try:
             reason = HTTPStatus(code).phrase
         except ValueError:

@@ -15,10 +15,10 @@ from aioss_resume.testing.network.tunnel import Tunnel
 
 
 class ChaosProxy:
-    """Stands between a client and `host:port`, for `with`.
+    """A proxy between a client and `host:port`. Used with `with`.
 
-    Toxics may be set and changed at any time and from any thread. They hold from then on, also for connections
-    that are there. All of them work on the way from the server to the client; bytes count per connection.
+    Toxics may be set and changed at any time and from any thread. They also apply to existing connections. All of them
+    affect the direction from the server to the client. Bytes are counted per connection.
     """
 
     def __init__(self, host: str, port: int, *, listen_host: str = "127.0.0.1") -> None:
@@ -46,69 +46,69 @@ class ChaosProxy:
 
     @property
     def endpoint(self) -> str:
-        """The proxy as an endpoint, with the scheme http; for https put `port` into one of your own."""
+        """The http endpoint of the proxy. For https, make your own with `port`."""
         host = f"[{self._listen_host}]" if ":" in self._listen_host else self._listen_host
         return f"http://{host}:{self.port}"
 
     # Toxics: each replaces what it was set to before, None or 0 takes it away.
 
     def latency(self, seconds: float) -> None:
-        """Deliver every byte that much later; rates stay as they are."""
+        """Delay every byte by so many seconds, without changing rates."""
         self._set(replace(self._network.toxics, latency=seconds))
 
     def bandwidth(self, bytes_per_second: float | None, *, in_sum: float | None = None) -> None:
-        """Deliver no faster than that on each connection, and on all of them in sum."""
+        """Limit the rate of each connection, and of all together."""
         self._set(replace(self._network.toxics, rate=bytes_per_second, rate_in_sum=in_sum))
 
     def slice(self, n: int | None, *, pause: float = 0.0) -> None:
-        """Deliver in segments of at most n bytes, with a pause in seconds after each."""
+        """Deliver segments of at most n bytes with a pause in seconds after each."""
         self._set(replace(self._network.toxics, slice=n, pause=pause))
 
     def black_hole(self, after: int = 0, *, times: int | None = None) -> None:
-        """Swallow everything, both ways, once a connection has had that many bytes.
+        """Drop everything in both directions after a connection has received so many bytes.
 
-        It stays open until the client leaves. With 0, new connections are accepted and the server never hears of
-        them. `times`, as in the two that follow, is how many connections it befalls (None: all). Of the three
-        the last that was set holds.
+        The connection stays open until the client disconnects. With 0, new connections are accepted but not forwarded.
+        `times` is the number of affected connections, None for all. Of black_hole, reset_after and limit, only the last
+        one that was set applies.
         """
         self._set(replace(self._network.toxics, cut=Cut("swallow", after, times)))
 
     def reset_after(self, n: int, *, times: int | None = None) -> None:
-        """Reset connections (RST) that have had n bytes."""
+        """Reset connections (RST) after n bytes."""
         self._set(replace(self._network.toxics, cut=Cut("reset", n, times)))
 
     def limit(self, n: int, *, times: int | None = None) -> None:
-        """Close connections in good order (FIN) that have had n bytes."""
+        """Close connections normally (FIN) after n bytes."""
         self._set(replace(self._network.toxics, cut=Cut("close", n, times)))
 
     def heal(self) -> None:
-        """Take all toxics away and accept; what was swallowed stays so."""
+        """Remove all toxics, and accept connections. Dropped bytes stay lost."""
         self._set(Toxics())
         self.accept()
 
     # The listener, and the connections that are there.
 
     def refuse(self) -> None:
-        """Refuse new connections; returns when that is so."""
+        """Refuse new connections from now on. Takes effect before this returns."""
         self._thread.ask(self._stop_listening())
 
     def accept(self) -> None:
-        """Take connections again, on the same port; returns when that is so.
+        """Accept connections again on the same port. Takes effect before this returns.
 
         Raises:
-            OSError: Somebody has taken the port meanwhile.
+            OSError: The port was taken meanwhile.
         """
         self._thread.ask(self._listen())
 
     def drop_connections(self) -> None:
-        """Reset the connections that are there."""
+        """Reset all existing connections."""
         self._thread.tell(self._abort_tunnels)
 
     # Counts.
 
     @property
     def connections(self) -> int:
-        """Connections taken so far."""
+        """Number of connections accepted so far."""
         return self._network.connections
 
     @property
@@ -117,7 +117,7 @@ class ChaosProxy:
 
     @property
     def bytes_up(self) -> int:
-        """Bytes that came from clients."""
+        """Bytes received from clients."""
         return self._network.bytes_up
 
     @property
@@ -126,10 +126,10 @@ class ChaosProxy:
         return self._network.bytes_down
 
     def wait_for_connections(self, n: int, timeout: float = 30.0) -> None:
-        """Block until n connections have been taken.
+        """Block until n connections were accepted.
 
         Raises:
-            TimeoutError: They were not within `timeout` seconds.
+            TimeoutError: That took longer than `timeout` seconds.
         """
         network = self._network
         with network.changed:
@@ -137,10 +137,10 @@ class ChaosProxy:
                 raise TimeoutError(f"{network.connections} of {n} connections came within {timeout} seconds")
 
     def wait_for_bytes(self, n: int, timeout: float = 30.0) -> None:
-        """Block until n bytes have been sent to clients.
+        """Block until n bytes were sent to clients.
 
         Raises:
-            TimeoutError: They were not within `timeout` seconds.
+            TimeoutError: That took longer than `timeout` seconds.
         """
         network = self._network
         with network.changed:
@@ -151,7 +151,7 @@ class ChaosProxy:
         """Block until no connection is open.
 
         Raises:
-            TimeoutError: One was for `timeout` seconds.
+            TimeoutError: That took longer than `timeout` seconds.
         """
         network = self._network
         with network.changed:

@@ -1,4 +1,4 @@
-"""Recorder: a server that records every byte it receives, for addresses where nothing should arrive."""
+"""Recorder: a server that records every byte, for addresses at which no secrets should arrive."""
 
 import asyncio
 import re
@@ -15,9 +15,9 @@ _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 8\r\n
 
 
 class Recorder:
-    """A server on this machine that records raw requests and answers all of them alike, for `with`.
+    """A local server that records raw requests and sends the same response to all of them. Used with `with`.
 
-    One request is taken from each connection. Every method may be called from any thread.
+    It accepts one request per connection. Methods may be called from any thread.
     """
 
     def __init__(self, answer: bytes = _ANSWER, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> None:
@@ -43,27 +43,27 @@ class Recorder:
 
     @property
     def url(self) -> str:
-        """Where to send a client: pass it to `faults.redirect`."""
+        """The address of the server, for example for `faults.redirect`."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{'http' if self._tls is None else 'https'}://{host}:{self.port}"
 
     @property
     def requests(self) -> list[bytes]:
-        """Each request with its headers and its body, as it came; what was not HTTP counts too."""
+        """The raw requests with headers and bodies, including data that was not HTTP."""
         with self._changed:
             return list(self._requests)
 
     @property
     def connections(self) -> int:
-        """Connections taken, also those that asked nothing."""
+        """Number of connections accepted, including those without a request."""
         with self._changed:
             return self._connections
 
     def wait_for_requests(self, n: int, timeout: float = 30.0) -> None:
-        """Block until n requests are there.
+        """Block until n requests have arrived.
 
         Raises:
-            TimeoutError: They were not within `timeout` seconds.
+            TimeoutError: That took longer than `timeout` seconds.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._requests) >= n, timeout):

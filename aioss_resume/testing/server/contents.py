@@ -17,7 +17,7 @@ _STAMP = 8
 
 
 class Content(Protocol):
-    """Some bytes of known size and CRC-64 that can be read anywhere; never changes."""
+    """Immutable bytes of known size and CRC-64 with random access."""
 
     @property
     def size(self) -> int: ...
@@ -83,7 +83,7 @@ class FileContent:
 
 
 class JoinedContent:
-    """Contents one after the other, as a multipart upload or an append leaves them."""
+    """Concatenated contents, as made by a multipart upload or an append."""
 
     md5: bytes | None = None
 
@@ -117,7 +117,7 @@ class JoinedContent:
 
 
 class GeneratedContent:
-    """Repeatable bytes of any size that take no memory.
+    """Repeatable bytes of any size that need no memory.
 
     The same seed gives the same bytes, and a larger size gives more of them: one block of 1 MiB of
     pseudo-random bytes over and over, with the block's index XORed over the first eight bytes, so that no two
@@ -125,14 +125,14 @@ class GeneratedContent:
     """
 
     def __init__(self, size: int, seed: int = 0) -> None:
-        """Describe `size` bytes (0 to 2**80); nothing is made before it is read."""
+        """Describe `size` bytes (0 to 2**80). They are only generated when read."""
         self.size = size
         self.seed = seed
         self.etag = _opaque_etag(f"generated:{size}:{seed}")
         self.md5: bytes | None = None
 
     def read(self, start: int, stop: int) -> bytes:
-        """The bytes of `[start, stop)`, of which those past the end are left out."""
+        """The bytes of `[start, stop)`, without those past the end."""
         stop = min(stop, self.size)
         pieces: list[bytes | memoryview] = []
         base = memoryview(_base_block(self.seed))
@@ -148,7 +148,7 @@ class GeneratedContent:
 
     @cached_property
     def crc64(self) -> int:
-        """The CRC-64 of all bytes, in milliseconds even for many TiB."""
+        """The CRC-64 of all bytes. Computed in milliseconds, even for many TiB."""
         blocks, tail = divmod(self.size, _BLOCK)
         value = crc64.EMPTY
         first = 0

@@ -9,7 +9,7 @@ from multidict import CIMultiDictProxy
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """One request as it stood when the ledger was read; its `repr` shows neither signatures nor tokens."""
+    """The state of one request when the ledger was read. Its `repr` shows neither signatures nor tokens."""
 
     method: str
     bucket: str
@@ -33,7 +33,7 @@ class RequestRecord:
 
 
 class Entry:
-    """One request in the ledger, being answered. Only the ledger changes it, under its lock."""
+    """A request in the ledger. Only the ledger changes it, under its lock."""
 
     __slots__ = ("bytes_sent", "error", "faults", "finished", "record", "status")
 
@@ -67,7 +67,7 @@ class Entry:
 
 
 class Ledger:
-    """All requests since the start or the last `clear`; every method may be called from any thread."""
+    """All requests since the start or the last `clear`. Methods may be called from any thread."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()  # guards everything below, entries included
@@ -103,7 +103,7 @@ class Ledger:
             entry.faults.append(name)
 
     def leave(self, entry: Entry) -> None:
-        """The client gets nothing more; may be called again."""
+        """Note that nothing more will be sent to the client. May be called again."""
         with self._changed:
             if entry.finished:
                 return
@@ -114,7 +114,7 @@ class Ledger:
             self._changed.notify_all()
 
     def is_under_way(self, request_id: str) -> bool:
-        """Whether that request has arrived and is not yet answered in full."""
+        """Whether that request has arrived and its response is not complete."""
         with self._changed:
             return request_id in self._under_way
 

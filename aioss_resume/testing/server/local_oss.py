@@ -30,10 +30,10 @@ ACCESS_KEY_SECRET = "local-access-key-secret"  # noqa: S105 - opens nothing but 
 
 
 class LocalOSS:
-    """A real HTTP server on this machine that answers as OSS does, for `with` and `async with`.
+    """A real local HTTP server that behaves like OSS. Used with `with` or `async with`.
 
-    It runs in a thread of its own, so that blocking clients in the same process can talk to it. Every method
-    may be called from any thread.
+    It runs in its own thread, so that blocking clients in the same process can use it. Methods may be called from any
+    thread.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class LocalOSS:
 
         Args:
             region: The region that version 4 signatures must name.
-            access_key_id: Of the credentials that `bucket` signs with.
-            access_key_secret: Of the same.
-            tls: Serve https with this context, or with a certificate chain and its key, both PEM files.
+            access_key_id: The key id of the credentials that `bucket` uses.
+            access_key_secret: The secret of these credentials.
+            tls: A context for https, or a certificate chain and its key, both PEM files.
             host: The address to listen on.
-            port: The port to listen on; 0: one that is free.
-            strict_faults: Leaving `with` calls `faults.check()`, unless an exception is under way.
+            port: The port to listen on; 0 for a free one.
+            strict_faults: Whether leaving `with` calls `faults.check()`, unless there is an exception.
         """
         self.region = region
         self.access_key_id = access_key_id
@@ -98,7 +98,7 @@ class LocalOSS:
     # Whether it is there, and where.
 
     def start(self) -> None:
-        """Listen, on the same port as before a `stop`. `with` does it.
+        """Start the server, on the same port as before `stop`. Called by `with`.
 
         Raises:
             OSError: The port is taken.
@@ -108,12 +108,12 @@ class LocalOSS:
         self._thread, self._port = thread, thread.port
 
     def stop(self) -> None:
-        """Close the port and every connection; objects, faults and ledger stay. Leaving `with` does it."""
+        """Close the port and all connections. Objects, faults and ledger are kept. Called when leaving `with`."""
         if self._thread is not None:
             self._thread.stop()
 
     def drop_connections(self) -> None:
-        """Close every connection, as if the network were gone for a moment."""
+        """Close all connections, like a short network failure."""
         if self._thread is not None:
             self._thread.drop_connections()
 
@@ -134,14 +134,14 @@ class LocalOSS:
     def bucket(
         self, name: str, *, auth: Any = None, cname: bool = False, endpoint: str | None = None, **options: Any
     ) -> Any:
-        """An `oss2.Bucket` for a bucket here, made when it is not there.
+        """Make an `oss2.Bucket` for a bucket on this server, which is created if it does not exist.
 
         Args:
             name: The bucket's name.
-            auth: What signs; None: version 4 with the server's own credentials.
-            cname: The endpoint is a domain of the bucket's own; it is added.
-            endpoint: Another name for the server, such as `http://oss.localhost`. The bucket's own session
-                comes here whatever the name resolves to; other clients need a resolver.
+            auth: The auth object; None for version 4 with the server's credentials.
+            cname: Whether the endpoint is the bucket's own domain, which is added.
+            endpoint: Another name for the server, such as `http://oss.localhost`. The bucket's own session always
+                connects to this server; other clients need a resolver.
             options: Passed on to `oss2.Bucket`.
         """
         self.create_bucket(name)
@@ -159,21 +159,21 @@ class LocalOSS:
     # What is stored.
 
     def create_bucket(self, name: str) -> None:
-        """Make a bucket, unless it is there."""
+        """Create a bucket, unless it exists."""
         self._service.store.create_bucket(name, int(self._now()))
 
     def make_public(self, bucket: str) -> None:
-        """Let everybody read the bucket's objects."""
+        """Make the bucket's objects readable for everybody."""
         self.create_bucket(bucket)
         self._service.store.make_public(bucket)
 
     def enable_versioning(self, bucket: str) -> None:
-        """Keep every version of the bucket's objects from now on."""
+        """Enable versioning for the bucket."""
         self.create_bucket(bucket)
         self._service.store.enable_versioning(bucket)
 
     def add_cname(self, host: str, bucket: str) -> None:
-        """Let a domain (no port) stand for a bucket."""
+        """Map a domain (without a port) to a bucket."""
         self._service.cnames[host.lower()] = bucket
 
     def put(
@@ -193,25 +193,25 @@ class LocalOSS:
         no_crc: bool = False,
         last_modified: float | None = None,
     ) -> StoredObject:
-        """Store an object (its bucket is made when it is not there), as bytes, as a file or as made-up bytes.
+        """Store an object from bytes, from a file, or with generated bytes. The bucket is created if it does not exist.
 
         Args:
-            bucket: Its bucket.
-            key: Its key.
-            data: Its bytes.
-            size: Instead of data: so many repeatable bytes, `GeneratedContent(size, seed)`.
-            seed: Which bytes.
+            bucket: The name of the bucket.
+            key: The key of the object.
+            data: The bytes.
+            size: Instead of data: a number of repeatable bytes, `GeneratedContent(size, seed)`.
+            seed: Selects the generated bytes.
             file: Instead of data: a file, which must not change.
-            headers: `Content-Type`, `Content-Encoding`, `x-oss-meta-...` as stored.
-            storage_class: "Archive" and its kin cannot be read.
-            object_type: "Normal", "Multipart", "Appendable", "Symlink"; None: as fits the ETag.
-            etag: Instead of the content's own, without quotes.
-            crc64: Instead of the true one.
-            no_crc: Tell no CRC-64.
-            last_modified: Seconds since 1970; None: now.
+            headers: `Content-Type`, `Content-Encoding`, `x-oss-meta-...` to store.
+            storage_class: Objects of "Archive" and similar classes cannot be read.
+            object_type: "Normal", "Multipart", "Appendable", "Symlink"; None to derive it from the ETag.
+            etag: Another ETag, without quotes.
+            crc64: Another CRC-64.
+            no_crc: Whether to send no CRC-64.
+            last_modified: Seconds since 1970; None for now.
 
         Raises:
-            ValueError: OSS takes no such key.
+            ValueError: OSS does not allow such a key.
         """
         if not key or (reason := key_refusal(key)):
             raise ValueError(f"key {key!r}: {reason if key else 'an object has a name'}")
@@ -231,11 +231,11 @@ class LocalOSS:
         return self._service.store.put(bucket, stored)
 
     def find(self, bucket: str, key: str, version_id: str | None = None) -> StoredObject:
-        """The object as stored; raises `RefusedError` when there is none."""
+        """The stored object. Raises `RefusedError` if there is none."""
         return self._service.store.find(bucket, key, version_id)
 
     def delete(self, bucket: str, key: str, version_id: str | None = None) -> StoredObject | None:
-        """Delete an object, or one version of it; what went, or the delete marker that was put."""
+        """Delete an object or a version. Returns the deleted version, or the new delete marker."""
         return self._service.store.delete(bucket, key, version_id, int(self._now()))
 
     # Who may ask.
@@ -243,7 +243,7 @@ class LocalOSS:
     def add_credentials(
         self, access_key_id: str, secret: str, token: str | None = None, expires_at: float | None = None
     ) -> None:
-        """Accept these credentials; a token makes them temporary, until `expires_at` (seconds since 1970)."""
+        """Accept these credentials. With a token, they expire at `expires_at` (seconds since 1970)."""
         self._service.authority.add(access_key_id, secret, token, expires_at)
 
     def expire(self, access_key_id: str) -> None:
@@ -251,7 +251,7 @@ class LocalOSS:
         self._service.authority.expire(access_key_id)
 
     def remove_credentials(self, access_key_id: str) -> None:
-        """Forget these credentials."""
+        """Remove these credentials."""
         self._service.authority.remove(access_key_id)
 
     # What happened, what will go wrong.
@@ -262,36 +262,36 @@ class LocalOSS:
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """The ledger as it stands: a record is there from its arrival; read again for how it went on."""
+        """The ledger: a snapshot with a record for each request that has arrived."""
         return self._service.ledger.snapshot()
 
     def clear_requests(self) -> None:
-        """Empty the ledger, and reset `peak_in_flight`."""
+        """Clear the ledger, and reset `peak_in_flight`."""
         self._service.ledger.clear()
 
     @property
     def peak_in_flight(self) -> int:
-        """Most GETs that were being answered at once.
+        """The largest number of GETs in flight at the same time.
 
-        Small answers leave as soon as they come: hold them (`faults.delay`, `faults.slow`) to see how many requests
-        a client keeps in flight. It never counts a request as under way whose client has all its bytes.
+        Small responses are sent immediately: delay them (`faults.delay`, `faults.slow`) to see how many requests a
+        client keeps in flight. A request whose client has received all bytes does not count.
         """
         return self._service.ledger.peak_in_flight
 
     def wait_for_bytes(self, n: int, timeout: float = 30.0) -> None:
-        """Block until the bodies of the requests in the ledger have n bytes sent together.
+        """Block until n bytes of bodies were sent for the requests in the ledger.
 
         Raises:
-            TimeoutError: They did not within `timeout` seconds.
+            TimeoutError: That took longer than `timeout` seconds.
         """
         if not self._service.ledger.wait_for_bytes(n, timeout):
             raise TimeoutError(f"{self._service.ledger.bytes_sent} of {n} bytes were sent within {timeout} seconds")
 
     def wait_for_requests(self, n: int, timeout: float = 30.0) -> None:
-        """Block until the ledger holds n requests.
+        """Block until the ledger contains n requests.
 
         Raises:
-            TimeoutError: It did not within `timeout` seconds.
+            TimeoutError: That took longer than `timeout` seconds.
         """
         if not self._service.ledger.wait_for_requests(n, timeout):
             raise TimeoutError(f"{len(self.requests)} of {n} requests arrived within {timeout} seconds")
@@ -301,7 +301,7 @@ class LocalOSS:
 
 
 class _ToHere(requests.adapters.HTTPAdapter):
-    """Connects to the server whatever host a URL names, and leaves the name in the Host header."""
+    """Connects to the server regardless of the host in the URL, which is kept in the Host header."""
 
     def __init__(self, netloc: str) -> None:
         super().__init__()
@@ -316,7 +316,7 @@ class _ToHere(requests.adapters.HTTPAdapter):
 
 
 class _World:
-    """What faults do to a LocalOSS."""
+    """The operations of faults on a LocalOSS."""
 
     def __init__(self, oss: LocalOSS) -> None:
         self._oss = oss
