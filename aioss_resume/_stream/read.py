@@ -1,6 +1,7 @@
 """read() and read_into(): an object's bytes in a new bytes object, or in the caller's buffer."""
 
 import io
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,13 @@ FIRST: Final = MULTIGET_THRESHOLD
 """Most bytes of the first request. What is no longer costs one request."""
 
 
+_VIEWS_CRASH: Final = (3, 12) <= sys.version_info < (3, 12, 2)
+"""Whether the garbage collector crashes on a view of a BytesIO in a cycle, such as that of an exception.
+
+Source: https://github.com/python/cpython/issues/111049
+"""
+
+
 class _Memory(io.BytesIO):
     """A BytesIO that is not closed by the garbage collector.
 
@@ -32,22 +40,26 @@ class _Memory(io.BytesIO):
 
 
 class NewBytes:
-    """Memory that becomes a bytes object without a copy.
+    """Memory that becomes a bytes object, without a copy if possible.
 
     BytesIO stores its content as a bytes object, and returns that very object if no view of it is left.
+
+    Args:
+        copies: Whether to copy the bytes once instead.
 
     Attributes:
         buffer: The memory.
     """
 
-    def __init__(self, length: int) -> None:
-        self._file = _Memory(bytes(length))
-        self.buffer = self._file.getbuffer()
+    def __init__(self, length: int, *, copies: bool = _VIEWS_CRASH) -> None:
+        self._file = None if copies else _Memory(bytes(length))
+        self.buffer = memoryview(bytearray(length)) if self._file is None else self._file.getbuffer()
 
     def finish(self) -> bytes:
         """Return the bytes, and release the buffer, so that nothing can be written to it any more."""
+        data = bytes(self.buffer) if self._file is None else b""
         self.buffer.release()
-        return self._file.getvalue()
+        return data if self._file is None else self._file.getvalue()
 
 
 async def read(reading: Reading, wanted: Slice) -> bytes:
