@@ -209,15 +209,16 @@ async def test_T03_generator_that_nobody_reads_to_its_end_is_closed_without_a_wa
         warnings.simplefilter("error")
         chunks = body()
         assert await chunks.__anext__()
-        tasks = len(asyncio.all_tasks())
+        assert _fetching_tasks()
         del chunks
         gc.collect()
-        for _ in range(100):
-            if len(asyncio.all_tasks()) < tasks and all(record.is_finished for record in oss.requests):
-                break
-            await asyncio.sleep(0.01)
-        assert len(asyncio.all_tasks()) < tasks
-        assert all(record.is_finished for record in oss.requests)
+        async with asyncio.timeout(30):
+            while _fetching_tasks() or not all(record.is_finished for record in oss.requests):
+                await asyncio.sleep(0.01)
+
+
+def _fetching_tasks() -> list[str]:
+    return [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("aioss_resume: ")]
 
 
 async def test_T03_reader_that_leaves_at_once_costs_little(oss: LocalOSS, downloader: Downloader) -> None:
