@@ -213,7 +213,7 @@ async def test_T03_generator_that_nobody_reads_to_its_end_is_closed_without_a_wa
         del chunks
         gc.collect()
         async with asyncio.timeout(30):
-            while _fetching_tasks() or not all(record.is_finished for record in oss.requests):
+            while _fetching_tasks() or not all(record.is_finished for record in oss.requests):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
 
