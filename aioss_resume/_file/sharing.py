@@ -110,7 +110,9 @@ async def _complete(request: DownloadRequest, shared: _Shared, result: DownloadR
     """Do and check what this caller requested and the first one did not."""
     if request.options.integrity == "require" and not result.verified:
         raise IntegrityError(
-            f"{request.name}: OSS sends no CRC-64 to compare with, or it was not compared", name=request.name
+            f"{request.name}: OSS sends no CRC-64 to compare with, or it was not compared",
+            name=request.name,
+            hint='integrity="auto" downloads it all the same, and says verified=False',
         )
     if request.options.fsync and not shared.request.options.fsync:
         await sync(request.client, request.name.bucket, [result])

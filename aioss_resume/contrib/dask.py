@@ -89,7 +89,7 @@ def download_prefix_on(  # type: ignore[misc]  # concurrency is that of the clus
             hint="it travels to the workers, and an oss2.Bucket holds keys",
         )
     options = checked_options(PrefixOptions, "download_prefix_on", keywords)
-    for name in ("progress_callback", "store"):
+    for name in _STAYS:
         if getattr(options, name) is not None:
             raise ConfigError(f"{name} cannot be used on a cluster: leave it out")
     if not shared_directory and (options.delete_extra or options.manifest is not None):
