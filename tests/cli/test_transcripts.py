@@ -103,7 +103,7 @@ SESSIONS: dict[str, list[Step]] = {
         Step(f"verify copy {OBJECT}"),
         Step(f"verify copy {OBJECT}", edit("copy", b"other bytes")),
         Step("checkpoints list ."),
-        Step("get oss://examplebucket/large large --retries 0 --quiet", unavailable("large", after_requests=2)),
+        Step("get oss://examplebucket/large large --retries 0 --quiet -j 1", unavailable("large", after_requests=2)),
         Step("checkpoints list ."),
         Step("checkpoints clean ."),
         Step("checkpoints list ."),
