@@ -12,8 +12,8 @@ _GROWTH: Final = 4  # bytes more ahead for each byte that the reader took
 
 _PARTS_MOST: Final = 16
 _PARTS_LEAST: Final = 8
-# Parts of a window. While one is read, others are fetched, and the reader should rarely wait for the end of one; but a
-# request costs as much time as a third of a MiB.
+# Parts of a window. While one is read, others are fetched, and the reader should rarely wait for the end of one.
+_PART_FAIR: Final = 1 * MiB  # a request costs as much time as a third of a MiB, so that parts should not be smaller
 _PART_LEAST: Final = 256 * KiB
 _PART_MOST: Final = 8 * MiB
 
@@ -29,7 +29,8 @@ def choose_stream_part_size(window: int, concurrency: int | None = None) -> int:
         concurrency: Most requests in flight; None for "auto".
     """
     parts = _PARTS_MOST if concurrency is None else min(max(2 * concurrency, _PARTS_LEAST), _PARTS_MOST)
-    return min(max(window // parts, _PART_LEAST), _PART_MOST, window)
+    fair = min(window // _PARTS_LEAST, _PART_FAIR)
+    return min(max(window // parts, fair, _PART_LEAST), _PART_MOST, window)
 
 
 class ReadAhead:

@@ -1,12 +1,14 @@
 """Chunks in any order are handed out in order, each byte once; the horizon keeps to the window."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aioss_resume._core.readahead import FIRST_AHEAD, ReadAhead, choose_stream_part_size, is_worth_handing_out
 from aioss_resume._core.reorder import Reorder
 
-MiB = 1024 * 1024
+KiB = 1024
+MiB = 1024 * KiB
 
 
 @given(st.data(), st.integers(0, 1000))
@@ -77,3 +79,19 @@ def test_first_bytes_are_handed_out_at_once() -> None:
     assert not is_worth_handing_out(1, 0.0, is_first=False)
     assert is_worth_handing_out(256 * 1024, 0.0, is_first=False)
     assert is_worth_handing_out(1, 0.01, is_first=False)
+
+
+@pytest.mark.parametrize(
+    ("window", "part"),
+    [
+        (64 * KiB, 64 * KiB),
+        (1 * MiB, 256 * KiB),
+        (4 * MiB, 512 * KiB),
+        (8 * MiB, 1 * MiB),
+        (16 * MiB, 1 * MiB),
+        (64 * MiB, 4 * MiB),
+        (1024 * MiB, 8 * MiB),
+    ],
+)
+def test_parts_are_a_sixteenth_of_a_window_and_an_eighth_of_a_small_one(window: int, part: int) -> None:
+    assert choose_stream_part_size(window) == part
