@@ -32,6 +32,8 @@ class State:
 
     Attributes:
         total: Bytes; None if unknown.
+        consumed: Bytes, including those in kept.
+        kept: Bytes that existed before.
         is_one_of_many: Whether this transfer is shown below the bar of all transfers until it has ended.
     """
 
@@ -120,6 +122,7 @@ class _Bar(_Nothing):
     def __init__(self, progress: Any) -> None:  # Any: rich is an extra
         self._progress = progress
         self._tasks: dict[int, Any] = {}  # by the id of their State
+        self._kept: dict[int, int] = {}  # the same
 
     def show(self, state: State) -> None:
         if state.has_ended and state.is_one_of_many:
@@ -128,9 +131,17 @@ class _Bar(_Nothing):
             return
         values = {"total": state.total, "completed": state.consumed, "description": _described(state)}
         if id(state) in self._tasks:
+            self._skip(id(state), state.kept - self._kept[id(state)])
             self._progress.update(self._tasks[id(state)], **values)
         else:
             self._tasks[id(state)] = self._progress.add_task(**values)
+        self._kept[id(state)] = state.kept
+
+    def _skip(self, state_id: int, length: int) -> None:
+        """Advance a bar by kept bytes, which do not count for the speed."""
+        for task in self._progress.tasks if length > 0 else ():
+            if task.id == self._tasks[state_id]:
+                task.completed += length
 
     def line(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -45,17 +45,29 @@ class OneTransfer:
 
 
 class ManyTransfers:
-    """An event hook that updates the state of many transfers, and one state for each large transfer."""
+    """An event hook that updates the state of many transfers, and one state for each large transfer.
+
+    Events are delivered by a task of their own, so an outcome may arrive before or after the last events of its object.
+    """
 
     def __init__(self, title: str, shown: Shown) -> None:
         self.state = State(title)
         self._shown = shown
-        self._ended_bytes = 0
-        self._large: dict[str, State] = {}  # by key; only while they run
+        self._ended_bytes = self._ended_kept = 0
+        self._large: dict[str, State] = {}  # by key; until the outcome
+        self._ended_large: set[str] = set()
 
-    def ended(self, size: int, downloader: Downloader) -> None:
-        """Count a finished object."""
+    def ended(self, key: str, size: int, kept: int, downloader: Downloader) -> None:
+        """Count an outcome.
+
+        Args:
+            kept: The bytes that existed before.
+        """
+        self._remove(key)
+        if size >= _LARGE:
+            self._ended_large.add(key)
         self._ended_bytes += size
+        self._ended_kept += kept
         self.state.in_flight = downloader.requests_in_flight
         self._show()
 
@@ -71,26 +83,26 @@ class ManyTransfers:
             _say_retry(event, self.state, self._shown)
         if not self._shown.has_bar:
             return
-        if isinstance(event, DownloadStarted | DownloadFinished | DownloadFailed):
-            self._remove(event.key)  # also at a start: after the object was replaced, its download starts again
         if isinstance(event, DownloadStarted):
-            self.state.kept += event.resumed_bytes
-            if event.size is not None and event.size >= _LARGE:
-                self._large[event.key] = State(
-                    event.key,
-                    total=event.size,
-                    consumed=event.resumed_bytes,
-                    kept=event.resumed_bytes,
-                    is_one_of_many=True,
-                )
+            self._remove(event.key)  # it may start again, after the object was replaced
+            self._add(event)
         state = self._large.get(event.key)
-        if state is not None:
-            if isinstance(event, SpanFetched):
-                state.consumed += event.stop - event.start
-            elif isinstance(event, AttemptFailed):
-                state.retries += 1
-            self._shown.show(state)
-            self._show()
+        if state is None:
+            return
+        if isinstance(event, SpanFetched):
+            state.consumed += event.stop - event.start
+        elif isinstance(event, AttemptFailed):
+            state.retries += 1
+        elif isinstance(event, DownloadFinished | DownloadFailed):
+            state.has_ended = True
+        self._shown.show(state)
+        self._show()
+
+    def _add(self, event: DownloadStarted) -> None:
+        if event.size is None or event.size < _LARGE or event.key in self._ended_large:
+            return
+        resumed = event.resumed_bytes
+        self._large[event.key] = State(event.key, total=event.size, consumed=resumed, kept=resumed, is_one_of_many=True)
 
     def _remove(self, key: str) -> None:
         state = self._large.pop(key, None)
@@ -99,7 +111,9 @@ class ManyTransfers:
             self._shown.show(state)
 
     def _show(self) -> None:
-        self.state.consumed = self._ended_bytes + sum(state.consumed for state in self._large.values())
+        running = self._large.values()
+        self.state.consumed = self._ended_bytes + sum(state.consumed for state in running)
+        self.state.kept = self._ended_kept + sum(state.kept for state in running)
         self._shown.show(self.state)
 
 

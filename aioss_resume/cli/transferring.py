@@ -64,9 +64,10 @@ async def get_many(bucket: Any, items: Iterator[tuple[str, str]], asked: Asked, 
         downloader.download_many(items, **asked.keywords) as outcomes,
     ):
         async for outcome in outcomes:
-            transfers.ended(outcome.result.size if outcome.result is not None else 0, downloader)
-            if outcome.result is not None:
-                say_result(outcome.result, shown)
+            if (result := outcome.result) is not None:
+                kept = result.size if result.skipped else result.resumed_bytes
+                transfers.ended(result.key, result.size, kept, downloader)
+                say_result(result, shown)
             else:
                 failed += 1
                 say_failure(outcome.item[0], outcome.error, asked, shown)
@@ -84,7 +85,10 @@ async def mirror(bucket: Any, source: Address, directory: str, asked: Asked, sho
         total_from_listing(downloader, source.key, selection, transfers.state, shown),
     ):
         async for outcome in outcomes:
-            transfers.ended(outcome.size, downloader)
+            result, is_unchanged = outcome.result, outcome.action == "unchanged"
+            kept = outcome.size if is_unchanged else result.resumed_bytes if result is not None else 0
+            if outcome.action not in ("deleted", "would_delete"):
+                transfers.ended(outcome.key, outcome.size, kept, downloader)
             shown.event(outcome.action, key=outcome.key, path=str(outcome.path), size=outcome.size)
             if outcome.error is not None:
                 say_failure(outcome.key, outcome.error, asked, shown)
