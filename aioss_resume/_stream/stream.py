@@ -320,9 +320,14 @@ class _Fetching:
 
     async def wait_for_room(self) -> None:
         """Wait while the window is full, if nothing else limits it."""
-        while self._window is not None and self._reorder.kept >= self._window:
+        while self._window is not None and self._reorder.kept >= self._window and not self._has_all:
             self._was_taken.clear()
             await self._was_taken.wait()
+
+    @property
+    def _has_all(self) -> bool:
+        """Whether one response has brought everything: the reader takes the last chunk when the fetching has ended."""
+        return self._reorder.offset + self._reorder.kept == self._stop
 
     def is_awaited(self, offset: int, received: int, now: float) -> bool:
         """Whether the reader is waiting for the chunk at that offset, and should get it now."""

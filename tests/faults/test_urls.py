@@ -369,6 +369,20 @@ async def test_U04_slices_of_a_server_that_ignores_ranges_are_right(oss: LocalOS
         ]
 
 
+async def test_U04_stream_whose_last_chunk_fills_the_window_ends(oss: LocalOSS, bucket: Any, content: bytes) -> None:
+    """The reader waits for the end of the fetching before it takes the last chunk, so that must not wait for room."""
+    oss.faults.ignore_range(times=None)
+    url = SignedURL(presigned(bucket))
+    async with (
+        asyncio.timeout(30),
+        Downloader(None) as downloader,
+        downloader.stream(url, window=256 * KiB) as stream,
+    ):
+        while downloader.requests_in_flight:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert await stream.read() == content
+
+
 async def test_U04_bucket_is_still_asked_for_ranges_as_http_has_them(oss: LocalOSS, bucket: Any, path: Path) -> None:
     """OSS heeds the header that is signed; a 200 for a range of a bucket is refused as before."""
     oss.put("examplebucket", "key", size=SIZE, seed=1)
