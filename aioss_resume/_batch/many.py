@@ -9,14 +9,7 @@ from aioss_resume._batch.batch import Work
 from aioss_resume._batch.outcomes import Outcome
 from aioss_resume._core.objects import ObjectMeta, is_archived
 from aioss_resume._io.storage import Storage
-from aioss_resume.errors import (
-    AiossError,
-    ConfigError,
-    ObjectArchivedError,
-    ObjectName,
-    printable,
-    service_error,
-)
+from aioss_resume.errors import AiossError, ConfigError, ObjectArchivedError, ObjectName, service_error
 from aioss_resume.events import DownloadResult
 from aioss_resume.options import DownloadOptions
 from aioss_resume.urls import SignedURL
@@ -66,7 +59,7 @@ async def many(
 
 def archived_error(name: ObjectName, meta: ObjectMeta) -> AiossError:
     """The error for a listed object that must be restored first: the same class as for OSS's own response."""
-    message = f"its storage class is {printable(meta.storage_class or '')}, according to the listing"
+    message = f"its storage class is {meta.storage_class}, according to the listing"
     error = service_error(
         403,
         {"Code": "InvalidObjectState", "Message": message},

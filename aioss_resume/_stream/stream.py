@@ -326,7 +326,7 @@ class _Fetching:
 
     @property
     def _has_all(self) -> bool:
-        """Whether one response has brought everything: the reader takes the last chunk when the fetching has ended."""
+        """Whether all bytes were received. The reader takes the last chunk only after fetching has ended."""
         return self._reorder.offset + self._reorder.kept == self._stop
 
     def is_awaited(self, offset: int, received: int, now: float) -> bool:

@@ -34,7 +34,7 @@ class State:
         total: Bytes; None if unknown.
         consumed: Bytes, including those in kept.
         kept: Bytes that existed before.
-        is_one_of_many: Whether this transfer is shown below the bar of all transfers until it has ended.
+        has_ended: Whether to stop displaying this transfer, one of many.
     """
 
     title: str
@@ -43,7 +43,6 @@ class State:
     kept: int = 0
     retries: int = 0
     in_flight: int = 0
-    is_one_of_many: bool = False
     has_ended: bool = False
 
 
@@ -121,27 +120,25 @@ class _Bar(_Nothing):
 
     def __init__(self, progress: Any) -> None:  # Any: rich is an extra
         self._progress = progress
-        self._tasks: dict[int, Any] = {}  # by the id of their State
-        self._kept: dict[int, int] = {}  # the same
+        self._tasks: dict[int, Any] = {}  # rich's tasks, by the id of their State
 
     def show(self, state: State) -> None:
-        if state.has_ended and state.is_one_of_many:
+        if state.has_ended:
             if (task := self._tasks.pop(id(state), None)) is not None:
-                self._progress.remove_task(task)
+                self._progress.remove_task(task.id)
             return
-        values = {"total": state.total, "completed": state.consumed, "description": _described(state)}
-        if id(state) in self._tasks:
-            self._skip(id(state), state.kept - self._kept[id(state)])
-            self._progress.update(self._tasks[id(state)], **values)
+        values = {
+            "total": state.total,
+            "completed": state.consumed,
+            "kept": state.kept,
+            "description": _described(state),
+        }
+        if (task := self._tasks.get(id(state))) is None:
+            self._progress.add_task(**values)
+            self._tasks[id(state)] = self._progress.tasks[-1]
         else:
-            self._tasks[id(state)] = self._progress.add_task(**values)
-        self._kept[id(state)] = state.kept
-
-    def _skip(self, state_id: int, length: int) -> None:
-        """Advance a bar by kept bytes, which do not count for the speed."""
-        for task in self._progress.tasks if length > 0 else ():
-            if task.id == self._tasks[state_id]:
-                task.completed += length
+            task.completed += max(0, state.kept - task.fields["kept"])  # kept bytes do not count for the speed
+            self._progress.update(task.id, **values)
 
     def line(self, text: str) -> None:
         self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
@@ -200,7 +197,7 @@ def _bar() -> Iterator[_Bar]:
                 yield Text(task.description, no_wrap=True, overflow="ellipsis")
                 yield self.make_tasks_table([task])
 
-    def fixed(width: int) -> Column:  # so that what is below one another is aligned
+    def fixed(width: int) -> Column:  # so that the columns of all rows are aligned
         return Column(no_wrap=True, min_width=width, justify="right")
 
     console = Console(stderr=True)

@@ -102,7 +102,7 @@ class ManyTransfers:
         if event.size is None or event.size < _LARGE or event.key in self._ended_large:
             return
         resumed = event.resumed_bytes
-        self._large[event.key] = State(event.key, total=event.size, consumed=resumed, kept=resumed, is_one_of_many=True)
+        self._large[event.key] = State(event.key, total=event.size, consumed=resumed, kept=resumed)
 
     def _remove(self, key: str) -> None:
         state = self._large.pop(key, None)

@@ -397,7 +397,7 @@ def in_a_terminal(run: Run, *arguments: str, columns: int = 80, **more: str) -> 
 
 
 def frames_of(shown: str) -> list[list[str]]:
-    """What a moving bar showed one after the other, each as its lines."""
+    """The successive frames of an animated bar, each as a list of lines."""
     frames = re.split(r"(?:\r?\x1b\[2K|\x1b\[1A)+", re.sub(r"\x1b\[[0-9;?]*[mlh]", "", shown))
     return [[line.rstrip() for line in frame.splitlines() if line.strip()] for frame in frames]
 

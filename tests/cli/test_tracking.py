@@ -28,7 +28,7 @@ class Recorder:
         self.rows: set[str] = set()
 
     def show(self, state: State) -> None:
-        if state.is_one_of_many:
+        if state.title == "large":
             (self.rows.discard if state.has_ended else self.rows.add)(state.title)
 
     def event(self, kind: str, **fields: object) -> None:

@@ -159,7 +159,7 @@ def on_a_terminal(command: list[str], directory: Path, environment: dict[str, st
             said += piece
         code = process.wait(60)
     os.close(ours)
-    screen = pyte.Screen(columns=2000, lines=400)  # so large that nothing is wrapped and nothing scrolls away
+    screen = pyte.Screen(columns=2000, lines=400)  # large enough that no line wraps or scrolls away
     pyte.Stream(screen).feed(said.decode())
     lines = "\n".join(line.rstrip() for line in screen.display).rstrip("\n")
     return f"{masked(lines, directory)}\n= {code}"

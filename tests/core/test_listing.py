@@ -29,7 +29,7 @@ ENTRY = (
     "<Type>Normal</Type><Size>{}</Size><StorageClass>Standard</StorageClass><Owner><ID>1</ID></Owner></Contents>"
 )
 USUAL_ENTRY = ENTRY.replace("<Owner><ID>1</ID></Owner>", "")
-"""As OSS sends it; read in a quicker way."""
+"""As OSS sends it; parsed by the fast parser."""
 LAST = "<IsTruncated>false</IsTruncated>"
 
 
@@ -99,7 +99,7 @@ def entries(draw: st.DrawFn) -> str:
 
 @settings(max_examples=500)
 @given(st.lists(entries(), max_size=4), mostly("<EncodingType>url</EncodingType>", ""))
-def test_quick_way_reads_what_the_other_one_reads(objects, encoding):
+def test_fast_parser_agrees_with_the_general_one(objects, encoding):
     text = page_of(encoding + "".join(objects) + LAST).decode()
     try:
         expected = _read_tree(text)
@@ -110,7 +110,7 @@ def test_quick_way_reads_what_the_other_one_reads(objects, encoding):
         assert (_read_usual(text) or expected) == expected
 
 
-def test_quick_way_is_taken_for_what_oss_sends():
+def test_fast_parser_accepts_pages_as_oss_sends_them():
     restored = USUAL_ENTRY.replace(
         "</Contents>", "<RestoreInfo>ongoing-request=&quot;true&quot;</RestoreInfo></Contents>"
     )

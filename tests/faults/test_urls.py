@@ -370,7 +370,7 @@ async def test_U04_slices_of_a_server_that_ignores_ranges_are_right(oss: LocalOS
 
 
 async def test_U04_stream_whose_last_chunk_fills_the_window_ends(oss: LocalOSS, bucket: Any, content: bytes) -> None:
-    """The reader waits for the end of the fetching before it takes the last chunk, so that must not wait for room."""
+    """The reader takes the last chunk only after fetching has ended, so fetching must not wait for room then."""
     oss.faults.ignore_range(times=None)
     url = SignedURL(presigned(bucket))
     async with (
