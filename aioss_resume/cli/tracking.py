@@ -1,10 +1,11 @@
 """Progress of transfers, derived from their events and from a listing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Any, Final
 
+from aioss_resume._batch.listing import ObjectListing
 from aioss_resume._core.globs import Selection
 from aioss_resume.cli.showing import Shown, State
 from aioss_resume.cli.sizes import in_words
@@ -119,16 +120,22 @@ class ManyTransfers:
 
 @asynccontextmanager
 async def total_from_listing(
-    downloader: Downloader, prefix: str, selection: Selection, state: State, shown: Shown
+    downloader: Downloader, prefix: str, keywords: Mapping[str, Any], state: State, shown: Shown
 ) -> AsyncIterator[None]:
-    """Compute the total size of a prefix with a separate listing, while the block runs. Only if a bar displays it."""
+    """Compute the total size of a prefix with a separate listing, while the block runs. Only if a bar displays it.
+
+    Args:
+        keywords: Keywords of download_prefix(). Any: they are of many types.
+    """
     if not shown.has_bar:
         yield
         return
 
     async def find() -> None:
+        selection = Selection(keywords["include"], keywords["exclude"])
+        listing = downloader.list(prefix, headers=keywords["headers"])
         with suppress(AiossError):  # the batch fails with the same error and reports it
-            state.total = await _bytes_below(downloader, prefix, selection)
+            state.total = await _bytes_below(prefix, listing, selection)
             shown.show(state)
 
     task = asyncio.create_task(find())
@@ -139,12 +146,12 @@ async def total_from_listing(
         await asyncio.wait([task])
 
 
-async def _bytes_below(downloader: Downloader, prefix: str, selection: Selection) -> int:
+async def _bytes_below(prefix: str, objects: ObjectListing, selection: Selection) -> int:
     """The size of the objects that download_prefix() selects: if any are below `prefix/`, only those."""
     directory = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
     total, total_in_directory = 0, None
-    async with downloader.list(prefix) as listing:
-        async for meta in listing:
+    async with objects:
+        async for meta in objects:
             if selection.has(meta.key[len(prefix) :]):
                 total += meta.size
             if meta.key.startswith(directory):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from aioss_resume._core.checkpoint import Unusable
-from aioss_resume._core.globs import Selection
 from aioss_resume._core.paths import checkpoint_name
 from aioss_resume._io.flush import CheckpointFile
 from aioss_resume._io.threads import Threads
@@ -78,11 +77,10 @@ async def get_many(bucket: Any, items: Iterator[tuple[str, str]], asked: Asked, 
 async def mirror(bucket: Any, source: Address, directory: str, asked: Asked, shown: Shown) -> int:
     """Mirror a prefix into a directory. Any: as above."""
     transfers = ManyTransfers(source.key or source.bucket, shown)
-    selection = Selection(asked.keywords["include"], asked.keywords["exclude"])
     async with (
         _downloader(bucket, asked, transfers if shown.has_progress else None) as downloader,
         downloader.download_prefix(source.key, directory, **asked.keywords) as outcomes,
-        total_from_listing(downloader, source.key, selection, transfers.state, shown),
+        total_from_listing(downloader, source.key, asked.keywords, transfers.state, shown),
     ):
         async for outcome in outcomes:
             result, is_unchanged = outcome.result, outcome.action == "unchanged"

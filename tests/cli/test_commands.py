@@ -431,7 +431,9 @@ def test_bar_of_a_mirror_has_a_total_and_a_bar_for_each_large_object(run: Run, o
     oss.put("examplebucket", "m/large", size=20 * MiB)
     oss.put("examplebucket", "m/excluded", size=100 * MiB)
     oss.faults.slow(10_000_000, times=None)
-    arguments = ["mirror", "oss://examplebucket/m", "into", "-j", "8", "--part-size", "1MiB", "--exclude", "excluded"]
+    arguments = ["mirror", "oss://examplebucket/m", "into", "-j", "8", "--part-size", "1MiB"]
+    arguments += ["--exclude", "excluded", "--requester-pays"]
+    oss.clear_requests()
     shown, code = in_a_terminal(run, *arguments)
     assert code == 0
     frames = [frame for frame in frames_of(shown) if frame]
@@ -442,6 +444,7 @@ def test_bar_of_a_mirror_has_a_total_and_a_bar_for_each_large_object(run: Run, o
                 totals[title.partition(":")[0]].add(found[1].partition("/")[2])
     assert totals == {"m": {"22.9 MiB"}, "m/large": {"20.0 MiB"}}
     assert not any(line.startswith("m/large") for line in frames[-1])
+    assert {record.headers.get("x-oss-request-payer") for record in oss.requests} == {"requester"}
 
 
 @pytest.mark.parametrize("variable", ["CI", "NO_COLOR", "TERM"])
