@@ -8,7 +8,8 @@ from aioss_resume._core.ranges import Range
 from aioss_resume._core.slices import Slice
 from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Transfer, choose_part_size
-from aioss_resume._stream.read import FIRST, NewBytes
+from aioss_resume._io.new_bytes import NewBytes
+from aioss_resume._stream.read import FIRST
 from aioss_resume._stream.reading import Opened, Reading
 from aioss_resume._transfer.sink import OpenSink
 from aioss_resume.options import KiB

@@ -1,13 +1,12 @@
 """read() and read_into(): an object's bytes in a new bytes object, or in the caller's buffer."""
 
-import io
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from aioss_resume._core.slices import Slice
 from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Transfer, choose_part_size
+from aioss_resume._io.new_bytes import NewBytes
 from aioss_resume._io.response import AcceptedResponse
 from aioss_resume._stream.reading import Opened, Reading
 from aioss_resume._transfer.sink import memory_sinks
@@ -19,47 +18,6 @@ if TYPE_CHECKING:
 
 FIRST: Final = MULTIGET_THRESHOLD
 """Most bytes of the first request. What is no longer costs one request."""
-
-
-_VIEWS_CRASH: Final = (3, 12) <= sys.version_info < (3, 12, 2)
-"""Whether the garbage collector crashes on a view of a BytesIO in a cycle, such as that of an exception.
-
-Source: https://github.com/python/cpython/issues/111049
-"""
-
-
-class _Memory(io.BytesIO):
-    """A BytesIO that is not closed by the garbage collector.
-
-    It may be in a reference cycle, such as that of an exception, together with views of it. Closing it would fail then,
-    and Python 3.13 prints that error.
-    """
-
-    def __del__(self) -> None:
-        pass
-
-
-class NewBytes:
-    """Memory that becomes a bytes object, without a copy if possible.
-
-    BytesIO stores its content as a bytes object, and returns that very object if no view of it is left.
-
-    Args:
-        copies: Whether to copy the bytes once instead.
-
-    Attributes:
-        buffer: The memory.
-    """
-
-    def __init__(self, length: int, *, copies: bool = _VIEWS_CRASH) -> None:
-        self._file = None if copies else _Memory(bytes(length))
-        self.buffer = memoryview(bytearray(length)) if self._file is None else self._file.getbuffer()
-
-    def finish(self) -> bytes:
-        """Return the bytes, and release the buffer, so that nothing can be written to it any more."""
-        data = bytes(self.buffer) if self._file is None else b""
-        self.buffer.release()
-        return data if self._file is None else self._file.getvalue()
 
 
 async def read(reading: Reading, wanted: Slice) -> bytes:

@@ -13,8 +13,8 @@ from aioss_resume._core.slices import Slice
 from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Transfer
 from aioss_resume._io.cancellation import wait_uncancelled
+from aioss_resume._io.new_bytes import NewBytes
 from aioss_resume._io.response import AcceptedResponse
-from aioss_resume._stream.read import NewBytes
 from aioss_resume._stream.reading import Opened, Reading
 from aioss_resume._transfer.calls import Calls, closed_error
 from aioss_resume._transfer.scheduler import OpenFlight, SpanScheduler
