@@ -12,6 +12,9 @@ _VIEWS_CRASH: Final = (3, 12) <= sys.version_info < (3, 12, 2)
 Source: https://github.com/python/cpython/issues/111049
 """
 
+_HUGE_PAGES: Final[int | None] = getattr(mmap, "MADV_HUGEPAGE", None)
+"""What to advise for huge pages. Only Linux has it."""
+
 _HUGE_LEAST: Final = 4 << 20
 """Least length in bytes for which huge pages are asked for: one of 2 MiB fits in, wherever the memory begins."""
 
@@ -42,7 +45,7 @@ class NewBytes:
     def __init__(self, length: int, *, copies: bool = _VIEWS_CRASH) -> None:
         self._file = None if copies else _Memory(bytes(length))
         self.buffer = memoryview(bytearray(length)) if self._file is None else self._file.getbuffer()
-        if sys.platform == "linux" and length >= _HUGE_LEAST:
+        if length >= _HUGE_LEAST:
             _advise_huge_pages(self.buffer)
 
     def finish(self) -> bytes:
@@ -52,15 +55,14 @@ class NewBytes:
         return data if self._file is None else self._file.getvalue()
 
 
-if sys.platform == "linux":
-    _libc: Final = ctypes.CDLL(None)
+def _advise_huge_pages(buffer: memoryview) -> None:
+    """Ask for huge pages for new memory: each of 2 MiB saves 511 page faults. The kernel is free to ignore it.
 
-    def _advise_huge_pages(buffer: memoryview) -> None:
-        """Ask for huge pages for new memory: each of 2 MiB saves 511 page faults. The kernel is free to ignore it.
-
-        It takes no more memory, as only whole pages of the buffer are concerned. NumPy does the same for its arrays.
-        """
-        start = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
-        first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
-        length = (start + len(buffer) - first) // mmap.PAGESIZE * mmap.PAGESIZE
-        _libc.madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), ctypes.c_int(mmap.MADV_HUGEPAGE))
+    It takes no more memory, as only whole pages of the buffer are concerned. NumPy does the same for its arrays.
+    """
+    if _HUGE_PAGES is None:
+        return
+    start = ctypes.addressof(ctypes.c_char.from_buffer(buffer))
+    first = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+    length = (start + len(buffer) - first) // mmap.PAGESIZE * mmap.PAGESIZE
+    ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), ctypes.c_int(_HUGE_PAGES))
