@@ -167,14 +167,14 @@ class ObjectListing:
     async def next_page(self) -> list[ObjectMeta] | None:
         """The objects of the next page, or None after the last one. Starts fetching the page after it."""
         task = self._next
-        if not self._is_open:
-            raise ConfigError("this listing is not open: use it within `async with`")
+        self._check_is_open()
         if task is None:
             if self._was_closed:
                 raise closed_error(self._pages.name)
             return None
         if not task.done():
             await asyncio.wait([task])  # it goes on if this caller is cancelled
+            self._check_is_open()
         if task.cancelled():
             raise closed_error(self._pages.name)
         page = task.result()
@@ -195,6 +195,10 @@ class ObjectListing:
             self._next.add_done_callback(self._leave_calls)
         else:
             self._leave_calls()
+
+    def _check_is_open(self) -> None:
+        if not self._is_open:
+            raise ConfigError("this listing is not open: use it within `async with`")
 
     def _leave_calls(self, _task: object = None) -> None:
         is_in, self._is_in_calls = self._is_in_calls, False

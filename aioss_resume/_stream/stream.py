@@ -45,6 +45,7 @@ class ObjectStream:
         self._task: asyncio.Task[None] | None = None
         self._first: OpenFlight | None = None  # until the fetching has ended
         self._was_closed = False  # because its Downloader was closed
+        self._was_left = False  # its block
         self._rest = b""  # of a chunk of which read() has taken a part
         self._taken = 0
         self._is_reading = False
@@ -82,6 +83,7 @@ class ObjectStream:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._was_left = True
         cancelled = await self._end()
         self._rest = b""
         self._reading.finished(self._taken, self._error)
@@ -199,10 +201,9 @@ class ObjectStream:
         fetching, task = self._fetching, self._task
         if fetching is None or task is None or fetching.is_at_end:
             return b""
-        if not self._was_closed:
-            await fetching.wait_for_next(task)
-        if self._was_closed:
-            raise closed_error(self._reading.name)
+        self._check_not_ended()
+        await fetching.wait_for_next(task)
+        self._check_not_ended()
         if not fetching.has_next:
             await self._raise_error_of(task)
         if fetching.next_is_last:
@@ -223,10 +224,15 @@ class ObjectStream:
             self.verified = True
 
     async def _raise_error_of(self, task: asyncio.Task[None]) -> None:
-        if self._was_closed:
-            raise closed_error(self._reading.name)
+        self._check_not_ended()
         await asyncio.shield(task)
         raise AssertionError("the fetching ended without the last byte")
+
+    def _check_not_ended(self) -> None:
+        if self._was_closed:
+            raise closed_error(self._reading.name)
+        if self._was_left:
+            raise ConfigError("this stream has ended: read it within its `async with` block")
 
     def _open(self) -> Opened:
         if self._opened is None:

@@ -106,6 +106,17 @@ async def test_block_that_is_left_early_ends_its_request(
             await objects.__aenter__()
 
 
+async def test_reader_in_another_task_gets_an_error_when_the_block_is_left(oss: LocalOSS, bucket: Any) -> None:
+    stall = oss.faults.stall()
+    async with Downloader(bucket) as downloader:
+        async with downloader.list("p/") as objects:
+            reader = asyncio.ensure_future(anext(objects))
+            while not stall.hits:  # noqa: ASYNC110  # of another thread
+                await asyncio.sleep(0)
+        with pytest.raises(ConfigError, match="not open"):
+            await reader
+
+
 async def test_closing_the_downloader_ends_a_listing_that_is_open_elsewhere(
     oss: LocalOSS, bucket: Any, keys: list[str]
 ) -> None:

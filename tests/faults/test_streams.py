@@ -240,6 +240,23 @@ async def test_T03_stream_ends_with_its_downloader(oss: LocalOSS, bucket: Any) -
     await stream.__aexit__(None, None, None)
 
 
+@pytest.mark.parametrize("waits", [False, True])
+async def test_T03_stream_cannot_be_read_after_its_block(oss: LocalOSS, downloader: Downloader, waits: bool) -> None:
+    """The readers get an error, not the cancellation of the fetching; also one that waits in another task."""
+    oss.put("examplebucket", "key", size=40 * MiB, seed=1)
+    stall = oss.faults.stall(PART)
+    async with downloader.stream("key", **SMALL_WINDOW) as stream:
+        reader = asyncio.create_task(stream.read())
+        while not stall.hits:  # noqa: ASYNC110  # of another thread
+            await asyncio.sleep(0)
+        if not waits:
+            reader.cancel()
+            await asyncio.wait([reader])
+    for reading in (stream.read(), stream.read(5), anext(stream), *([reader] if waits else [])):
+        with pytest.raises(ConfigError, match="has ended"):
+            await reading
+
+
 # T04: another version.
 
 
