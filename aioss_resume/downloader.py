@@ -336,7 +336,7 @@ class Downloader:
             results: The results that `download()` returned for the files.
 
         Raises:
-            ConfigError: An argument is not a DownloadResult.
+            ConfigError: The argument is not an iterable of DownloadResults.
             LocalFileError: A file could not be synced, or does not exist any more. All others were synced.
         """
         client, bucket_name = self._open_client(), self._bucket.bucket_name if self._bucket is not None else ""

@@ -18,9 +18,11 @@ async def sync(client: Client, bucket_name: str, results: Iterable[DownloadResul
     """Sync files and their names to the disk. If one fails, the others are still synced.
 
     Raises:
-        ConfigError: An argument is not a DownloadResult.
+        ConfigError: The argument is not an iterable of DownloadResults.
         LocalFileError: The first file or directory that could not be synced.
     """
+    if not isinstance(results, Iterable):
+        raise ConfigError(f"results must be an iterable of DownloadResults, not {type(results).__name__}")
     files: dict[Path, ObjectName] = {}
     for result in results:
         if not isinstance(result, DownloadResult):

@@ -106,15 +106,15 @@ class ObjectStream:
             raise StopAsyncIteration
         return chunk
 
-    async def read(self, n: int = -1) -> bytes:
-        """Read up to `n` bytes, as soon as there are any, or all remaining bytes if `n` is negative. b"" at the end.
+    async def read(self, n: int | None = -1) -> bytes:
+        """Read up to `n` bytes, as soon as there are any. All remaining ones if `n` is negative or None; b"" at the end.
 
         Raises:
             AiossError: As for iteration.
         """
         if n == 0:
             return b""
-        if n < 0:
+        if n is None or n < 0:
             return b"".join([chunk async for chunk in self])
         chunk = await self._next()
         self._rest = chunk[n:]

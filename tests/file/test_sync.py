@@ -132,6 +132,8 @@ async def test_sync_refuses_other_objects_than_results_before_syncing(oss: Local
         at = len(disk.journal)
         with pytest.raises(ConfigError, match="must be DownloadResults, not PosixPath"):
             await downloader.sync([*results, PATHS[0]])  # type: ignore[list-item]
+        with pytest.raises(ConfigError, match="must be an iterable of DownloadResults, not DownloadResult"):
+            await downloader.sync(results[0])  # type: ignore[arg-type]
     assert len(disk.journal) == at
     with pytest.raises(ConfigError, match="not open"):
         await downloader.sync(results)
