@@ -9,12 +9,18 @@ from urllib.parse import quote
 
 from multidict import CIMultiDict
 
-from aioss_resume.testing.server.answers import Answer, RefusedError, xml_answer, xml_elements, xml_text
-from aioss_resume.testing.server.authority import iso_time
+from aioss_resume.testing.server.answers import Answer, RefusedError, xml_answer, xml_text
 from aioss_resume.testing.server.calls import Call
 from aioss_resume.testing.server.conditions import Selected, check_conditions, select
 from aioss_resume.testing.server.contents import BytesContent
-from aioss_resume.testing.server.listing import OWNER, list_objects, list_uploads, list_versions
+from aioss_resume.testing.server.listing import (
+    OWNER,
+    bucket_elements,
+    list_buckets,
+    list_objects,
+    list_uploads,
+    list_versions,
+)
 from aioss_resume.testing.server.multipart import (
     abort_upload,
     begin_upload,
@@ -53,17 +59,8 @@ def _create_bucket(store: Store, call: Call, now: float) -> Answer:
 
 
 def _bucket_info(store: Store, call: Call, _now: float) -> Answer:
-    """GetBucketInfo, with the endpoints of OSS: a client that was given another one keeps it."""
-    location = f"oss-{store.region}"
-    fields = {
-        "CreationDate": iso_time(store.created(call.bucket)),
-        "ExtranetEndpoint": f"{location}.aliyuncs.com",
-        "IntranetEndpoint": f"{location}-internal.aliyuncs.com",
-        "Location": location,
-        "Name": call.bucket,
-        "StorageClass": "Standard",
-    }
-    elements = xml_elements(fields)
+    """GetBucketInfo."""
+    elements = bucket_elements(store, call.bucket)
     grant = "public-read" if store.is_public(call.bucket) else "private"
     if store.has_versions(call.bucket):
         elements.append("<Versioning>Enabled</Versioning>")
@@ -194,6 +191,7 @@ def _check_traffic_limit(call: Call) -> None:
 
 
 _OPERATIONS: Final = (
+    Operation(list_buckets, "GET", "service"),
     Operation(_create_bucket, "PUT", "bucket"),
     Operation(_bucket_info, "GET", "bucket", "bucketInfo"),
     Operation(list_objects, "GET", "bucket"),

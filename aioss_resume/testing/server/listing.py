@@ -1,11 +1,11 @@
-"""Pages of a listing: objects (both versions of the API), their versions, and multipart uploads."""
+"""Pages of a listing: buckets, objects (both versions of the API), their versions, and multipart uploads."""
 
 import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Protocol, TypeVar
 
-from aioss_resume.testing.server.answers import Answer, RefusedError, xml_answer, xml_text
+from aioss_resume.testing.server.answers import Answer, RefusedError, xml_answer, xml_elements, xml_text
 from aioss_resume.testing.server.authority import iso_time
 from aioss_resume.testing.server.calls import Call
 from aioss_resume.testing.server.store import Store, StoredObject, Upload, order
@@ -19,6 +19,37 @@ class _Named(Protocol):
 
 
 N = TypeVar("N", bound=_Named)
+
+
+def list_buckets(store: Store, call: Call, _now: float) -> Answer:
+    """ListBuckets."""
+    prefix, marker, most = (
+        call.query.get("prefix", ""),
+        call.query.get("marker", ""),
+        _most(call.query, "max-keys", 100),
+    )
+    names = [name for name in store.bucket_names() if name.startswith(prefix) and name > marker]
+    page = names[:most]
+    fields = {"Prefix": prefix, "Marker": marker, "MaxKeys": str(most), "IsTruncated": "false"}
+    if len(names) > most:
+        fields |= {"IsTruncated": "true", "NextMarker": page[-1]}
+    region = f"<Region>{store.region}</Region>"
+    buckets = "".join(f"<Bucket>{''.join(bucket_elements(store, name))}{region}</Bucket>" for name in page)
+    return xml_answer("ListAllMyBucketsResult", fields, [OWNER, f"<Buckets>{buckets}</Buckets>"])
+
+
+def bucket_elements(store: Store, name: str) -> list[str]:
+    """What OSS says of a bucket. The endpoints are OSS's: a client that was given another one keeps it."""
+    location = f"oss-{store.region}"
+    fields = {
+        "CreationDate": iso_time(store.created(name)),
+        "ExtranetEndpoint": f"{location}.aliyuncs.com",
+        "IntranetEndpoint": f"{location}-internal.aliyuncs.com",
+        "Location": location,
+        "Name": name,
+        "StorageClass": "Standard",
+    }
+    return xml_elements(fields)
 
 
 def list_objects(store: Store, call: Call, _now: float) -> Answer:

@@ -89,6 +89,11 @@ class Store:
         with self._lock:
             self._buckets.setdefault(name, _Bucket(now))
 
+    def bucket_names(self) -> list[str]:
+        """The names of all buckets, in order."""
+        with self._lock:
+            return sorted(self._buckets)
+
     def created(self, name: str) -> float:
         """When the bucket was made, in seconds since 1970."""
         with self._lock:

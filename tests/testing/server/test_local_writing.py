@@ -197,6 +197,17 @@ def test_bucket_says_where_it_is(oss: LocalOSS, bucket: Any) -> None:
     assert info.versioning_status == "Enabled"
 
 
+def test_buckets_are_listed_in_pages(oss: LocalOSS) -> None:
+    for name in ("pages-a", "pages-b", "pages2"):
+        oss.create_bucket(name)
+    keys = oss2.credentials.StaticCredentialsProvider(oss.access_key_id, oss.access_key_secret)
+    service = oss2.Service(oss2.ProviderAuthV4(keys), oss.endpoint, region=oss.region)
+    listed = list(oss2.BucketIterator(service, prefix="pages-", max_keys=1))
+    assert [bucket.name for bucket in listed] == ["pages-a", "pages-b"]
+    assert {(bucket.location, bucket.region) for bucket in listed} == {("oss-cn-hangzhou", "cn-hangzhou")}
+    assert listed[0].extranet_endpoint == "oss-cn-hangzhou.aliyuncs.com"
+
+
 def test_tags_are_read(bucket: Any) -> None:
     bucket.put_object("a", TEN, headers={"x-oss-tagging": "k%201=v%261&empty="})
     assert bucket.get_object_tagging("a").tag_set.tagging_rule == {"k 1": "v&1", "empty": ""}
