@@ -8,16 +8,37 @@ from importlib.util import find_spec
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command, and end the process with its exit code. None: the arguments of the process."""
+    try:
+        sys.exit(_run(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:  # before the command handles it
+        sys.exit(130)
+
+
+def _run(arguments: Sequence[str]) -> int:
     if find_spec("click") is None:
         print("aioss-resume: the command needs more packages: pip install 'aioss-resume[cli]'", file=sys.stderr)
-        sys.exit(2)
+        return 2
+    import click
+
     from aioss_resume.cli.app import app
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and not stream.isatty():  # a pipe has the system's old encoding
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
-    app(arguments, prog_name="aioss-resume", complete_var="_AIOSS_RESUME_COMPLETE")
+    try:
+        return app.main(arguments, "aioss-resume", "_AIOSS_RESUME_COMPLETE", standalone_mode=False) or 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except click.Abort as error:  # what click makes of a KeyboardInterrupt
+        raise KeyboardInterrupt from error
+    except Exception as error:
+        if "--debug" in arguments:
+            raise
+        from aioss_resume.cli.exits import explain_unexpected
+
+        return explain_unexpected(error)
 
 
 if __name__ == "__main__":

@@ -43,6 +43,11 @@ def checkpoint_name(destination: str, name: ObjectName, version_id: str | None) 
     return _hidden(destination_name, _digest(name.bucket, name.key, version_id, destination), "checkpoint")
 
 
+def destination_name(checkpoint_name: str) -> str:
+    """The name of the destination that a checkpoint is for. Its end is missing if it is long."""
+    return checkpoint_name.removesuffix(".checkpoint").rpartition(".")[0][1:]
+
+
 def lock_name(destination_name: str) -> str:
     """The lock's name: one for all objects that go to that destination."""
     return _hidden(destination_name, _digest(destination_name), "lock")

@@ -107,7 +107,7 @@ class ObjectStream:
         return chunk
 
     async def read(self, n: int | None = -1) -> bytes:
-        """Read up to `n` bytes, as soon as there are any. All remaining ones if `n` is negative or None; b"" at the end.
+        """Read up to `n` bytes, as soon as there are any, or the whole rest if `n` is negative or None. b"" at the end.
 
         Raises:
             AiossError: As for iteration.

@@ -129,18 +129,25 @@ def app() -> None:
 @_transfer
 @_version_id
 @click.option("--restart", is_flag=True, help="Forget what an earlier run has fetched.")
-@click.option("--from-file", "listed", metavar="LIST", help="Keys or addresses of SOURCE's bucket, one on each line.")
+@click.option(
+    "--from-file", "listed", metavar="LIST", help='Keys or addresses, one on each line; "-" is standard input.'
+)
 @_common
-def get(source: str | None, path: str | None, listed: str | None, restart: bool, **given: Any) -> None:
+def get(source: str | None, path: str | None, listed: str | None, **given: Any) -> None:
     """Download SOURCE (oss://BUCKET/KEY, or a presigned address) to PATH.
 
     PATH may be a directory, or "-" for standard output: in order, and verified before the last byte. With --from-file,
-    SOURCE is oss://BUCKET/ and PATH a directory.
+    SOURCE is oss://BUCKET/, or left out if the lines name the bucket, and PATH is a directory.
     """
-    _finish(_get(source, path, listed, restart=restart, given=given), given)
+    prepare = _get(source, path, given)
+    if listed is not None:
+        if path is None and source is not None and "://" not in source:
+            source, path = None, source
+        prepare = _get_listed(listed, source, path or ".", given)
+    _finish(prepare, given)
 
 
-def _get(source: str | None, path: str | None, listed: str | None, *, restart: bool, given: dict[str, Any]) -> Any:
+def _get(source: str | None, path: str | None, given: dict[str, Any]) -> Callable[[], Any]:
     def prepare() -> Any:
         from aioss_resume.cli import transferring
         from aioss_resume.cli.place import is_url, parse_address
@@ -150,28 +157,51 @@ def _get(source: str | None, path: str | None, listed: str | None, *, restart: b
         if source is None:
             raise click.UsageError("say what to get: oss://BUCKET/KEY, or an address")
         asked = _asked(given)
-        address = source if is_url(source) else parse_address(source, needs_key=listed is None)
+        address = source if is_url(source) else parse_address(source)
         if path == "-" and given["as_json"]:
             raise ConfigError("--json and the object cannot both go to standard output")
         bucket = None if isinstance(address, str) else _bucket(address.bucket, given)
-        name = unquote(urlsplit(address).path) if isinstance(address, str) else address.key
-        target = _target(path, name, is_directory=listed is not None)
-        is_there = target != "-" and listed is None and os.path.exists(target)  # noqa: PTH110  # it raises nothing
+        target = _target(path, unquote(urlsplit(address).path) if isinstance(address, str) else address.key)
+        is_there = target != "-" and os.path.exists(target)  # noqa: PTH110  # it raises nothing
         how, as_json, quiet = given["progress"], given["as_json"], given["quiet"] or path == "-"
 
         async def main() -> int:
             with showing(how, as_json=as_json, quiet=quiet) as shown:
-                if listed is not None:
-                    assert not isinstance(address, str)
-                    items = [item async for item in transferring.lines_of(listed, address.bucket, target)]
-                    return await transferring.get_many(bucket, iter(items), asked, shown)
                 if asked.keywords["overwrite"] == "never" and is_there:
                     shown.line(f"{target} is there already")
                     return 0
-                if restart and not isinstance(address, str):
+                if given["restart"] and not isinstance(address, str):
                     version_id = asked.keywords["version_id"]
                     await transferring.forget_checkpoint(address.bucket, address.key, version_id, target)
                 return await transferring.get(bucket, address, target, asked, shown)
+
+        return main
+
+    return prepare
+
+
+def _get_listed(path: str, source: str | None, directory: str, given: dict[str, Any]) -> Callable[[], Any]:
+    def prepare() -> Any:
+        from aioss_resume.cli import transferring
+        from aioss_resume.cli.listed import read_list
+        from aioss_resume.cli.place import parse_address
+        from aioss_resume.cli.showing import showing
+        from aioss_resume.errors import ConfigError
+
+        asked = _asked(given)
+        address = parse_address(source, needs_key=False) if source is not None else None
+        if address is not None and address.key:
+            raise ConfigError(f"{source} names an object, and --from-file others", hint="write oss://BUCKET/")
+        if directory == "-":
+            raise ConfigError("--from-file needs a directory, and not standard output")
+        if given["restart"] or given["version_id"] is not None:
+            raise ConfigError("--restart and --version-id are for one object, and not for --from-file")
+        listed = read_list(path, address.bucket if address is not None else None, directory)
+        bucket = _bucket(listed.bucket, given) if listed.bucket is not None else None
+
+        async def main() -> int:
+            with showing(given["progress"], as_json=given["as_json"], quiet=given["quiet"]) as shown:
+                return await transferring.get_many(bucket, listed.items, asked, shown)
 
         return main
 
@@ -264,8 +294,8 @@ def verify(path: str, source: str, version_id: str | None, **given: Any) -> None
 @click.argument("directory", type=click.Path(exists=True, file_okay=False))
 @_common
 def checkpoints(action: str, directory: str, **given: Any) -> None:
-    """List what is unfinished in DIRECTORY: how much of it is there, and since when; or remove it."""
-    from aioss_resume.cli.looking import checkpoints as show
+    """List what is unfinished below DIRECTORY: how much of it is there, and since when; or remove it."""
+    from aioss_resume.cli.unfinished import checkpoints as show
 
     sys.exit(show(directory, clean=action == "clean", as_json=given["as_json"]))
 
@@ -360,8 +390,14 @@ def _finish(prepare: Callable[[], Any], given: dict[str, Any]) -> None:
     except AiossError as error:
         explain(error, verbose=given["verbose"], debug=given["debug"])
         sys.exit(code_of(error))
+
+    def hint_for(error: AiossError) -> str | None:
+        from aioss_resume.cli import hints
+
+        return hints.hint_for(error, _place(given))
+
     resumes = "progress" in given
-    sys.exit(run(main, verbose=given["verbose"], debug=given["debug"], resumes=resumes))
+    sys.exit(run(main, hint_for, verbose=given["verbose"], debug=given["debug"], resumes=resumes))
 
 
 def _place(given: dict[str, Any]) -> Any:  # Any: a Place, which is imported late
@@ -397,10 +433,10 @@ def _asked(given: dict[str, Any]) -> "Asked":
     return Asked(keywords, concurrency, given["limit_rate"], given["verbose"], given["debug"])
 
 
-def _target(path: str | None, name: str, *, is_directory: bool) -> str:
+def _target(path: str | None, name: str) -> str:
     """The destination of an object: in a directory, a file named like the last part of the key."""
-    if path == "-" or is_directory:
-        return path or "."
+    if path == "-":
+        return path
     last = name.rstrip("/").rpartition("/")[2]
     if (path is None or path.endswith("/")) and last in ("", ".", ".."):
         raise click.UsageError("the object has no name that a file could have: say where it goes")

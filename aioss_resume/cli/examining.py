@@ -81,8 +81,8 @@ async def _reach(endpoint: str) -> tuple[bool, str]:
                 return False, f"{endpoint} answers, but not as OSS does (no x-oss-request-id)"
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         return False, f"{endpoint} cannot be reached: {type(error).__name__}"
-    offset = (sent - now).total_seconds() if sent is not None else 0.0
-    text = f"{endpoint} answers as OSS does; its clock is {offset:+.0f} s from ours"
+    offset = round((sent - now).total_seconds()) if sent is not None else 0
+    text = f"{endpoint} answers as OSS does; its clock is {offset:+} s from ours"
     return abs(offset) < _SKEW_MOST, text
 
 

@@ -1,5 +1,6 @@
 """Exit codes and error messages."""
 
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -55,18 +56,46 @@ def code_of(error: BaseException) -> int:
     return NETWORK if isinstance(error, AiossError) else SOME_FAILED
 
 
+def explain_unexpected(error: Exception) -> int:
+    """Print an error that is none of the library's. Returns the exit code."""
+    if not isinstance(error, OSError):
+        on_stderr(f"aioss-resume: {type(error).__name__}: {error}\n  --debug shows where it was raised")
+        return SOME_FAILED
+    if error.filename is None:  # as of a stream
+        discard_output()
+    what = "could not write the output" if error.filename is None else f"could not use {error.filename!r}"
+    on_stderr(f"aioss-resume: {what}: {error.strerror or error}")
+    return LOCAL
+
+
+def discard_output() -> None:
+    """Write nothing more to standard output, which Python would otherwise flush at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def on_stderr(line: str) -> None:
     click.echo(line, err=True)
 
 
-def explain(error: AiossError, *, verbose: bool, debug: bool, say: Callable[[str], None] = on_stderr) -> None:
-    """Print what went wrong and what to do. `say` prints to standard error, above the bar if there is one."""
+def explain(
+    error: AiossError,
+    *,
+    verbose: bool,
+    debug: bool,
+    hint: str | None = None,
+    say: Callable[[str], None] = on_stderr,
+) -> None:
+    """Print what went wrong and what to do.
+
+    Args:
+        hint: Instead of the error's own.
+        say: Prints to standard error, above the bar if there is one.
+    """
     if debug:
         traceback.print_exception(error, file=sys.stderr)
         return
-    text, hint = error.args[0] if error.args else str(error), error.hint
-    say(f"aioss-resume: {text}")
-    if hint:
+    say(f"aioss-resume: {error.args[0] if error.args else error}")
+    if hint := hint or error.hint:
         say(f"  {hint}")
     if verbose and isinstance(error, ServiceError):
         say(f"  request id {error.request_id or 'unknown'}, EC {error.ec or 'unknown'}")

@@ -1,12 +1,10 @@
-"""The commands ls, stat, cat, verify and checkpoints."""
+"""The commands ls, stat, cat and verify."""
 
-import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from aioss_resume._core.checkpoint import MOST_BYTES, Unusable, decode
 from aioss_resume._io.threads import Threads
 from aioss_resume._io.verify import crc64_of_file
 from aioss_resume.cli.exits import DONE, INTEGRITY, LOCAL, NOT_FOUND
@@ -97,45 +95,6 @@ async def verify(bucket: Any, path: str, source: Address, *, version_id: str | N
         return INTEGRITY
     click.echo(f"same: {printable(path)}, {meta.size} bytes, CRC-64 {meta.crc64}")
     return DONE
-
-
-def checkpoints(directory: str, *, clean: bool, as_json: bool) -> int:
-    """List the unfinished downloads in a directory, or remove them."""
-    found = 0
-    for file in sorted(Path(directory).glob(".*.checkpoint")):
-        try:
-            with file.open("rb") as opened:
-                checkpoint = decode(opened.read(MOST_BYTES))
-        except (OSError, Unusable) as error:
-            click.echo(f"{file}: {error}", err=True)
-            continue
-        found += 1
-        done = sum(span.stop - span.start for span in checkpoint.spans)
-        part = file.with_name(checkpoint.part_file)
-        age = time.time() - file.stat().st_mtime
-        if as_json:
-            fields = {"bucket": checkpoint.name.bucket, "key": checkpoint.name.key, "size": checkpoint.meta.size}
-            print_json(**fields, done=done, age=round(age), checkpoint=str(file))
-        else:
-            percent = 100 * done // max(1, checkpoint.meta.size)
-            click.echo(
-                f"{percent:3} %  {in_words(done)} of {in_words(checkpoint.meta.size)}, last written {_ago(age)} ago: "
-                f"{checkpoint.name}"
-            )
-        if clean:
-            part.unlink(missing_ok=True)
-            file.unlink(missing_ok=True)
-    if not as_json:
-        what = "removed" if clean else "unfinished"
-        click.echo(f"{found} {what}" if found else "nothing is unfinished", err=True)
-    return DONE
-
-
-def _ago(seconds: float) -> str:
-    for unit, name in ((86400, "days"), (3600, "hours"), (60, "minutes")):
-        if seconds >= 2 * unit:
-            return f"{seconds // unit:.0f} {name}"
-    return f"{seconds:.0f} seconds"
 
 
 def _size_of(path: str) -> int | None:

@@ -10,26 +10,34 @@ from typing import Any, Final
 
 import click
 
-from aioss_resume.cli.exits import code_of, explain
+from aioss_resume.cli.exits import code_of, discard_output, explain
 from aioss_resume.cli.signals import on_end_signals
 from aioss_resume.errors import AiossError
 
 _PIPE: Final = 141  # as a shell says that SIGPIPE has ended a program
 
 
-def run(main: Callable[[], Coroutine[Any, Any, int]], *, verbose: bool, debug: bool, resumes: bool = False) -> int:
+def run(
+    main: Callable[[], Coroutine[Any, Any, int]],
+    hint_for: Callable[[AiossError], str | None],
+    *,
+    verbose: bool,
+    debug: bool,
+    resumes: bool = False,
+) -> int:
     """Run the coroutine and return the exit code. Any: a coroutine's types of no interest.
 
     Args:
+        hint_for: Returns a better hint than the error's own, or None.
         resumes: Whether the same command resumes after an interruption; then it is shown.
     """
     try:
         return asyncio.run(_main(main, resumes=resumes))
     except AiossError as error:
-        explain(error, verbose=verbose, debug=debug)
+        explain(error, verbose=verbose, debug=debug, hint=hint_for(error))
         return code_of(error)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it at its end
+        discard_output()
         return _PIPE
 
 

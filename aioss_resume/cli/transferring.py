@@ -1,7 +1,7 @@
 """The commands get and mirror."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +11,7 @@ from aioss_resume._core.paths import checkpoint_name
 from aioss_resume._io.flush import CheckpointFile
 from aioss_resume._io.threads import Threads
 from aioss_resume.cli.exits import DONE, SOME_FAILED, explain
+from aioss_resume.cli.listed import Item
 from aioss_resume.cli.place import Address
 from aioss_resume.cli.showing import Shown
 from aioss_resume.cli.tracking import ManyTransfers, OneTransfer, total_from_listing
@@ -55,8 +56,8 @@ async def get(bucket: Any, source: Address | str, path: str, asked: Asked, shown
     return DONE
 
 
-async def get_many(bucket: Any, items: Iterator[tuple[str, str]], asked: Asked, shown: Shown) -> int:
-    """Download objects, given as pairs of a key and a path. Any: as above."""
+async def get_many(bucket: Any, items: Iterable[Item], asked: Asked, shown: Shown) -> int:
+    """Download the objects of a list. Any: as above."""
     failed, transfers = 0, ManyTransfers("all objects", shown)
     async with (
         _downloader(bucket, asked, transfers if shown.has_progress else None) as downloader,
@@ -143,12 +144,3 @@ async def forget_checkpoint(bucket_name: str, key: str, version_id: str | None, 
     finally:
         await threads.close()
     return True
-
-
-async def lines_of(path: str, bucket_name: str, directory: str) -> AsyncIterator[tuple[str, str]]:
-    """Yield pairs of a key and a path from a file with one key or address on each line."""
-    for line in (await asyncio.to_thread(Path(path).read_text, encoding="utf-8")).splitlines():
-        address = line.strip()
-        if address and not address.startswith("#"):
-            key = address.removeprefix(f"oss://{bucket_name}/")
-            yield key, f"{directory}/{key.rstrip('/').rpartition('/')[2]}"

@@ -53,10 +53,18 @@ class Run:
     def __init__(self, directory: Path, environment: dict[str, str]) -> None:
         self.directory, self.environment = directory, environment
 
-    def __call__(self, *arguments: str, **more: str) -> "subprocess.CompletedProcess[bytes]":
-        environment = {name: value for name, value in {**self.environment, **more}.items() if value}
+    def __call__(
+        self, *arguments: str, stdin: bytes = b"", stdout: int = subprocess.PIPE, **more: str
+    ) -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run(
-            [*COMMAND, *arguments], cwd=self.directory, env=environment, capture_output=True, check=False, timeout=60
+            [*COMMAND, *arguments],
+            cwd=self.directory,
+            env={name: value for name, value in {**self.environment, **more}.items() if value},
+            input=stdin,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
         )
 
     def code(self, *arguments: str, **more: str) -> int:
@@ -169,6 +177,51 @@ def test_get_from_a_list(run: Run) -> None:
     assert b"NoSuchKey" in ended.stderr
 
 
+def test_list_may_name_addresses_and_come_from_standard_input(run: Run, oss: LocalOSS) -> None:
+    url = presigned(oss.bucket("examplebucket"), "d/sub/2")
+    lines = f"\ufeffoss://examplebucket/d/key\n{url}\n".encode()
+    assert run.code("get", "--from-file", "-", "into", stdin=lines) == 0
+    assert sorted(path.name for path in (run.directory / "into").iterdir()) == ["2", "key"]
+    assert run.code("get", "--from-file", "-", stdin=url.encode(), OSS_ACCESS_KEY_ID="", OSS_ENDPOINT="") == 0
+    assert (run.directory / "2").read_bytes() == b"content 2"
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (b"d/key\n\nother/key\n", "line 3 of '-': it would be downloaded to 'into/key', as line 1"),
+        (b"d/key\noss://other-bucket/x\n", "line 2 of '-': it is of the bucket 'other-bucket', and not of"),
+        (b"d/..\n", "line 1 of '-': it has no name that a file could have"),
+        (b"http://host/a b\n", "line 1 of '-': url of 'host' has characters"),
+        (b"d/key\n\xff\n", "the list '-' is not UTF-8"),
+    ],
+)
+def test_list_with_a_wrong_line_is_refused_as_a_whole(run: Run, oss: LocalOSS, lines: bytes, message: str) -> None:
+    ended = run("get", "oss://examplebucket/", "into", "--from-file", "-", stdin=lines)
+    assert ended.returncode == 2
+    assert message in ended.stderr.decode()
+    assert not oss.requests
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["into", "--from-file", "list"], 2, b"line 1 of 'list': it names no bucket"),
+        (["oss://examplebucket/", "into", "--from-file", "none"], 8, b"could not read the list 'none'"),
+        (["oss://examplebucket/d/key", "into", "--from-file", "list"], 2, b"write oss://BUCKET/"),
+        (["oss://examplebucket/", "-", "--from-file", "list"], 2, b"needs a directory"),
+        (["oss://examplebucket/", "into", "--from-file", "list", "--restart"], 2, b"are for one object"),
+    ],
+)
+def test_options_that_do_not_fit_a_list(
+    run: Run, oss: LocalOSS, arguments: list[str], code: int, message: bytes
+) -> None:
+    (run.directory / "list").write_text("d/key\n")
+    ended = run("get", *arguments)
+    assert (ended.returncode, message in ended.stderr) == (code, True), ended.stderr
+    assert not oss.requests
+
+
 def test_mirror_twice_and_delete(run: Run, oss: LocalOSS) -> None:
     ended = run("mirror", "oss://examplebucket/d/", "into", "--exclude", "key")
     assert ended.returncode == 0
@@ -258,6 +311,87 @@ def test_no_keys_and_no_region_say_what_to_do(run: Run) -> None:
     assert b"Traceback" in run("get", "oss://examplebucket/none", "--debug").stderr
 
 
+def test_mistyped_bucket_is_answered_with_the_most_similar_one(run: Run, oss: LocalOSS) -> None:
+    oss.create_bucket("another-bucket")
+    for command in (["get", "oss://exampelbucket/d/key"], ["mirror", "oss://exampelbucket/", "into"]):
+        ended = run(*command)
+        assert ended.returncode == 3
+        assert ended.stderr.endswith(b"did you mean oss://examplebucket, which is in cn-hangzhou?\n")
+    assert b"check the bucket's name" in run("ls", "oss://nothing-like-it/").stderr
+    denied = oss.faults.status(403, times=None, bucket="")  # the keys may not list buckets
+    assert b"check the bucket's name" in run("ls", "oss://exampelbucket/").stderr
+    assert denied.hits
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["get", "oss://examplebucket/d/sub/"], "aioss-resume mirror oss://examplebucket/d/sub/ DIRECTORY"),
+        (["get", "oss://examplebucket/d/key", "/dev/null"], 'for standard output, write "-" as the path'),
+    ],
+)
+def test_hints_are_in_terms_of_the_command(run: Run, arguments: list[str], hint: str) -> None:
+    assert run(*arguments).stderr.decode().rstrip().endswith(hint)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["get", "oss://examplebucket/d/key", "-"],
+        ["get", "oss://examplebucket/d/key", "--json"],
+        ["cat", "oss://examplebucket/d/key"],
+        ["ls", "oss://examplebucket/"],
+        ["stat", "oss://examplebucket/d/key"],
+        ["mirror", "oss://examplebucket/", "into", "--json"],
+        ["doctor"],
+        ["serve", "."],
+        ["--help"],
+    ],
+)
+def test_full_disk_behind_standard_output_is_one_line(run: Run, arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        ended = run(*arguments, stdout=full.fileno())
+    assert ended.returncode == 8
+    assert ended.stderr == b"aioss-resume: could not write the output: No space left on device\n"
+
+
+def test_error_that_nobody_expected_shows_a_traceback_only_with_debug(run: Run) -> None:
+    ended = run("ls", "oss://examplebucket/", AIOSS_RESUME_STORAGE="none such")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(b"aioss-resume: ValueError: AIOSS_RESUME_STORAGE must be one of")
+    assert b"Traceback" not in ended.stderr
+    assert b"Traceback" in run("ls", "oss://examplebucket/", "--debug", AIOSS_RESUME_STORAGE="none such").stderr
+
+
+INTERRUPTED_WHILE_IMPORTING = """
+import os, signal, sys
+
+module, sys.argv = sys.argv[1], ["/bin/aioss-resume"]
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Finder())
+from aioss_resume.__main__ import main
+main(["ls", "oss://examplebucket/"])
+"""
+
+
+@pytest.mark.parametrize("module", ["click", "aioss_resume.cli.app", "oss2", "aioss_resume.cli.looking"])
+def test_ctrl_c_before_anything_runs_ends_with_130(run: Run, module: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_WHILE_IMPORTING, module],
+        env=run.environment,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stderr.strip()) == (130, b"")
+
+
 def test_files_of_other_tools_are_read(run: Run, oss: LocalOSS) -> None:
     nothing = {"OSS_ACCESS_KEY_ID": "", "OSS_ACCESS_KEY_SECRET": "", "OSS_ENDPOINT": "", "OSS_REGION": ""}
     home = run.directory.parent / "home"
@@ -300,6 +434,26 @@ def test_checkpoints_are_listed_restarted_and_removed(run: Run, oss: LocalOSS) -
     assert run.code(*get) == 4
     assert run.code("checkpoints", "clean", ".") == 0
     assert [path.name for path in run.directory.iterdir()] == ["large"]
+
+
+def test_checkpoints_of_subdirectories_are_removed_unless_a_process_continues_them(run: Run, oss: LocalOSS) -> None:
+    oss.put("examplebucket", "large", size=12 * MiB, seed=1)
+    stall = oss.faults.stall(0, times=None, range=lambda asked: asked is not None and asked[0] >= 11 * MiB)
+    get = ["get", "oss://examplebucket/large", "into/sub/", "--part-size", "1MiB", "-j", "2"]
+    process = subprocess.Popen([*COMMAND, *get], cwd=run.directory, env=run.environment, stderr=subprocess.DEVNULL)
+    try:
+        while not (stall.hits and list(run.directory.rglob("*.checkpoint"))):
+            assert process.poll() is None
+            time.sleep(0.01)
+        ended = run("checkpoints", "clean", ".")
+        assert (ended.returncode, ended.stdout) == (9, b"")
+        assert b"into/sub/large: left, because a process is downloading it" in ended.stderr
+    finally:
+        process.kill()
+        process.wait()
+    assert json.loads(run("checkpoints", "list", ".", "--json").stdout)["path"] == "into/sub/large"
+    assert b"from oss://examplebucket/large" in run("checkpoints", "clean", ".").stdout
+    assert list((run.directory / "into" / "sub").iterdir()) == []
 
 
 WITHOUT_SIGNAL_HANDLERS = """

@@ -72,7 +72,10 @@ SESSIONS: dict[str, list[Step]] = {
     ],
     "failures": [
         Step("get oss://examplebucket/missing file"),
+        Step("get oss://examplebucket/d/sub/ file"),
         Step("get oss://elsewhere/key file"),
+        Step("get oss://exampelbucket/d/key file"),
+        Step("get oss://examplebucket/ many --from-file list", edit("list", b"d/key\n\nother/key\n")),
         Step(f"get {OBJECT} file", environment=("OSS_ACCESS_KEY_SECRET", "wrong")),
         Step(f"get {OBJECT} file", environment=("OSS_ACCESS_KEY_ID", "")),
         Step(f"get {OBJECT} file --retries 0", unavailable("d/key")),

@@ -1,0 +1,44 @@
+"""Hints that only the command can give: in its own terms, or after a look at the buckets of the account."""
+
+import difflib
+import shlex
+from typing import Any, Final
+
+from aioss_resume._file.disk import USE_STREAM
+from aioss_resume.cli.place import Place
+from aioss_resume.errors import AiossError, NoSuchBucketError, NoSuchKeyError
+
+_SECONDS: Final = 5.0  # to connect, and between two packets
+
+
+def hint_for(error: AiossError, place: Place) -> str | None:
+    """What to do about an error; None if the error's own hint is the right one."""
+    bucket, key = error.bucket or "", error.key or ""
+    is_presigned = "://" in bucket
+    if isinstance(error, NoSuchBucketError) and not is_presigned:
+        return _similar_bucket(bucket, place)
+    if isinstance(error, NoSuchKeyError) and key.endswith("/") and not is_presigned:
+        return (
+            f"to download what is below a prefix: aioss-resume mirror {shlex.quote(f'oss://{bucket}/{key}')} DIRECTORY"
+        )
+    if error.hint == USE_STREAM:
+        return 'for standard output, write "-" as the path'
+    return None
+
+
+def _similar_bucket(name: str, place: Place) -> str | None:
+    """Name the bucket of the account with the most similar name, if there is one and the buckets may be listed."""
+    import oss2
+
+    assert place.keys is not None
+    auth = oss2.ProviderAuthV4(oss2.credentials.StaticCredentialsProvider(*place.keys))
+    service = oss2.Service(auth, place.endpoint, connect_timeout=_SECONDS, region=place.region)
+    try:
+        buckets: dict[str, Any] = {bucket.name: bucket for bucket in service.list_buckets(max_keys=1000).buckets}
+    except oss2.exceptions.OssError:
+        return None
+    near = difflib.get_close_matches(name, buckets, n=1)
+    if not near:
+        return None
+    region = buckets[near[0]].location.removeprefix("oss-")
+    return f"did you mean oss://{near[0]}, which is in {region}?"
