@@ -310,9 +310,18 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
         yield error
 
 
+WRONG_REGION = "0002-00000226"
+"""The EC of a signature for another region than that of the endpoint, which may be in the answer."""
+
+REQUESTER_PAYS = "0003-00000703"
+"""The EC of a request without x-oss-request-payer for a bucket whose requesters pay."""
+
+
 def _service_hint(code: str, details: Mapping[str, str]) -> str | None:
     if endpoint := details.get("Endpoint"):
         return f"the bucket is in another region: pass the endpoint https://{endpoint} and its region to oss2.Bucket"
+    if (region := details.get("Region")) and details.get("EC") == WRONG_REGION:
+        return f'pass region="{region}" to oss2.Bucket'
     return _HINTS.get(details.get("EC", "")) or _HINTS.get(code)
 
 
@@ -324,8 +333,8 @@ _HINTS = {
     "RequestTimeTooSkewed": "set this machine's clock",
     "InvalidObjectState": "restore the object first (RestoreObject), then download it again",
     "AccessDenied": "check the RAM policy of these keys and the bucket's ACL",
-    "0003-00000703": 'the requester pays: pass headers={"x-oss-request-payer": "requester"}',
-    "0002-00000226": "pass the bucket's own region to oss2.Bucket",
+    REQUESTER_PAYS: 'the requester pays: pass headers={"x-oss-request-payer": "requester"}',
+    WRONG_REGION: "pass the bucket's own region to oss2.Bucket",
     "UserDisable": "the account is disabled or owes money",
 }
 # Source: OSS help pages on error codes; 0003-... and 0002-... are ECs, which OSS calls unstable: used for hints only.

@@ -9,7 +9,7 @@ MOST_ERROR_BYTES: Final = 64 * 1024
 _SHOWN: Final = frozenset(
     {
         *("Code", "Message", "RequestId", "HostId", "EC", "Key", "Bucket", "BucketName", "Condition", "ServerTime"),
-        "Endpoint",  # the right endpoint, for a bucket of another region
+        *("Endpoint", "Region"),  # the right ones, for a bucket of another region
     }
 )
 # Not shown: StringToSign, SignatureProvided, OSSAccessKeyId and whatever else OSS echoes of the request's secrets.

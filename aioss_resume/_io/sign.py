@@ -260,6 +260,8 @@ def check_bucket(bucket: Any) -> None:
     host = endpoint.netloc.rpartition("@")[2]
     if mistake := endpoint_mistake(endpoint.scheme, host, path, request_host or "", bucket.bucket_name):
         raise ConfigError(mistake.text, hint=mistake.hint)
+    if not isinstance(bucket.region or "", str):
+        raise ConfigError(f"the bucket's region must be a string, not {bucket.region!r}")
     version = getattr(bucket.auth, "auth_version", str)()
     if version == oss2.AUTH_VERSION_4 and not (bucket.region or bucket.cloudbox_id):
         raise ConfigError("the bucket signs V4 and has no region", hint='pass region="cn-..." to oss2.Bucket')

@@ -99,8 +99,8 @@ def _connect_error(error: aiohttp.ClientConnectorError, name: ObjectName, url: U
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         reason, hint = "no such host", "check the endpoint and the name resolution of this machine"
         if has_bucket_twice(error.host, name.bucket):
-            endpoint = error.host.removeprefix(f"{name.bucket}.{name.bucket}.")
-            scheme = url.scheme if url is not None else "https"
+            scheme, port = ("https", None) if url is None else (url.scheme, url.explicit_port)
+            endpoint = error.host.removeprefix(f"{name.bucket}.{name.bucket}.") + (f":{port}" if port else "")
             hint = f"the endpoint must not contain the bucket's name: pass {scheme}://{endpoint}"
     else:
         reason, hint = _reason(system_error), "check the endpoint's host and port, and that its server is running"

@@ -85,6 +85,7 @@ _where = _options(
     click.option("--profile", metavar="NAME", help="In the configuration of ossutil or the aliyun CLI."),
     click.option("--config-file", metavar="FILE", help="Otherwise ~/.ossutilconfig or ~/.aliyun/config.json."),
 )
+_requester_pays = click.option("--requester-pays", is_flag=True, help="You pay for the requests.")
 _transfer = _options(
     click.option("--part-size", type=_Size(), help="Of one request; otherwise chosen from the object's size."),
     click.option("-j", "--parallel", type=_Parallel(), default="auto", show_default=True, help="Requests in flight."),
@@ -94,7 +95,6 @@ _transfer = _options(
     click.option("--on-change", type=click.Choice(["restart", "fail"]), default="restart", help="The object changed."),
     click.option("--retries", type=click.IntRange(0), default=5, show_default=True, help="After a failed attempt."),
     click.option("--deadline", type=_Seconds(), help="For each object; seconds, or as in 15m."),
-    click.option("--requester-pays", is_flag=True, help="You pay for the requests."),
     click.option("--no-fsync", is_flag=True, help="Do not wait until files are on the disk."),
     click.option("--adopt", is_flag=True, help="Go on from what oss2 or alibabacloud-oss-v2 has left."),
     click.option(
@@ -126,6 +126,7 @@ def app() -> None:
 @click.argument("source", required=False)
 @click.argument("path", required=False)
 @_where
+@_requester_pays
 @_transfer
 @_version_id
 @click.option("--restart", is_flag=True, help="Forget what an earlier run has fetched.")
@@ -212,6 +213,7 @@ def _get_listed(path: str, source: str | None, directory: str, given: dict[str, 
 @click.argument("source")
 @click.argument("directory")
 @_where
+@_requester_pays
 @_transfer
 @click.option("--include", multiple=True, metavar="GLOB", help="Only these keys; ** crosses slashes. May be repeated.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Not these. May be repeated.")
@@ -251,6 +253,7 @@ def mirror(source: str, directory: str, **given: Any) -> None:
 @app.command(short_help="List objects.")
 @click.argument("source")
 @_where
+@_requester_pays
 @click.option("-r", "--recursive", is_flag=True, help="Also below the next slash.")
 @_common
 def ls(source: str, recursive: bool, **given: Any) -> None:
@@ -261,6 +264,7 @@ def ls(source: str, recursive: bool, **given: Any) -> None:
 @app.command(short_help="Say what OSS knows of an object.")
 @click.argument("source")
 @_where
+@_requester_pays
 @_version_id
 @_common
 def stat(source: str, version_id: str | None, **given: Any) -> None:
@@ -271,6 +275,7 @@ def stat(source: str, version_id: str | None, **given: Any) -> None:
 @app.command(short_help="Write an object to standard output.")
 @click.argument("source")
 @_where
+@_requester_pays
 @_version_id
 @_common
 def cat(source: str, version_id: str | None, **given: Any) -> None:
@@ -282,6 +287,7 @@ def cat(source: str, version_id: str | None, **given: Any) -> None:
 @click.argument("path")
 @click.argument("source")
 @_where
+@_requester_pays
 @_version_id
 @_common
 def verify(path: str, source: str, version_id: str | None, **given: Any) -> None:
@@ -374,7 +380,7 @@ def _look(what: str, source: str, given: dict[str, Any], *before: Any, needs_key
 
         address = parse_address(source, needs_key=needs_key)
         bucket = _bucket(address.bucket, given)
-        return lambda: getattr(looking, what)(bucket, *before, address, **options)
+        return lambda: getattr(looking, what)(bucket, *before, address, headers=_headers(given), **options)
 
     _finish(prepare, given)
 
@@ -412,6 +418,10 @@ def _bucket(name: str, given: dict[str, Any]) -> Any:  # Any: oss2 has no types
     return open_bucket(_place(given), name)
 
 
+def _headers(given: dict[str, Any]) -> dict[str, str] | None:
+    return {"x-oss-request-payer": "requester"} if given["requester_pays"] else None
+
+
 def _asked(given: dict[str, Any]) -> "Asked":
     from aioss_resume.cli.transferring import Asked
     from aioss_resume.options import CONCURRENCY_OF_ALL, RetryPolicy
@@ -425,7 +435,7 @@ def _asked(given: dict[str, Any]) -> "Asked":
         "overwrite": overwrite,
         "on_change": given["on_change"],
         "retry": RetryPolicy(attempts=given["retries"] + 1, deadline=given["deadline"]),
-        "headers": {"x-oss-request-payer": "requester"} if given["requester_pays"] else None,
+        "headers": _headers(given),
         "fsync": not given["no_fsync"],
         "adopt": given["adopt"],
     }

@@ -42,7 +42,10 @@ async def doctor(place: Place, directory: str) -> int:
         f"event loop {loop.__module__}.{loop.__qualname__}; uvloop is {'' if find_spec('uvloop') else 'not '}there",
     )
     say(True, f"CRC-64 of {in_words(await asyncio.to_thread(_crc_speed))} a second")
-    say(place.keys is not None, f"access keys: {f'from {place.source}' if place.keys else 'none were found'}")
+    say(
+        place.keys is not None,
+        f"access keys: {f'from {place.source}' if place.keys else place.problem or 'none were found'}",
+    )
     say(place.endpoint is not None, f"endpoint: {place.endpoint or 'not known: set OSS_ENDPOINT or OSS_REGION'}")
     say(place.region is not None, f"region: {place.region or 'not known: set OSS_REGION'}")
     if place.endpoint is not None:

@@ -6,7 +6,14 @@ from typing import Any, Final
 
 from aioss_resume._file.disk import USE_STREAM
 from aioss_resume.cli.place import Place
-from aioss_resume.errors import AiossError, NoSuchBucketError, NoSuchKeyError
+from aioss_resume.errors import (
+    REQUESTER_PAYS,
+    WRONG_REGION,
+    AiossError,
+    NoSuchBucketError,
+    NoSuchKeyError,
+    ServiceError,
+)
 
 _SECONDS: Final = 5.0  # to connect, and between two packets
 
@@ -21,6 +28,12 @@ def hint_for(error: AiossError, place: Place) -> str | None:
         return (
             f"to download what is below a prefix: aioss-resume mirror {shlex.quote(f'oss://{bucket}/{key}')} DIRECTORY"
         )
+    if isinstance(error, ServiceError) and error.ec == WRONG_REGION and (region := error.details.get("Region")):
+        return f"pass --region {region}"
+    if isinstance(error, ServiceError) and error.ec == REQUESTER_PAYS:
+        return "you would pay for the requests: pass --requester-pays"
+    if isinstance(error, ServiceError) and (endpoint := error.details.get("Endpoint")):
+        return f"the bucket is in another region: pass --endpoint https://{endpoint}, and its --region"
     if error.hint == USE_STREAM:
         return 'for standard output, write "-" as the path'
     return None

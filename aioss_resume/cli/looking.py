@@ -1,7 +1,7 @@
 """The commands ls, stat, cat and verify."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import click
 
@@ -15,13 +15,16 @@ from aioss_resume.cli.writing import write_object_out
 from aioss_resume.downloader import Downloader
 from aioss_resume.errors import ConfigError, ObjectName, printable
 
+Headers: TypeAlias = dict[str, str] | None
+"""More headers of the requests."""
 
-async def ls(bucket: Any, source: Address, *, recursive: bool, as_json: bool) -> int:  # Any: oss2 has no types
-    """List the objects and prefixes below an address."""
+
+async def ls(bucket: Any, source: Address, *, headers: Headers, recursive: bool, as_json: bool) -> int:
+    """List the objects and prefixes below an address. Any: oss2 has no types."""
     found = 0
     async with (
         Downloader(bucket) as downloader,
-        downloader.list(source.key, delimiter=None if recursive else "/") as objects,
+        downloader.list(source.key, delimiter=None if recursive else "/", headers=headers) as objects,
     ):
         async for meta in objects:
             found += 1
@@ -40,10 +43,10 @@ async def ls(bucket: Any, source: Address, *, recursive: bool, as_json: bool) ->
     return DONE if found or not source.key else NOT_FOUND
 
 
-async def stat(bucket: Any, source: Address, *, version_id: str | None, as_json: bool) -> int:
+async def stat(bucket: Any, source: Address, *, headers: Headers, version_id: str | None, as_json: bool) -> int:
     """Print the metadata of an object. Any: as above."""
     async with Downloader(bucket) as downloader:
-        meta = await downloader.head(source.key, version_id=version_id)
+        meta = await downloader.head(source.key, version_id=version_id, headers=headers)
     fields = {
         "key": meta.key,
         "size": meta.size,
@@ -65,17 +68,17 @@ async def stat(bucket: Any, source: Address, *, version_id: str | None, as_json:
     return DONE
 
 
-async def cat(bucket: Any, source: Address, *, version_id: str | None) -> int:
+async def cat(bucket: Any, source: Address, *, headers: Headers, version_id: str | None) -> int:
     """Write an object to standard output; it is verified before its last byte. Any: as above."""
     async with Downloader(bucket) as downloader:
-        await write_object_out(downloader, source.key, version_id=version_id)
+        await write_object_out(downloader, source.key, version_id=version_id, headers=headers)
     return DONE
 
 
-async def verify(bucket: Any, path: str, source: Address, *, version_id: str | None) -> int:
+async def verify(bucket: Any, path: str, source: Address, *, headers: Headers, version_id: str | None) -> int:
     """Compare a file with an object, by size and CRC-64; nothing is downloaded. Any: as above."""
     async with Downloader(bucket) as downloader:
-        meta = await downloader.head(source.key, version_id=version_id)
+        meta = await downloader.head(source.key, version_id=version_id, headers=headers)
     if meta.crc64 is None:
         raise ConfigError(f"{source}: OSS knows no CRC-64 of it", hint="it is older than OSS's use of them")
     threads = Threads()

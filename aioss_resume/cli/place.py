@@ -15,6 +15,7 @@ _OSS: Final = re.compile(r"oss://([a-z0-9][a-z0-9-]{1,61}[a-z0-9])(?:/(.*))?", r
 _REGION: Final = re.compile(r"(?:https?://)?(?:[a-z0-9-]+\.)?oss-([a-z]{2}-[a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com.*")
 _KEY_ID: Final = ("OSS_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_ID")
 _KEY_SECRET: Final = ("OSS_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_ACCESS_KEY_SECRET")
+_MODES: Final = ("ak", "ststoken", "cloudsso")  # all others make other keys than those that stand in the file
 _TOKEN: Final = ("OSS_SESSION_TOKEN", "ALIBABA_CLOUD_SECURITY_TOKEN")
 
 
@@ -35,12 +36,14 @@ class Place:
 
     Attributes:
         source: A description of where the keys come from; "" if there are none.
+        problem: Why a profile has no keys that can be used.
     """
 
     endpoint: str | None = None
     region: str | None = None
     source: str = ""
     keys: "tuple[str, str, str | None] | None" = None
+    problem: str | None = None
 
     def __repr__(self) -> str:
         return f"Place({self.endpoint!r}, {self.region!r}, keys from {self.source or 'nowhere'})"
@@ -71,22 +74,35 @@ def find_place(endpoint: str | None, region: str | None, profile: str | None, co
     Raises:
         ConfigError: The given file or profile does not exist or cannot be read.
     """
-    place = Place()
-    if config_file is None and profile is None:
+    place = Place(endpoint or os.environ.get("OSS_ENDPOINT"), region or os.environ.get("OSS_REGION"))
+    if config_file is None and profile is None:  # otherwise the user has chosen the keys
         key_id, secret = _first(_KEY_ID), _first(_KEY_SECRET)
         if key_id and secret:
             place.keys, place.source = (key_id, secret, _first(_TOKEN)), "the environment"
-    if place.keys is None:
-        _read_files(place, profile, config_file)
-    place.endpoint = endpoint or os.environ.get("OSS_ENDPOINT") or place.endpoint
-    place.region = region or os.environ.get("OSS_REGION") or place.region
+    if place.keys is None or not (place.endpoint or place.region):
+        profile = profile or os.environ.get("OSSUTIL_PROFILE")
+        _read_files(place, profile, config_file or os.environ.get("OSSUTIL_CONFIG_FILE"))
     if place.region is None and place.endpoint and (found := _REGION.fullmatch(place.endpoint)):
         place.region = found[1]
     if place.endpoint is None and place.region:
         place.endpoint = f"https://oss-{place.region}.aliyuncs.com"
-    if place.endpoint is not None and "://" not in place.endpoint:
-        place.endpoint = f"https://{place.endpoint}"
+    if place.endpoint is not None:
+        place.endpoint = _checked_endpoint(place.endpoint)
     return place
+
+
+def _checked_endpoint(endpoint: str) -> str:
+    complete = endpoint if "://" in endpoint else f"https://{endpoint}"
+    try:
+        parts = urlsplit(complete)
+        is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # of the port, or of an IPv6 address
+        is_valid = False
+    if not is_valid:
+        raise ConfigError(
+            f"{endpoint!r} is no endpoint", hint="write https://HOST, such as oss-cn-hangzhou.aliyuncs.com"
+        )
+    return complete
 
 
 def open_bucket(place: Place, name: str) -> Any:  # Any: oss2 has no types
@@ -108,7 +124,7 @@ def open_bucket(place: Place, name: str) -> Any:  # Any: oss2 has no types
         )
     if place.keys is None:
         raise CredentialsError(
-            "no access keys were found",
+            place.problem or "no access keys were found",
             hint="set OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET, or pass --config-file; no flag takes a secret",
         )
     import oss2
@@ -123,6 +139,7 @@ def open_bucket(place: Place, name: str) -> Any:  # Any: oss2 has no types
 
 
 def _read_files(place: Place, profile: str | None, config_file: str | None) -> None:
+    """Add what is missing in a place from the first file that has the profile."""
     files = (
         [Path(config_file)] if config_file else [Path.home() / ".ossutilconfig", Path.home() / ".aliyun/config.json"]
     )
@@ -131,12 +148,12 @@ def _read_files(place: Place, profile: str | None, config_file: str | None) -> N
             text = file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             if config_file:
-                raise ConfigError(f"could not read --config-file {config_file!r}: {error}") from None
+                raise ConfigError(f"could not read the configuration file {config_file!r}: {error}") from None
             continue
         read = _read_aliyun if text.lstrip().startswith("{") else _read_ossutil
         try:
             if read(place, text, profile):
-                place.source = str(file)
+                place.source = place.source or str(file)
                 return
         except (configparser.Error, ValueError, TypeError, KeyError):
             raise ConfigError(f"{file} cannot be understood", hint="it must be ossutil's or the aliyun CLI's") from None
@@ -145,31 +162,44 @@ def _read_files(place: Place, profile: str | None, config_file: str | None) -> N
 
 
 def _read_ossutil(place: Place, text: str, profile: str | None) -> bool:
-    """Source: https://help.aliyun.com/zh/oss/developer-reference/configure-ossutil (both generations)."""
+    """Read a file of ossutil, of both generations. Names of sections and keys may be written in several ways.
+
+    Source: https://help.aliyun.com/zh/oss/developer-reference/configure-ossutil2
+    """
     parser = configparser.ConfigParser(interpolation=None, default_section="")
+    parser.optionxform = lambda name: re.sub("[-_]", "", name).lower()  # type: ignore[assignment]
     parser.read_string(text)
-    names = [profile, f"profile {profile}"] if profile else ["Credentials", "default"]
-    section = next((parser[name] for name in names if name in parser), None)
+    sections = {name.lower(): parser[name] for name in parser.sections()}
+    names = [profile, f"profile {profile}"] if profile else ["default", "profile default", "credentials"]
+    section = next((sections[name.lower()] for name in names if name.lower() in sections), None)
     if section is None:
         return False
-    key_id, secret = section.get("accessKeyID"), section.get("accessKeySecret")
-    if key_id and secret:
-        place.keys = key_id, secret, section.get("stsToken") or None
-    place.endpoint, place.region = section.get("endpoint"), section.get("region")
+    found = {name: value.strip().strip("\"'") for name, value in section.items()}
+    _take_keys(place, found.get("mode"), found.get("accesskeyid"), found.get("accesskeysecret"), found.get("ststoken"))
+    place.endpoint = place.endpoint or found.get("endpoint")
+    place.region = place.region or found.get("region")
     return True
 
 
 def _read_aliyun(place: Place, text: str, profile: str | None) -> bool:
-    """Source: https://help.aliyun.com/zh/cli/configure-credentials."""
+    """Read a file of the aliyun CLI. Source: https://help.aliyun.com/zh/cli/configure-credentials."""
     content = json.loads(text)
     wanted = profile or content.get("current")
     found = next((each for each in content["profiles"] if each["name"] == wanted), None)
     if found is None:
         return False
-    if found.get("access_key_id") and found.get("access_key_secret"):
-        place.keys = found["access_key_id"], found["access_key_secret"], found.get("sts_token") or None
-    place.region = found.get("region_id") or None
+    key_id, secret, token = (found.get(name) for name in ("access_key_id", "access_key_secret", "sts_token"))
+    _take_keys(place, found.get("mode"), key_id, secret, token)
+    place.region = place.region or found.get("region_id")
     return True
+
+
+def _take_keys(place: Place, mode: str | None, key_id: str | None, secret: str | None, token: str | None) -> None:
+    """Take the keys of a profile, unless its mode says that they are not those to sign with."""
+    if mode and mode.lower() not in _MODES:
+        place.problem = f"the profile gets its keys by the mode {mode}, which this command does not know"
+    elif place.keys is None and key_id and secret:
+        place.keys = key_id, secret, token or None
 
 
 def _first(variables: tuple[str, ...]) -> str | None:

@@ -419,6 +419,68 @@ def test_files_of_other_tools_are_read(run: Run, oss: LocalOSS) -> None:
     assert run.code("ls", "oss://examplebucket/", "--config-file", "none", **nothing) == 2
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[default]\naccess-key-id = ID\naccess-key-secret = SECRET\nregion = REGION\nendpoint = ENDPOINT\n",
+        '[Default]\naccess_key_id = "ID"\naccess_key_secret = "SECRET"\nRegion = "REGION"\nendpoint = "ENDPOINT"\n',
+        "[profile default]\naccesskeyid=ID\naccesskeysecret=SECRET\nregion=REGION\nendpoint=ENDPOINT\nmode=AK\n",
+    ],
+)
+def test_file_of_ossutil_may_be_written_in_several_ways(run: Run, oss: LocalOSS, text: str) -> None:
+    found = {"ID": oss.access_key_id, "SECRET": oss.access_key_secret, "REGION": oss.region, "ENDPOINT": oss.endpoint}
+    text = re.sub("ID|SECRET|REGION|ENDPOINT", lambda name: found[name[0]], text)
+    (run.directory / "config").write_text(text)
+    nothing = {"OSS_ACCESS_KEY_ID": "", "OSS_ACCESS_KEY_SECRET": "", "OSS_ENDPOINT": "", "OSS_REGION": ""}
+    assert run.code("ls", "oss://examplebucket/", OSSUTIL_CONFIG_FILE="config", **nothing) == 0
+    if "profile" in text:
+        text = text.replace("profile default", "profile mine")
+        (run.directory / "config").write_text(text)
+        assert run.code("ls", "oss://examplebucket/", OSSUTIL_CONFIG_FILE="config", **nothing) == 2
+        assert (
+            run.code("ls", "oss://examplebucket/", OSSUTIL_CONFIG_FILE="config", OSSUTIL_PROFILE="mine", **nothing) == 0
+        )
+    (run.directory / "config").write_text(f"[default]\nregion={oss.region}\nendpoint={oss.endpoint}\n")
+    nowhere = {"OSS_ENDPOINT": "", "OSS_REGION": ""}
+    assert (
+        run.code("ls", "oss://examplebucket/", OSSUTIL_CONFIG_FILE="config", **nowhere) == 0
+    )  # keys of the environment
+
+
+def test_keys_that_a_profile_would_exchange_for_others_are_not_used(run: Run, oss: LocalOSS) -> None:
+    keys = f"accessKeyID={oss.access_key_id}\naccessKeySecret={oss.access_key_secret}\n"
+    (run.directory / "config").write_text(f"[default]\nmode=RamRoleArn\n{keys}")
+    ended = run("ls", "oss://examplebucket/", "--config-file", "config")
+    assert ended.returncode == 4
+    assert b"by the mode RamRoleArn, which this command does not know" in ended.stderr
+
+
+@pytest.mark.parametrize("endpoint", ["http://", "ftp://127.0.0.1", "http://127.0.0.1:99999", "http://[::1"])
+def test_endpoint_that_is_none_is_a_usage_error(run: Run, endpoint: str) -> None:
+    ended = run("ls", "oss://examplebucket/", "-e", endpoint)
+    assert ended.returncode == 2
+    assert b"is no endpoint" in ended.stderr
+
+
+def test_other_region_is_named_and_the_flag_for_it(run: Run, oss: LocalOSS) -> None:
+    assert run("ls", "oss://examplebucket/", "--region", "cn-beijing").stderr.endswith(
+        b"\n  pass --region cn-hangzhou\n"
+    )
+    body = "<Error><Code>AccessDenied</Code><Endpoint>oss-cn-shanghai.aliyuncs.com</Endpoint></Error>"
+    oss.faults.status(403, body=body.encode())
+    assert b"pass --endpoint https://oss-cn-shanghai.aliyuncs.com" in run("ls", "oss://examplebucket/").stderr
+    oss.faults.status(403, body=b"<Error><Code>AccessDenied</Code><EC>0003-00000703</EC></Error>")
+    assert b"pass --requester-pays" in run("ls", "oss://examplebucket/").stderr
+
+
+def test_requester_pays_for_looking_too(run: Run, oss: LocalOSS) -> None:
+    key = "oss://examplebucket/d/key"
+    assert run.code("get", key, "--requester-pays") == 0
+    for arguments in (["ls", key], ["stat", key], ["cat", key], ["verify", "key", key]):
+        assert run.code(*arguments, "--requester-pays") == 0
+    assert {record.headers.get("x-oss-request-payer") for record in oss.requests} == {"requester"}
+
+
 def test_checkpoints_are_listed_restarted_and_removed(run: Run, oss: LocalOSS) -> None:
     oss.put("examplebucket", "large", size=12 * MiB, seed=1)
     fault = oss.faults.status(403, times=None, range=lambda asked: asked is not None and asked[0] >= 11 * MiB)

@@ -508,12 +508,13 @@ async def test_F07_closed_port_is_said_in_words(path: Path, watch: Watch) -> Non
     assert "endpoint" in error.hint
 
 
-async def test_F07_unknown_host_with_the_buckets_name_twice(path: Path, watch: Watch) -> None:
-    endpoint = "http://examplebucket.host.invalid"
+@pytest.mark.parametrize("port", ["", ":8080"])
+async def test_F07_unknown_host_with_the_buckets_name_twice(path: Path, watch: Watch, port: str) -> None:
+    endpoint = f"http://examplebucket.host.invalid{port}"
     bucket = oss2.Bucket(oss2.AuthV4("a", "s"), endpoint, "examplebucket", region="cn-hangzhou")
     error = await fails(watch, RequestError, bucket, path)
     assert "no such host" in str(error)
-    assert "http://host.invalid" in error.hint
+    assert error.hint.endswith(f"pass http://host.invalid{port}")
 
 
 async def test_F07_error_for_a_bucket_of_another_region_names_its_endpoint(
@@ -526,6 +527,17 @@ async def test_F07_error_for_a_bucket_of_another_region_names_its_endpoint(
     oss.faults.status(403, body=body, times=None)
     error = await fails(watch, aioss_resume.AccessDeniedError, bucket, path)
     assert "https://oss-cn-shanghai.aliyuncs.com" in error.hint
+
+
+async def test_F07_error_for_a_signature_of_another_region_names_the_right_one(
+    oss: LocalOSS, path: Path, watch: Watch
+) -> None:
+    auth = oss2.AuthV4(oss.access_key_id, oss.access_key_secret)
+    bucket = oss2.Bucket(auth, oss.endpoint, "examplebucket", region="cn-beijing")
+    error = await fails(watch, aioss_resume.ServiceError, bucket, path)
+    assert error.hint == 'pass region="cn-hangzhou" to oss2.Bucket'
+    bucket.region = 3
+    assert "region must be a string" in str(await fails(watch, aioss_resume.ConfigError, bucket, path))
 
 
 # F08: keywords of oss2, and misspelt ones.
