@@ -2,26 +2,33 @@
 
 import asyncio
 import platform
+import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import aiohttp
 import click
+from yarl import URL
 
 from aioss_resume._core.crc64 import crc64
 from aioss_resume._core.objects import read_http_date
 from aioss_resume._io.clock import Clock
+from aioss_resume._io.session import proxy_for
 from aioss_resume._io.storage import CREATE, STORAGE, sync_directory
+from aioss_resume._io.translate import request_error
 from aioss_resume.cli.exits import DONE, SOME_FAILED
 from aioss_resume.cli.place import Place
 from aioss_resume.cli.sizes import in_words
+from aioss_resume.errors import ConfigError
+from aioss_resume.urls import url_name
 
 _PACKAGES: Final = ("aioss-resume", "aiohttp", "aiofiles", "oss2", "anyio", "fastcrc", "uvloop")
+_SECONDS: Final = 10.0  # for the answer of the endpoint
 _SKEW_MOST: Final = 900  # seconds: OSS refuses more
 
 
@@ -49,7 +56,8 @@ async def doctor(place: Place, directory: str) -> int:
     say(place.endpoint is not None, f"endpoint: {place.endpoint or 'not known: set OSS_ENDPOINT or OSS_REGION'}")
     say(place.region is not None, f"region: {place.region or 'not known: set OSS_REGION'}")
     if place.endpoint is not None:
-        say(*await _reach(place.endpoint))
+        async for found in _reach(place.endpoint):
+            say(*found)
         if place.endpoint.startswith("http://") and urlsplit(place.endpoint).hostname not in ("127.0.0.1", "localhost"):
             say(False, "the endpoint is http: keys' signatures and bytes travel unencrypted; use https")
     for found in await asyncio.to_thread(lambda: list(_disk(directory))):
@@ -71,22 +79,44 @@ def _crc_speed() -> int:
     return int(len(data) / (time.perf_counter() - began))
 
 
-async def _reach(endpoint: str) -> tuple[bool, str]:
-    """Check that OSS responds at the endpoint, and how far its clock is from ours."""
-    timeout = aiohttp.ClientTimeout(total=10)
+async def _reach(endpoint: str) -> AsyncIterator[tuple[bool, str]]:
+    """Check that OSS responds at the endpoint, how TLS is spoken, and how far its clock is from ours."""
+    name, problem = url_name(endpoint), ""
     try:
+        proxy = proxy_for(endpoint, None, is_own_session=True)
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.get(endpoint, allow_redirects=False) as response,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_SECONDS)) as session,
+            session.get(endpoint, allow_redirects=False, proxy=proxy) as response,
         ):
             now, sent = Clock().utc(), read_http_date(response.headers.get("Date"))
-            if not response.headers.get("x-oss-request-id"):
-                return False, f"{endpoint} answers, but not as OSS does (no x-oss-request-id)"
+            is_oss = "x-oss-request-id" in response.headers
+        if endpoint.startswith("https://") and proxy is None:
+            yield True, f"{endpoint} speaks {await _tls_of(urlsplit(endpoint))}"
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        return False, f"{endpoint} cannot be reached: {type(error).__name__}"
-    offset = round((sent - now).total_seconds()) if sent is not None else 0
-    text = f"{endpoint} answers as OSS does; its clock is {offset:+} s from ours"
-    return abs(offset) < _SKEW_MOST, text
+        problem = str(request_error(error, name, _SECONDS, URL(endpoint), has_answered=False))
+    except ConfigError as error:
+        problem = str(error)
+    if problem:
+        yield False, problem
+    elif not is_oss:
+        yield False, f"{endpoint} answers, but not as OSS does (no x-oss-request-id)"
+    else:
+        offset = round((sent - now).total_seconds()) if sent is not None else 0
+        yield abs(offset) < _SKEW_MOST, f"{endpoint} answers as OSS does; its clock is {offset:+} s from ours"
+
+
+async def _tls_of(endpoint: SplitResult) -> str:
+    """The version, the cipher and the end of the certificate of a connection."""
+    context = ssl.create_default_context()
+    _, writer = await asyncio.open_connection(endpoint.hostname, endpoint.port or 443, ssl=context)
+    try:
+        tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
+        cipher, certificate = tls.cipher(), tls.getpeercert()
+        assert cipher is not None
+        assert certificate is not None
+        return f"{tls.version()} with {cipher[0]}; its certificate is valid until {certificate['notAfter']}"
+    finally:
+        writer.close()
 
 
 def _disk(directory: str) -> Iterator[tuple[bool, str]]:

@@ -7,6 +7,7 @@ import pty
 import re
 import select
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from flow.presigned import presigned
 from flow.ranged import whole
 
@@ -705,7 +707,26 @@ def test_serve_with_faults_and_doctor(run: Run, tmp_path: Path) -> None:
     assert run.code("serve", str(tmp_path / "files"), "--fault", "nonsense") == 2
     ended = run("doctor", OSS_ACCESS_KEY_ID="", OSS_ENDPOINT="http://127.0.0.1:1")
     assert ended.returncode == 1
-    assert b"cannot be reached" in ended.stdout
+    assert b"WRONG  http://127.0.0.1:1/: could not connect to 127.0.0.1:1 (connection refused)" in ended.stdout
+
+
+def test_doctor_looks_at_tls(run: Run, tmp_path: Path) -> None:
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    with LocalOSS(tls=context) as oss:
+        ended = run("doctor", OSS_ENDPOINT=oss.endpoint, SSL_CERT_FILE=str(tmp_path / "authority.pem"))
+        assert ended.returncode == 0, ended.stdout
+        assert re.search(rb"ok +\S+ speaks TLSv1\.\d with \w+; its certificate is valid until .* GMT", ended.stdout)
+        ended = run("doctor", OSS_ENDPOINT=oss.endpoint)
+    assert ended.returncode == 1
+    assert b"the server's certificate was refused" in ended.stdout
+
+
+def test_doctor_goes_through_the_proxy_of_the_environment(run: Run, oss: LocalOSS) -> None:
+    found = {"OSS_ENDPOINT": "http://oss.invalid", "HTTP_PROXY": oss.endpoint}
+    assert b"http://oss.invalid answers as OSS does" in run("doctor", **found).stdout
+    assert b"WRONG  the proxy for" in run("doctor", **{**found, "HTTP_PROXY": "socks5://127.0.0.1:1"}).stdout
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
