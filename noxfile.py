@@ -107,6 +107,13 @@ def clients(session: nox.Session) -> None:
 
 
 @nox.session
+def torch(session: nox.Session) -> None:
+    """torch's own DataLoader with workers by fork, spawn and forkserver; `nox -s torch -- torch==X` for a release."""
+    session.install("-e", ".[test]", *(session.posargs or ["torch"]))
+    session.run("python", "-m", "tests.clients.with_torch")
+
+
+@nox.session
 def real(session: nox.Session) -> None:
     """What LocalOSS assumes, and the main jobs, in a bucket of an account: `nox -s real -- oss://bucket/prefix`."""
     if not session.posargs:
