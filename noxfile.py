@@ -108,8 +108,8 @@ def clients(session: nox.Session) -> None:
 
 @nox.session
 def torch(session: nox.Session) -> None:
-    """torch's own DataLoader with workers by fork, spawn and forkserver; `nox -s torch -- torch==X` for a release."""
-    session.install("-e", ".[test]", *(session.posargs or ["torch"]))
+    """torch's own DataLoader and safetensors' own files; `nox -s torch -- torch==X` for a release."""
+    session.install("-e", ".[test]", "safetensors", *(session.posargs or ["torch"]))
     session.run("python", "-m", "tests.clients.with_torch")
 
 

@@ -1,4 +1,4 @@
-"""torch's DataLoader with workers of each kind over the file system, and a tensor that read_into() fills.
+"""torch's DataLoader with workers of each kind over the file system, and a model's tensors that read_into() fills.
 
 Run it: `python -m tests.clients.with_torch`, in an environment with torch; `nox -s torch` makes one.
 """
@@ -6,17 +6,20 @@ Run it: `python -m tests.clients.with_torch`, in an environment with torch; `nox
 import asyncio
 import os
 import random
+import re
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors.torch import save
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
-from aioss_resume import Downloader
 from aioss_resume.contrib.fsspec import OSSResumeFileSystem
 from aioss_resume.testing import LocalOSS
 
+HOW_TO: Final = Path(__file__).parents[2] / "docs" / "how-to" / "model-files.md"
 COUNT: Final = 40
 WORKERS: Final = 2
 CONTENTS: Final = [random.Random(number).randbytes(1000 * number) for number in range(COUNT)]
@@ -66,14 +69,26 @@ def check_loader(samples: Samples, lines: Lines, start: str | None) -> None:
     assert sorted(found_lines) == sorted(b"%d\n" % number for number in range(100_000))
 
 
-async def check_tensor(oss: LocalOSS) -> None:
-    """read_into() fills a tensor's own memory."""
-    tensor = torch.arange(3_000_000, dtype=torch.float32).reshape(1000, 3000)
-    oss.put("examplebucket", "tensor", tensor.numpy().tobytes())
-    filled = torch.empty_like(tensor)
-    async with Downloader(oss.bucket("examplebucket")) as downloader:
-        assert await downloader.read_into("tensor", filled.numpy()) == tensor.nbytes
-    assert torch.equal(filled, tensor)
+async def check_model(oss: LocalOSS) -> None:
+    """A file of the safetensors package is loaded by the code of docs/how-to/model-files.md."""
+    tensors = {
+        "weights": torch.randn(1000, 3000),
+        "bfloat16": torch.randn(300, 300).to(torch.bfloat16),
+        "float8": torch.randn(300, 300).to(torch.float8_e4m3fn),
+        "mask": torch.randn(300) > 0,
+        "none": torch.empty(0, 5),
+    }
+    oss.put("examplebucket", "models/model.safetensors", save(tensors, metadata={"format": "pt"}))
+    code = re.search(r"^```python\n(.*?)^```", HOW_TO.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert code is not None
+    page: dict[str, Any] = {"bucket": oss.bucket("examplebucket")}  # Any: what the code of the page defines
+    exec(compile(code[1], HOW_TO, "exec"), page)
+    found = await page["main"]()
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        loaded = torch.from_numpy(found[name]).view(tensor.dtype)
+        assert loaded.shape == tensor.shape
+        assert torch.equal(loaded.float(), tensor.float()), name
 
 
 def main() -> None:
@@ -87,7 +102,7 @@ def main() -> None:
         for start in (None, "fork", "spawn", "forkserver"):  # None first: the parent's connections exist before a fork
             check_loader(samples, lines, start)
             print(f"{start or 'no workers'}: right", flush=True)
-        asyncio.run(check_tensor(oss))
+        asyncio.run(check_model(oss))
         print(f"torch {torch.__version__}: right, after {len(oss.requests)} requests")
 
 
