@@ -74,11 +74,11 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
     return decorate
 
 
-_common = _options(
+_errors = _options(
     click.option("-v", "--verbose", is_flag=True, help="Also request ids, ECs and where errors come from."),
     click.option("--debug", is_flag=True, help="Tracebacks."),
-    click.option("--json", "as_json", is_flag=True, help='JSON on standard output, one object a line, with "v": 1.'),
 )
+_json = click.option("--json", "as_json", is_flag=True, help='JSON on standard output, one object a line, with "v": 1.')
 _where = _options(
     click.option("-e", "--endpoint", metavar="URL", help="Of OSS; otherwise OSS_ENDPOINT, or made from the region."),
     click.option("--region", metavar="REGION", help="Such as cn-hangzhou; otherwise OSS_REGION."),
@@ -133,7 +133,8 @@ def app() -> None:
 @click.option(
     "--from-file", "listed", metavar="LIST", help='Keys or addresses, one on each line; "-" is standard input.'
 )
-@_common
+@_errors
+@_json
 def get(source: str | None, path: str | None, listed: str | None, **given: Any) -> None:
     """Download SOURCE (oss://BUCKET/KEY, or a presigned address) to PATH.
 
@@ -220,7 +221,8 @@ def _get_listed(path: str, source: str | None, directory: str, given: dict[str, 
 @click.option("--delete", is_flag=True, help="Delete files whose objects are gone.")
 @click.option("--delete-more-than-half", is_flag=True, help="With --delete: even so many.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done.")
-@_common
+@_errors
+@_json
 def mirror(source: str, directory: str, **given: Any) -> None:
     """Download the prefix SOURCE (oss://BUCKET/PREFIX/) into DIRECTORY. Files that are unchanged are skipped."""
 
@@ -255,7 +257,8 @@ def mirror(source: str, directory: str, **given: Any) -> None:
 @_where
 @_requester_pays
 @click.option("-r", "--recursive", is_flag=True, help="Also below the next slash.")
-@_common
+@_errors
+@_json
 def ls(source: str, recursive: bool, **given: Any) -> None:
     """List the objects and prefixes below SOURCE (oss://BUCKET/PREFIX)."""
     _look("ls", source, given, needs_key=False, recursive=recursive, as_json=given["as_json"])
@@ -266,7 +269,8 @@ def ls(source: str, recursive: bool, **given: Any) -> None:
 @_where
 @_requester_pays
 @_version_id
-@_common
+@_errors
+@_json
 def stat(source: str, version_id: str | None, **given: Any) -> None:
     """Say what OSS knows of SOURCE (oss://BUCKET/KEY)."""
     _look("stat", source, given, version_id=version_id, as_json=given["as_json"])
@@ -277,7 +281,7 @@ def stat(source: str, version_id: str | None, **given: Any) -> None:
 @_where
 @_requester_pays
 @_version_id
-@_common
+@_errors
 def cat(source: str, version_id: str | None, **given: Any) -> None:
     """Write SOURCE (oss://BUCKET/KEY) to standard output, in order, and verified before the last byte."""
     _look("cat", source, given, version_id=version_id)
@@ -289,16 +293,18 @@ def cat(source: str, version_id: str | None, **given: Any) -> None:
 @_where
 @_requester_pays
 @_version_id
-@_common
+@_errors
+@_json
 def verify(path: str, source: str, version_id: str | None, **given: Any) -> None:
     """Compare the file PATH with SOURCE (oss://BUCKET/KEY) by size and CRC-64. Nothing is downloaded."""
-    _look("verify", source, given, path, version_id=version_id)
+    _look("verify", source, given, path, version_id=version_id, as_json=given["as_json"])
 
 
 @app.command(short_help="List, or remove, what is unfinished.")
 @click.argument("action", type=click.Choice(["list", "clean"]))
 @click.argument("directory", type=click.Path(exists=True, file_okay=False))
-@_common
+@_errors
+@_json
 def checkpoints(action: str, directory: str, **given: Any) -> None:
     """List what is unfinished below DIRECTORY: how much of it is there, and since when; or remove it."""
     from aioss_resume.cli.unfinished import checkpoints as show
@@ -309,7 +315,8 @@ def checkpoints(action: str, directory: str, **given: Any) -> None:
 @app.command(short_help="Look whether this machine has what downloads need.")
 @click.argument("directory", default=".", type=click.Path(exists=True, file_okay=False))
 @_where
-@_common
+@_errors
+@_json
 def doctor(directory: str, **given: Any) -> None:
     """Look at versions, keys, endpoint, clock, and whether locks and fsync work in DIRECTORY."""
 
@@ -317,7 +324,7 @@ def doctor(directory: str, **given: Any) -> None:
         from aioss_resume.cli.examining import doctor as examine
 
         place = _place(given)
-        return lambda: examine(place, directory)
+        return lambda: examine(place, directory, as_json=given["as_json"])
 
     _finish(prepare, given)
 
@@ -327,21 +334,20 @@ def doctor(directory: str, **given: Any) -> None:
 @click.option("--bucket", default="examplebucket", show_default=True, help="The bucket's name.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Otherwise one that is free.")
 @click.option("--fault", "faults", multiple=True, metavar="FAULT", help="Such as reset:5%, slow:1MiB or 503:10%.")
-@_common
+@_errors
 def serve(directory: str, bucket: str, port: int, faults: tuple[str, ...], **given: Any) -> None:
     """Serve the files in DIRECTORY as objects of a local OSS, for any client, until Ctrl-C.
 
     The first two lines, on standard output, set the environment for clients.
     """
-    from aioss_resume.cli.exits import code_of, explain
+    from aioss_resume.cli.exits import fail
     from aioss_resume.cli.serving import serve as serve_files
     from aioss_resume.errors import AiossError
 
     try:
         sys.exit(serve_files(directory, bucket, port, faults))
     except AiossError as error:
-        explain(error, verbose=given["verbose"], debug=given["debug"])
-        sys.exit(code_of(error))
+        sys.exit(fail(error, verbose=given["verbose"], debug=given["debug"]))
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -387,23 +393,22 @@ def _look(what: str, source: str, given: dict[str, Any], *before: Any, needs_key
 
 def _finish(prepare: Callable[[], Any], given: dict[str, Any]) -> None:
     """Run a prepared command, and exit with its exit code."""
-    from aioss_resume.cli.exits import code_of, explain
+    from aioss_resume.cli.exits import fail
     from aioss_resume.cli.running import run
     from aioss_resume.errors import AiossError
 
+    shown = {name: given.get(name, False) for name in ("verbose", "debug", "as_json")}
     try:
         main = prepare()
     except AiossError as error:
-        explain(error, verbose=given["verbose"], debug=given["debug"])
-        sys.exit(code_of(error))
+        sys.exit(fail(error, **shown))
 
     def hint_for(error: AiossError) -> str | None:
         from aioss_resume.cli import hints
 
         return hints.hint_for(error, _place(given))
 
-    resumes = "progress" in given
-    sys.exit(run(main, hint_for, verbose=given["verbose"], debug=given["debug"], resumes=resumes))
+    sys.exit(run(main, hint_for, **shown, resumes="progress" in given))
 
 
 def _place(given: dict[str, Any]) -> Any:  # Any: a Place, which is imported late

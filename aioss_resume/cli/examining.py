@@ -23,6 +23,7 @@ from aioss_resume._io.storage import CREATE, STORAGE, sync_directory
 from aioss_resume._io.translate import request_error
 from aioss_resume.cli.exits import DONE, SOME_FAILED
 from aioss_resume.cli.place import Place
+from aioss_resume.cli.showing import print_json
 from aioss_resume.cli.sizes import in_words
 from aioss_resume.errors import ConfigError
 from aioss_resume.urls import url_name
@@ -32,13 +33,16 @@ _SECONDS: Final = 10.0  # for the answer of the endpoint
 _SKEW_MOST: Final = 900  # seconds: OSS refuses more
 
 
-async def doctor(place: Place, directory: str) -> int:
+async def doctor(place: Place, directory: str, *, as_json: bool) -> int:
     """Print the findings. Returns the exit code: 1 if something is wrong."""
     wrong = 0
 
     def say(is_right: bool | None, text: str) -> None:
         nonlocal wrong
         wrong += is_right is False
+        if as_json:
+            print_json(ok=is_right, text=text)
+            return
         click.echo(f"{ {True: 'ok   ', False: 'WRONG', None: '     '}[is_right] }  {text}")
 
     say(None, f"Python {platform.python_version()} on {platform.system()} {platform.release()}")

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from aioss_resume.cli.showing import print_json
 from aioss_resume.errors import (
     AccessDeniedError,
     AiossError,
@@ -54,6 +55,20 @@ def code_of(error: BaseException) -> int:
         if isinstance(error, kinds):
             return code
     return NETWORK if isinstance(error, AiossError) else SOME_FAILED
+
+
+def fail(error: AiossError, *, verbose: bool, debug: bool, as_json: bool = False, hint: str | None = None) -> int:
+    """Print the error that ends the command. Returns the exit code.
+
+    Args:
+        as_json: Whether to print it as a line of JSON on standard output, too.
+        hint: Instead of the error's own.
+    """
+    code = code_of(error)
+    if as_json:
+        print_json(event="failed", key=error.key, error=str(error), code=code)
+    explain(error, verbose=verbose, debug=debug, hint=hint)
+    return code
 
 
 def explain_unexpected(error: Exception) -> int:

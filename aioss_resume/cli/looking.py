@@ -1,5 +1,6 @@
 """The commands ls, stat, cat and verify."""
 
+import errno
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -7,13 +8,13 @@ import click
 
 from aioss_resume._io.threads import Threads
 from aioss_resume._io.verify import crc64_of_file
-from aioss_resume.cli.exits import DONE, INTEGRITY, LOCAL, NOT_FOUND
+from aioss_resume.cli.exits import DONE, INTEGRITY, NOT_FOUND, on_stderr
 from aioss_resume.cli.place import Address
 from aioss_resume.cli.showing import print_json
 from aioss_resume.cli.sizes import in_words
 from aioss_resume.cli.writing import write_object_out
 from aioss_resume.downloader import Downloader
-from aioss_resume.errors import ConfigError, ObjectName, printable
+from aioss_resume.errors import ConfigError, ObjectName, local_file_error, printable
 
 Headers: TypeAlias = dict[str, str] | None
 """More headers of the requests."""
@@ -40,7 +41,10 @@ async def ls(bucket: Any, source: Address, *, headers: Headers, recursive: bool,
                 print_json(prefix=prefix)
             else:
                 click.echo(f"{'':19}  {'':>12}  {printable(prefix)}")
-    return DONE if found or not source.key else NOT_FOUND
+    if found or not source.key:
+        return DONE
+    on_stderr(f"nothing is at {source}")
+    return NOT_FOUND
 
 
 async def stat(bucket: Any, source: Address, *, headers: Headers, version_id: str | None, as_json: bool) -> int:
@@ -75,29 +79,37 @@ async def cat(bucket: Any, source: Address, *, headers: Headers, version_id: str
     return DONE
 
 
-async def verify(bucket: Any, path: str, source: Address, *, headers: Headers, version_id: str | None) -> int:
+async def verify(
+    bucket: Any, path: str, source: Address, *, headers: Headers, version_id: str | None, as_json: bool
+) -> int:
     """Compare a file with an object, by size and CRC-64; nothing is downloaded. Any: as above."""
     async with Downloader(bucket) as downloader:
         meta = await downloader.head(source.key, version_id=version_id, headers=headers)
+    name = ObjectName(source.bucket, source.key)
     if meta.crc64 is None:
-        raise ConfigError(f"{source}: OSS knows no CRC-64 of it", hint="it is older than OSS's use of them")
+        raise ConfigError(f"{source}: OSS knows no CRC-64 of it", name=name, hint="it is older than OSS's use of them")
     threads = Threads()
     try:
         size = await threads.run(_size_of, path)
-        found = await crc64_of_file(Path(path), meta.size, threads, name=ObjectName(source.bucket, source.key))
+        if size is None:
+            raise local_file_error("verify", errno.ENOENT, path, name=name)
+        found = await crc64_of_file(Path(path), meta.size, threads, name=name)
     finally:
         await threads.close()
-    if size is None:
-        click.echo(f"aioss-resume: {path!r} is no file", err=True)
-        return LOCAL
-    if size != meta.size:
+    is_same = (size, found) == (meta.size, meta.crc64)
+    if as_json:
+        sides = {
+            "file": {"path": path, "size": size, "crc64": found},
+            "object": {"size": meta.size, "crc64": meta.crc64},
+        }
+        print_json(key=source.key, same=is_same, **sides)
+    elif size != meta.size:
         click.echo(f"differs: {printable(path)} has {size} bytes, and the object {meta.size}")
-        return INTEGRITY
-    if found != meta.crc64:
+    elif not is_same:
         click.echo(f"differs: {printable(path)} has CRC-64 {found}, and the object {meta.crc64}")
-        return INTEGRITY
-    click.echo(f"same: {printable(path)}, {meta.size} bytes, CRC-64 {meta.crc64}")
-    return DONE
+    else:
+        click.echo(f"same: {printable(path)}, {meta.size} bytes, CRC-64 {meta.crc64}")
+    return DONE if is_same else INTEGRITY
 
 
 def _size_of(path: str) -> int | None:

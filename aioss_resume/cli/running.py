@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from aioss_resume.cli.exits import code_of, discard_output, explain
+from aioss_resume.cli.exits import discard_output, fail
 from aioss_resume.cli.signals import on_end_signals
 from aioss_resume.errors import AiossError
 
@@ -23,19 +23,20 @@ def run(
     *,
     verbose: bool,
     debug: bool,
-    resumes: bool = False,
+    as_json: bool,
+    resumes: bool,
 ) -> int:
     """Run the coroutine and return the exit code. Any: a coroutine's types of no interest.
 
     Args:
         hint_for: Returns a better hint than the error's own, or None.
+        verbose, debug, as_json: How to print an error.
         resumes: Whether the same command resumes after an interruption; then it is shown.
     """
     try:
         return asyncio.run(_main(main, resumes=resumes))
     except AiossError as error:
-        explain(error, verbose=verbose, debug=debug, hint=hint_for(error))
-        return code_of(error)
+        return fail(error, verbose=verbose, debug=debug, as_json=as_json, hint=hint_for(error))
     except BrokenPipeError:
         discard_output()
         return _PIPE

@@ -171,6 +171,36 @@ def test_json_is_one_event_a_line(run: Run) -> None:
     assert json.loads(run("stat", "oss://examplebucket/d/key", "--json").stdout)["size"] == SIZE
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["get", "oss://examplebucket/none", "--json"], 3),
+        (["stat", "oss://examplebucket/none", "--json"], 3),
+        (["mirror", "oss://no-such-bucket/", "into", "--json"], 3),
+        (["get", "nonsense", "--json"], 2),
+    ],
+)
+def test_json_has_the_error_that_ends_a_command(run: Run, arguments: list[str], code: int) -> None:
+    ended = run(*arguments)
+    last = json.loads(ended.stdout.splitlines()[-1])
+    assert (ended.returncode, last["v"], last["event"], last["code"]) == (code, 1, "failed", code)
+    assert last["error"].split(";")[0].encode() in ended.stderr
+    assert last["key"] == ("none" if "/none" in arguments[1] else "" if code == 3 else None)
+
+
+def test_json_of_verify_and_doctor(run: Run) -> None:
+    assert run.code("get", "oss://examplebucket/d/key") == 0
+    ended = run("verify", "key", "oss://examplebucket/d/key", "--json")
+    found = json.loads(ended.stdout)
+    assert (ended.returncode, found["same"], found["file"]["crc64"]) == (0, True, found["object"]["crc64"])
+    (run.directory / "key").write_bytes(b"x")
+    ended = run("verify", "key", "oss://examplebucket/d/key", "--json")
+    assert (ended.returncode, json.loads(ended.stdout)["file"]) == (6, {"path": "key", "size": 1, "crc64": None})
+    lines = [json.loads(line) for line in run("doctor", "--json").stdout.splitlines()]
+    assert {line["ok"] for line in lines} == {None, True}
+    assert any("locks work" in line["text"] for line in lines)
+
+
 def test_get_from_a_list(run: Run) -> None:
     (run.directory / "list").write_text("# a comment\nd/key\n\noss://examplebucket/d/sub/1\nd/missing\n")
     ended = run("get", "oss://examplebucket/", "into", "--from-file", "list")
@@ -246,7 +276,8 @@ def test_ls_and_stat(run: Run) -> None:
     shown = run("ls", "oss://examplebucket/d/").stdout.decode().splitlines()
     assert [line.split()[-1] for line in shown] == ["d/key", "d/sub/"]
     assert len(run("ls", "-r", "oss://examplebucket").stdout.splitlines()) == 4
-    assert run.code("ls", "oss://examplebucket/none") == 3
+    ended = run("ls", "oss://examplebucket/none")
+    assert (ended.returncode, ended.stderr) == (3, b"nothing is at oss://examplebucket/none\n")
     shown = run("stat", "oss://examplebucket/d/key").stdout.decode()
     assert re.search(r"^size +300000$", shown, re.MULTILINE)
 
