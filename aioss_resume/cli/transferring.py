@@ -88,10 +88,11 @@ async def mirror(bucket: Any, source: Address, directory: str, asked: Asked, sho
             kept = outcome.size if is_unchanged else result.resumed_bytes if result is not None else 0
             if outcome.action not in ("deleted", "would_delete"):
                 transfers.ended(outcome.key, outcome.size, kept, downloader)
-            shown.event(outcome.action, key=outcome.key, path=str(outcome.path), size=outcome.size)
             if outcome.error is not None:
                 say_failure(outcome.key, outcome.error, asked, shown)
-            elif outcome.action != "unchanged":
+                continue
+            shown.event(outcome.action, key=outcome.key, path=str(outcome.path), size=outcome.size)
+            if outcome.action != "unchanged":
                 shown.line(f"{outcome.action.replace('_', ' ')}: {printable(outcome.key)}")
     transfers.end()
     summary = outcomes.summary()

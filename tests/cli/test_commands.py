@@ -269,7 +269,10 @@ def test_mirror_twice_and_delete(run: Run, oss: LocalOSS) -> None:
     oss.delete("examplebucket", "d/sub/2")
     assert run.code("mirror", "oss://examplebucket/d/sub/", "into", "--delete") == 2
     oss.faults.status(403, key="d/key", times=None)
-    assert run.code("mirror", "oss://examplebucket/d/", "into") == 1
+    ended = run("mirror", "oss://examplebucket/d/", "into", "--json")
+    assert ended.returncode == 1
+    failed = [event for event in map(json.loads, ended.stdout.splitlines()) if event["event"] == "failed"]
+    assert [event["key"] for event in failed] == ["d/key"]
 
 
 def test_ls_and_stat(run: Run) -> None:
