@@ -1,6 +1,7 @@
 """The commands get and mirror."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,9 @@ async def get_many(bucket: Any, items: Iterable[Item], asked: Asked, shown: Show
                 kept = result.size if result.skipped else result.resumed_bytes
                 transfers.ended(result.key, result.size, kept, downloader)
                 say_result(result, shown)
+            elif is_left(outcome.error, asked):
+                shown.event("skipped", key=str(outcome.item[0]), path=outcome.item[1])
+                shown.line(f"{printable(outcome.item[1])} is there already")
             else:
                 failed += 1
                 say_failure(outcome.item[0], outcome.error, asked, shown)
@@ -78,28 +82,35 @@ async def get_many(bucket: Any, items: Iterable[Item], asked: Asked, shown: Show
 async def mirror(bucket: Any, source: Address, directory: str, asked: Asked, shown: Shown) -> int:
     """Mirror a prefix into a directory. Any: as above."""
     transfers = ManyTransfers(source.key or source.bucket, shown)
+    counts: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
     async with (
         _downloader(bucket, asked, transfers if shown.has_progress else None) as downloader,
         downloader.download_prefix(source.key, directory, **asked.keywords) as outcomes,
         total_from_listing(downloader, source.key, asked.keywords, transfers.state, shown),
     ):
         async for outcome in outcomes:
-            result, is_unchanged = outcome.result, outcome.action == "unchanged"
-            kept = outcome.size if is_unchanged else result.resumed_bytes if result is not None else 0
-            if outcome.action not in ("deleted", "would_delete"):
+            action: str = outcome.action
+            result = outcome.result
+            if is_left(outcome.error, asked):
+                action = "skipped"
+            counts[action] += 1
+            sizes[action] += outcome.size
+            is_there = action in ("unchanged", "skipped")
+            kept = outcome.size if is_there else result.resumed_bytes if result is not None else 0
+            if action not in ("deleted", "would_delete"):
                 transfers.ended(outcome.key, outcome.size, kept, downloader)
-            if outcome.error is not None:
+            if action == "failed":
                 say_failure(outcome.key, outcome.error, asked, shown)
                 continue
-            shown.event(outcome.action, key=outcome.key, path=str(outcome.path), size=outcome.size)
-            if outcome.action != "unchanged":
-                shown.line(f"{outcome.action.replace('_', ' ')}: {printable(outcome.key)}")
+            shown.event(action, key=outcome.key, path=str(outcome.path), size=outcome.size)
+            if not is_there:
+                shown.line(f"{action.replace('_', ' ')}: {printable(outcome.key)}")
     transfers.end()
-    summary = outcomes.summary()
-    shown.event("summary", counts=dict(summary.counts), bytes=dict(summary.bytes))
-    words = [f"{count} {action.replace('_', ' ')}" for action, count in summary.counts.items()]
+    shown.event("summary", counts=counts, bytes=sizes)
+    words = [f"{count} {action.replace('_', ' ')}" for action, count in counts.items()]
     shown.line(", ".join(words) or "nothing there")
-    return SOME_FAILED if summary.counts.get("failed") else DONE
+    return SOME_FAILED if counts["failed"] else DONE
 
 
 def _downloader(bucket: Any, asked: Asked, on_event: EventHook | None) -> Downloader:
@@ -118,6 +129,11 @@ def say_result(result: DownloadResult, shown: Shown) -> None:
         seconds=round(result.elapsed, 3),
     )
     shown.line(str(result))
+
+
+def is_left(error: Exception | None, asked: Asked) -> bool:
+    """Whether a file was left as it is, because of --no-clobber."""
+    return isinstance(error, FileExistsError) and asked.keywords["overwrite"] == "never"
 
 
 def say_failure(key: object, error: Exception | None, asked: Asked, shown: Shown) -> None:

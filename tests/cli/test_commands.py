@@ -275,6 +275,21 @@ def test_mirror_twice_and_delete(run: Run, oss: LocalOSS) -> None:
     assert [event["key"] for event in failed] == ["d/key"]
 
 
+def test_no_clobber_leaves_files_of_lists_and_prefixes_as_they_are(run: Run) -> None:
+    (run.directory / "into").mkdir()
+    (run.directory / "into" / "key").write_bytes(b"mine")
+    ended = run("mirror", "oss://examplebucket/d/", "into", "--no-clobber", "--json")
+    assert ended.returncode == 0
+    assert json.loads(ended.stdout.splitlines()[-1])["counts"] == {"skipped": 1, "downloaded": 3}
+    ended = run("mirror", "oss://examplebucket/d/", "into", "--no-clobber")
+    assert (ended.returncode, ended.stderr) == (0, b"4 skipped\n")
+    ended = run("get", "--from-file", "-", "into", "--no-clobber", stdin=b"oss://examplebucket/d/key\n")
+    assert (ended.returncode, ended.stderr) == (0, b"into/key is there already\n")
+    assert (run.directory / "into" / "key").read_bytes() == b"mine"
+    (run.directory / "into" / "file").write_bytes(b"mine")
+    assert run.code("mirror", "oss://examplebucket/d/", "into/file", "--no-clobber") == 8  # not about an object
+
+
 def test_ls_and_stat(run: Run) -> None:
     shown = run("ls", "oss://examplebucket/d/").stdout.decode().splitlines()
     assert [line.split()[-1] for line in shown] == ["d/key", "d/sub/"]
