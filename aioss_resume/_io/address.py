@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 from collections.abc import Mapping
+from copy import copy
 from datetime import datetime
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -13,6 +14,7 @@ from aioss_resume._core.retry import STALE_KEYS
 from aioss_resume._io.clock import Clock
 from aioss_resume._io.credentials import SECRET_LEAST
 from aioss_resume._io.sign import USER_AGENT, Signed
+from aioss_resume._io.single_flight import SingleFlight
 from aioss_resume._io.threads import Threads
 from aioss_resume.errors import AccessDeniedError, ConfigError, ObjectName, ServiceError
 from aioss_resume.urls import Refresh, checked_url, url_name
@@ -25,7 +27,7 @@ _REFRESH_SECONDS: Final = 60.0  # for one call of refresh
 class AddressSigner:
     """Makes requests to one presigned address, which contains its signature.
 
-    An asyncio lock guards the refresh: there is one call at a time, and all tasks that waited for it use its result.
+    There is one refresh at a time, and all tasks that wait for it get its result.
     """
 
     def __init__(self, url: str, refresh: Refresh | None, threads: Threads, clock: Clock) -> None:
@@ -33,7 +35,7 @@ class AddressSigner:
         self._refresh = refresh
         self._threads = threads
         self._clock = clock
-        self._refreshing = asyncio.Lock()
+        self._refreshing = SingleFlight(self._replace)
 
     async def sign(
         self,
@@ -68,18 +70,18 @@ class AddressSigner:
             error.hint = "the address has expired: pass SignedURL(url, refresh=...), or a new address"
             return None
         # No frame that an error passes through has an address in a local variable: error trackers show these.
-        async with self._refreshing:
-            problem = await self._replace(self._refresh) if str(refused.url) == self._url else None
+        problem = await self._refreshing.join() if str(refused.url) == self._url else None
         if isinstance(problem, str):
             error.hint = f"the address has expired, and refresh {problem}"
             raise error
         if problem is not None:
-            raise problem
+            raise copy(problem)
         return "address"
 
-    async def _replace(self, refresh: Refresh) -> str | ConfigError | None:
+    async def _replace(self) -> str | ConfigError | None:
         """Replace the address by a new one. If that fails, returns a description of what refresh did."""
-        old, problem = self._url, ""
+        refresh, old, problem = self._refresh, self._url, ""
+        assert refresh is not None
         for tried in range(_TRIES):
             if tried:
                 await self._clock.sleep(_WAIT * 2 ** (tried - 1))

@@ -9,6 +9,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
@@ -17,8 +18,9 @@ from urllib.parse import quote
 import oss2.auth
 
 from aioss_resume._io.clock import Clock
+from aioss_resume._io.single_flight import SingleFlight
 from aioss_resume._io.threads import Threads
-from aioss_resume.errors import ConfigError, CredentialsError
+from aioss_resume.errors import AiossError, ConfigError, CredentialsError
 
 SECRET_LEAST: Final = 8
 """Shorter secrets are not masked: it would take half the alphabet out of a message. OSS's own have 16 and more."""
@@ -86,17 +88,17 @@ def provider_of(auth: Any) -> Any | None:
 class KeyRing:
     """The keys of one bucket's auth. It is read again for each fetch, because users of oss2 may replace `bucket.auth`.
 
-    If the provider fails later, its last keys are still used; OSS decides whether they are valid.
-
-    An asyncio lock guards the fetch: there is one at a time, and all tasks that waited for it use its result.
+    There is one fetch at a time, and all tasks that wait for it get its keys, or its error. If the provider fails
+    later, its last keys are still used; OSS decides whether they are valid.
     """
 
     def __init__(self, current_auth: Callable[[], Any], threads: Threads, clock: Clock) -> None:
         self._current_auth = current_auth
         self._threads = threads
         self._clock = clock
-        self._fetching = asyncio.Lock()
+        self._fetching = SingleFlight(self._refresh)
         self._keys: Keys | None = None
+        self._refused: Keys | None = None  # the last ones that OSS refused
         self._keys_auth: Any = None  # whose these keys are. Any: oss2 has no types
         self._next_fetch = 0.0
         self._failures = 0
@@ -108,9 +110,9 @@ class KeyRing:
             CredentialsError: The provider has never returned keys, and does not after several attempts.
         """
         if self._is_due():
-            async with self._fetching:
-                if self._is_due():
-                    await self._refresh()
+            error = await self._fetching.join()
+            if error is not None and not self._has_keys():
+                raise copy(error)
         assert self._keys is not None
         return self._keys
 
@@ -122,49 +124,52 @@ class KeyRing:
         Raises:
             CredentialsError: The provider returns no keys after several attempts.
         """
-        async with self._fetching:
-            if self._keys is None or self._keys.is_same_as(refused):
-                await self._fetch_with_retries()
+        self._refused = refused
+        is_earlier = self._fetching.is_running  # that fetch may return what the provider had before
+        while self._keys is None or self._keys.is_same_as(refused):
+            error = await self._fetching.join()
+            if error is not None:
+                raise copy(error)
+            if not is_earlier:
+                break
+            is_earlier = False
         assert self._keys is not None
         return not self._keys.is_same_as(refused)
 
     def _has_keys(self) -> bool:
         return self._keys is not None and self._keys_auth is self._current_auth()
 
+    def _has_refused_keys(self) -> bool:
+        return self._keys is not None and self._refused is not None and self._keys.is_same_as(self._refused)
+
     def _is_due(self) -> bool:
         return not self._has_keys() or self._clock.now() > self._next_fetch
 
-    async def _refresh(self) -> None:
-        if not self._has_keys():
-            await self._fetch_with_retries()
-            return
-        try:
-            await self._fetch()
-        except CredentialsError as error:
-            if not self._failures:
-                logger.warning("%s; continuing with the keys that it gave before", error)
-            self._failures += 1
-            self._next_fetch = self._clock.now() + min(_FRESH_SECONDS * 2**self._failures, _WAIT_MOST)
-
-    async def _fetch_with_retries(self) -> None:
-        """Fetch keys. If the provider raises an exception, it is called again after a wait."""
-        for wait in _WAITS:
-            try:
-                await self._fetch()
-            except CredentialsError as error:
-                if not error.is_temporary:
-                    raise
-                logger.warning("%s; trying again", error)
-            else:
-                return
+    async def _refresh(self) -> AiossError | None:
+        """Fetch keys. Without usable ones, a provider that raises is called again after a wait. Returns the error."""
+        for wait in (*_WAITS, None):
+            error = await self._fetch()
+            if error is None:
+                return None
+            if self._has_keys():
+                if not self._failures:
+                    logger.warning("%s; continuing with the keys that it gave before", error)
+                self._failures += 1
+                self._next_fetch = self._clock.now() + min(_FRESH_SECONDS * 2**self._failures, _WAIT_MOST)
+                if not self._has_refused_keys():
+                    return error
+            if wait is None or not (isinstance(error, CredentialsError) and error.is_temporary):
+                return error
+            logger.warning("%s; trying again", error)
             await self._clock.sleep(self._clock.chance() * wait)
-        await self._fetch()
+        raise AssertionError("the last attempt returns")
 
-    async def _fetch(self) -> None:
+    async def _fetch(self) -> AiossError | None:
+        """Call the provider once. Returns the error if it gives no keys."""
         auth = self._current_auth()
         provider = provider_of(auth)
         if provider is None:
-            raise ConfigError("the bucket's auth was replaced by one of another kind while downloading")
+            return ConfigError("the bucket's auth was replaced by one of another kind while downloading")
         generation = self._keys.generation + 1 if self._keys else 0
         if inspect.iscoroutinefunction(getattr(provider, "get_credentials", None)):
             found = await _keys_of_async(provider, generation)
@@ -176,11 +181,12 @@ class KeyRing:
                 hint="check the provider, or the OSS_ACCESS_KEY_ID and OSS_ACCESS_KEY_SECRET of the environment",
             )
             error.is_temporary = found != _NO_KEYS
-            raise error
+            return error
         self._keys = found
         self._keys_auth = auth
         self._failures = 0
         self._next_fetch = self._clock.now() + _FRESH_SECONDS
+        return None
 
 
 # Nothing is raised below, because error trackers show local variables. What a provider raises may hold anything, so its

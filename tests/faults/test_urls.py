@@ -97,6 +97,24 @@ async def test_U01_hundred_waiting_reads_refresh_once(oss: LocalOSS, bucket: Any
         assert len(calls) == 1
 
 
+async def test_U01_refresh_that_fails_is_tried_three_times_for_all_who_wait(
+    oss: LocalOSS, bucket: Any, content: bytes
+) -> None:
+    calls = []
+
+    async def refresh(url: str) -> str:
+        calls.append(url)
+        raise LookupError
+
+    url = SignedURL(presigned(bucket), refresh)
+    oss.clock_offset = 5000
+    async with Downloader(None) as downloader:
+        found = await asyncio.gather(*(downloader.read(url) for _ in range(20)), return_exceptions=True)
+    assert all(isinstance(error, AccessDeniedError) for error in found)
+    assert len(calls) == 3
+    assert content
+
+
 async def test_U01_expired_address_without_refresh_is_access_denied_with_a_hint(
     oss: LocalOSS, bucket: Any, path: Path, content: bytes, watch: Watch
 ) -> None:

@@ -120,6 +120,62 @@ class Failing(CredentialsProvider):  # type: ignore[misc]
         return self._given
 
 
+class Impatient(SetClock):
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+
+async def test_all_who_wait_share_the_attempts_of_a_provider_that_fails(threads: Threads) -> None:
+    provider = Failing(RuntimeError())
+    shared = ring(threads, provider, Impatient())
+    found = await asyncio.gather(*(shared.keys() for _ in range(50)), return_exceptions=True)
+    assert {type(error) for error in found} == {CredentialsError}
+    assert len({id(error) for error in found}) == 50  # each has its own, with its own traceback
+    assert len({(str(error), error.is_temporary) for error in found if isinstance(error, CredentialsError)}) == 1
+    assert provider.asked == 4
+
+
+async def test_refusals_of_the_only_keys_cost_two_fetches_however_many_there_are(threads: Threads) -> None:
+    """The first refusal's, and one that has begun after all of the others."""
+    provider = Provider(("a", "s", "t"))
+    shared = ring(threads, provider)
+    refused = await shared.keys()
+    assert await asyncio.gather(*(shared.replace(refused) for _ in range(20))) == [False] * 20
+    assert provider.asked == 1 + 2
+
+
+async def test_refused_keys_are_fetched_anew_after_a_fetch_that_began_earlier(threads: Threads) -> None:
+    """That one may return the keys that the provider had before it replaced them."""
+    provider, clock = Provider(("a", "s", None), ("a", "s", None), ("b", "s", None)), SetClock()
+    shared = ring(threads, provider, clock)
+    refused = await shared.keys()
+    provider.may_answer.clear()
+    clock.seconds = 11.0
+    others = [asyncio.create_task(shared.keys()) for _ in range(5)]
+    while provider.asked < 2:  # noqa: ASYNC110  # of another thread
+        await asyncio.sleep(0.001)
+    replaced = [asyncio.create_task(shared.replace(refused)) for _ in range(5)]
+    await asyncio.sleep(0)
+    provider.may_answer.set()
+    await asyncio.gather(*others)
+    assert await asyncio.gather(*replaced) == [True] * 5
+    assert provider.asked == 3
+
+
+async def test_cancelling_who_asked_first_costs_the_others_no_second_fetch(threads: Threads) -> None:
+    provider = Provider()
+    provider.may_answer.clear()
+    shared = ring(threads, provider)
+    first, *others = [asyncio.create_task(shared.keys()) for _ in range(5)]
+    while not provider.asked:  # noqa: ASYNC110  # of another thread
+        await asyncio.sleep(0.001)
+    first.cancel()
+    await asyncio.wait([first])
+    provider.may_answer.set()
+    await asyncio.gather(*others)
+    assert provider.asked == 1
+
+
 @pytest.mark.parametrize(
     ("error", "given"),
     [

@@ -1,0 +1,86 @@
+"""One call for all tasks that need its result at the same time."""
+
+import asyncio
+
+import pytest
+
+from aioss_resume._io.single_flight import SingleFlight
+
+pytestmark = pytest.mark.anyio
+
+
+class Counted:
+    """A coroutine function that ends when it may, and says how often it was called, and how often cancelled."""
+
+    def __init__(self) -> None:
+        self.may_end = asyncio.Event()
+        self.calls = self.cancelled = 0
+
+    async def __call__(self) -> int:
+        self.calls += 1
+        try:
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            await asyncio.sleep(0)  # its end takes a while
+            self.cancelled += 1
+            raise
+        return self.calls
+
+
+async def waiting(flight: SingleFlight[int], count: int) -> list[asyncio.Task[int]]:
+    tasks = [asyncio.create_task(flight.join()) for _ in range(count)]
+    await asyncio.sleep(0)  # each has begun
+    return tasks
+
+
+async def test_all_who_wait_get_the_result_of_one_call() -> None:
+    call = Counted()
+    flight = SingleFlight(call)
+    assert not flight.is_running
+    tasks = await waiting(flight, 5)
+    assert flight.is_running
+    call.may_end.set()
+    assert await asyncio.gather(*tasks) == [1] * 5
+    assert not flight.is_running
+    assert await flight.join() == 2
+
+
+async def test_call_goes_on_whoever_is_cancelled_while_one_waits() -> None:
+    call = Counted()
+    *leaving, staying = await waiting(SingleFlight(call), 4)
+    for task in leaving:
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+    call.may_end.set()
+    assert await staying == 1
+    assert (call.calls, call.cancelled) == (1, 0)
+
+
+async def test_call_for_which_nobody_waits_is_cancelled_and_has_ended() -> None:
+    call = Counted()
+    flight = SingleFlight(call)
+    tasks = await waiting(flight, 2)
+    await asyncio.sleep(0)  # the call has begun
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert (call.calls, call.cancelled, flight.is_running) == (1, 2, False)
+    call.may_end.set()
+    assert await flight.join() == 2
+
+
+async def test_those_who_wait_for_a_new_call_are_not_confused_with_those_of_the_last_one() -> None:
+    call = Counted()
+    flight = SingleFlight(call)
+    first = await waiting(flight, 3)
+    await asyncio.sleep(0)
+    call.may_end.set()
+    while flight.is_running:  # noqa: ASYNC110  # a few iterations
+        await asyncio.sleep(0)
+    call.may_end.clear()
+    second = await waiting(flight, 1)  # while those of the first call may not have gone on yet
+    assert await asyncio.gather(*first) == [1] * 3
+    call.may_end.set()
+    assert await second[0] == 2
