@@ -152,11 +152,11 @@ class KeyRing:
             if error is None:
                 return None
             if self._has_keys():
-                if not self._failures:
-                    logger.warning("%s; continuing with the keys that it gave before", error)
                 self._failures += 1
                 self._next_fetch = self._clock.now() + min(_FRESH_SECONDS * 2**self._failures, _WAIT_MOST)
                 if not self._has_refused_keys():
+                    if self._failures == 1:
+                        logger.warning("%s; continuing with the keys that it gave before", error)
                     return error
             if wait is None or not (isinstance(error, CredentialsError) and error.is_temporary):
                 return error

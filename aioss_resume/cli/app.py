@@ -406,7 +406,7 @@ def _finish(prepare: Callable[[], Any], given: dict[str, Any]) -> None:
     def hint_for(error: AiossError) -> str | None:
         from aioss_resume.cli import hints
 
-        return hints.hint_for(error, _place(given))
+        return hints.hint_for(error, lambda: _place(given))
 
     sys.exit(run(main, hint_for, **shown, resumes="progress" in given))
 

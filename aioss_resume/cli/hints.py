@@ -2,6 +2,7 @@
 
 import difflib
 import shlex
+from collections.abc import Callable
 from typing import Any, Final
 
 from aioss_resume._file.disk import USE_STREAM
@@ -18,12 +19,16 @@ from aioss_resume.errors import (
 _SECONDS: Final = 5.0  # to connect, and between two packets
 
 
-def hint_for(error: AiossError, place: Place) -> str | None:
-    """What to do about an error; None if the error's own hint is the right one."""
+def hint_for(error: AiossError, find_place: Callable[[], Place]) -> str | None:
+    """What to do about an error; None if the error's own hint is the right one.
+
+    Args:
+        find_place: Finds the endpoint and the keys that the command has used.
+    """
     bucket, key = error.bucket or "", error.key or ""
     is_presigned = "://" in bucket
     if isinstance(error, NoSuchBucketError) and not is_presigned:
-        return _similar_bucket(bucket, place)
+        return _similar_bucket(bucket, find_place())
     if isinstance(error, NoSuchKeyError) and key.endswith("/") and not is_presigned:
         return (
             f"to download what is below a prefix: aioss-resume mirror {shlex.quote(f'oss://{bucket}/{key}')} DIRECTORY"

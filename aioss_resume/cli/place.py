@@ -166,7 +166,7 @@ def _read_ossutil(place: Place, text: str, profile: str | None) -> bool:
 
     Source: https://help.aliyun.com/zh/oss/developer-reference/configure-ossutil2
     """
-    parser = configparser.ConfigParser(interpolation=None, default_section="")
+    parser = configparser.ConfigParser(interpolation=None, default_section="", strict=False)
     parser.optionxform = lambda name: re.sub("[-_]", "", name).lower()  # type: ignore[assignment]
     parser.read_string(text)
     sections = {name.lower(): parser[name] for name in parser.sections()}

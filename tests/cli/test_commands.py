@@ -476,6 +476,8 @@ def test_files_of_other_tools_are_read(run: Run, oss: LocalOSS) -> None:
         "[default]\naccess-key-id = ID\naccess-key-secret = SECRET\nregion = REGION\nendpoint = ENDPOINT\n",
         '[Default]\naccess_key_id = "ID"\naccess_key_secret = "SECRET"\nRegion = "REGION"\nendpoint = "ENDPOINT"\n',
         "[profile default]\naccesskeyid=ID\naccesskeysecret=SECRET\nregion=REGION\nendpoint=ENDPOINT\nmode=AK\n",
+        "[Credentials]\naccessKeyID=ID\naccessKeySecret=SECRET\nregion=REGION\nendpoint=ENDPOINT\n"
+        "[Bucket-Endpoint]\na-b=x\nab=y\n",
     ],
 )
 def test_file_of_ossutil_may_be_written_in_several_ways(run: Run, oss: LocalOSS, text: str) -> None:
