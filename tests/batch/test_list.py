@@ -144,7 +144,7 @@ async def test_closing_the_downloader_ends_a_listing_that_is_open_elsewhere(
     [((1,), {}), ((None,), {}), (("x" * 1024,), {}), (("\ud800",), {}), (("",), {"delimiter": 5}),
      (("",), {"start_after": b"k"}), (("",), {"headers": {"Range": "bytes=0-"}}), (("",), {"headers": {"a": "b\n"}})],
 )  # fmt: skip
-async def test_argument_that_cannot_be_is_refused(
+async def test_invalid_argument_is_refused(
     oss: LocalOSS, bucket: Any, args: tuple[Any, ...], keywords: dict[str, Any]
 ) -> None:
     async with Downloader(bucket) as downloader:

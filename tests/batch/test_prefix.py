@@ -271,7 +271,9 @@ async def test_object_that_is_the_prefix_itself_has_no_name(oss: LocalOSS, bucke
     assert "no name below the prefix" in str(outcomes["p/file"].error)
 
 
-async def test_directory_that_can_be_none(oss: LocalOSS, bucket: Any, stored: Any, tmp_path: Path) -> None:
+async def test_path_that_cannot_be_a_directory_is_refused(
+    oss: LocalOSS, bucket: Any, stored: Any, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
     for directory in (tmp_path / "file", tmp_path / "file" / "below", "/proc/self/x", "/dev/x"):
         with pytest.raises(LocalFileError):
@@ -284,9 +286,7 @@ async def test_directory_that_can_be_none(oss: LocalOSS, bucket: Any, stored: An
     [{"include": 5}, {"exclude": [""]}, {"include": [1]}, {"delete_extra": "yes"}, {"dry_run": 1}, {"manifest": 5},
      {"version_id": "v"}, {"overwrite": "sometimes"}, {"stop_on_error": None}],
 )  # fmt: skip
-async def test_argument_that_cannot_be_is_refused(
-    oss: LocalOSS, bucket: Any, root: Path, keywords: dict[str, Any]
-) -> None:
+async def test_invalid_argument_is_refused(oss: LocalOSS, bucket: Any, root: Path, keywords: dict[str, Any]) -> None:
     async with Downloader(bucket) as downloader:
         with pytest.raises(ConfigError):
             downloader.download_prefix("p/", root, **keywords)

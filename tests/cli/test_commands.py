@@ -149,7 +149,7 @@ def test_get_of_an_address(run: Run, oss: LocalOSS) -> None:
     assert run.code("get", oss.endpoint + "/examplebucket/other") == 4  # not public
 
 
-def test_flags_for_what_is_there(run: Run, oss: LocalOSS) -> None:
+def test_no_clobber_and_if_changed(run: Run, oss: LocalOSS) -> None:
     (run.directory / "key").write_bytes(b"mine")
     assert run.code("get", "oss://examplebucket/d/key", "--no-clobber") == 0
     assert (run.directory / "key").read_bytes() == b"mine"
@@ -716,7 +716,7 @@ def test_bar_of_a_mirror_has_a_total_and_a_bar_for_each_large_object(run: Run, o
 
 
 @pytest.mark.parametrize("variable", ["CI", "NO_COLOR", "TERM"])
-def test_nothing_moves_where_it_should_not(run: Run, variable: str) -> None:
+def test_nothing_is_animated_with_ci_no_color_or_a_dumb_terminal(run: Run, variable: str) -> None:
     value = "dumb" if variable == "TERM" else "1"
     shown, code = in_a_terminal(run, "get", "oss://examplebucket/d/key", **{variable: value})
     assert code == 0

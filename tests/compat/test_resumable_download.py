@@ -94,7 +94,7 @@ async def test_version_and_headers_are_sent(oss: LocalOSS, bucket: Any, path: Pa
     assert {name: oss.requests[0].headers[name] for name in headers} == headers
 
 
-async def test_progress_is_told_part_by_part(bucket: Any, content: bytes, path: Path) -> None:
+async def test_progress_callback_is_called_for_each_part(bucket: Any, content: bytes, path: Path) -> None:
     calls: list[tuple[int, int | None]] = []
     await resumable_download(bucket, "key", path, 1, PART, lambda *call: calls.append(call), 1)
     assert calls == [(consumed, SIZE) for consumed in (*range(0, SIZE, PART), SIZE)]
@@ -132,9 +132,7 @@ async def test_progress_of_a_processed_object_has_no_parts(
      {"multiget_threshold": -1}, {"part_size": 1.5}, {"store": object()}, {"store": "directory"}, {"key": None},
      {"filename": None}, {"key": b"\xff"}, {"progress_callback": 5}, {"headers": []}],
 )  # fmt: skip
-async def test_argument_that_cannot_be_is_refused(
-    oss: LocalOSS, bucket: Any, path: Path, keywords: dict[str, Any]
-) -> None:
+async def test_invalid_argument_is_refused(oss: LocalOSS, bucket: Any, path: Path, keywords: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         await resumable_download(bucket, **{"key": "key", "filename": str(path), **keywords})
     assert oss.requests == []
@@ -247,7 +245,7 @@ async def test_record_is_removed_when_our_checkpoint_is_safe(
     assert {".checkpoint", ".part"} <= set(kept[0])
 
 
-async def test_store_that_raises_is_heard(bucket: Any, content: bytes, path: Path, tmp_path: Path) -> None:
+async def test_error_of_the_store_reaches_the_caller(bucket: Any, content: bytes, path: Path, tmp_path: Path) -> None:
     class Broken(oss2.ResumableDownloadStore):  # type: ignore[misc]
         def get(self, key: str) -> Any:
             raise RuntimeError("from the store")

@@ -155,7 +155,7 @@ async def test_object_that_is_large_is_split_among_workers_and_committed_once(
         lambda client, config, path: download_prefix_on(client, config, "p/", path, max_bytes_per_second=0),
     ],
 )
-async def test_argument_that_cannot_be_is_refused(
+async def test_invalid_argument_is_refused(
     client: Any, config: BucketConfig, oss: LocalOSS, tmp_path: Path, make: Any
 ) -> None:
     with pytest.raises(ConfigError):

@@ -301,7 +301,7 @@ class TestBucketConfig:
         assert "secret/with" not in str(caught.value)
         assert "password@" not in str(caught.value)
 
-    def test_provider_that_cannot_be_made(self) -> None:
+    def test_provider_that_cannot_be_created_is_an_error(self) -> None:
         with pytest.raises(ConfigError, match="could not be made"):
             BucketConfig("bucket", "http://127.0.0.1", "r", "no_such_module:Provider").open()
 

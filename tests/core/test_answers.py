@@ -168,7 +168,7 @@ def test_whole_object_is_accepted_for_its_first_range_only_if_no_longer(size, as
 
 
 @pytest.mark.parametrize("length", [None, "", "-1", "+5", "5.0", "٥", "1" * 20])
-def test_whole_object_of_unknown_length_is_no_range(length):
+def test_whole_object_of_unknown_length_is_refused_as_a_range(length):
     with pytest.raises(ProtocolError):
         accept_range(NAME, Range(0, 1000), None, 200, answer(Content_Range=None, Content_Length=length))
 

@@ -82,7 +82,7 @@ def assert_travels(error):
 
 
 @pytest.mark.parametrize("kind", PUBLIC)
-def test_every_error_travels(kind):
+def test_every_error_can_be_pickled(kind):
     error = kind("it went wrong", name=NAME, hint="mend it")
     assert (error.bucket, error.key, error.hint) == ("b", "k", "mend it")
     assert str(error) == "it went wrong; mend it"
@@ -248,25 +248,25 @@ def test_changed_error_without_an_answer_is_no_error_of_oss2():
     assert error.is_deleted is False
 
 
-def test_plain_error_stays_itself():
+def test_plain_returns_a_single_error_unchanged():
     error = RequestError("x")
     assert plain(error) is error
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_plain_picks_the_most_important_error(order):
+def test_plain_returns_the_most_important_error_of_a_group(order):
     cut, full, changed = RequestError("cut"), LocalFileError("full"), ObjectChangedError("changed")
     for wanted, others in ((changed, [full, cut]), (full, [cut, ProtocolError("y")]), (cut, [OSError(), ValueError()])):
         group = ExceptionGroup("g", [ExceptionGroup("h", [*others, wanted][::order]), ValueError("v")][::order])
         assert plain(group) is wanted
 
 
-def test_plain_takes_the_first_error_if_none_is_ours():
+def test_plain_returns_the_first_error_of_a_group_without_ours():
     first, second = ValueError("a"), KeyError("b")
     assert plain(BaseExceptionGroup("g", [ExceptionGroup("h", [first]), second])) is first
 
 
-def test_tree_is_drawn_as_it_is():
+def test_drawn_tree_of_errors_matches_the_classes():
     for kind in PUBLIC:
         assert kind.__name__ in errors.__doc__
         assert kind.__doc__

@@ -109,7 +109,7 @@ BAD_OSS2 = [
 
 
 @pytest.mark.parametrize(("path", "value"), BAD_OSS2)
-def test_record_that_cannot_be_is_refused(path, value):
+def test_invalid_record_is_refused(path, value):
     with pytest.raises(UnusableRecordError):
         read_oss2(changed(OSS2, path, value), *CALL)
 
@@ -124,13 +124,13 @@ BAD_V2 = [
 
 
 @pytest.mark.parametrize(("path", "value"), BAD_V2)
-def test_checkpoint_that_cannot_be_is_refused(path, value):
+def test_invalid_checkpoint_is_refused(path, value):
     with pytest.raises(UnusableRecordError):
         read_v2(v2(changed(V2_DATA, path, value)), "bucket", "dir/key", None, "/data/file")
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"[" * 100_000, b"\xff", v2(magic="x"), v2(digest="0" * 32)])
-def test_what_is_no_checkpoint_is_refused(data):
+def test_file_that_is_not_a_checkpoint_is_refused(data):
     with pytest.raises(UnusableRecordError):
         read_v2(data, "bucket", "dir/key", None, "/data/file")
 
@@ -143,7 +143,7 @@ json_values = st.recursive(
 
 
 @given(json_values, st.sampled_from(sorted(OSS2)))
-def test_nothing_else_is_raised(value, field):
+def test_arbitrary_fields_raise_no_other_error(value, field):
     for content in (value, {**OSS2, field: value}, {**OSS2, "parts": [{**PARTS[0], "start": value}]}):
         try:
             record = read_oss2(content, *CALL)
@@ -154,7 +154,7 @@ def test_nothing_else_is_raised(value, field):
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_raise_anything_else(data):
+def test_arbitrary_bytes_raise_no_other_error(data):
     for read in (parse_json, lambda data: read_v2(data, "bucket", "dir/key", None, "/data/file")):
         with suppress(UnusableRecordError):
             read(data)

@@ -153,14 +153,14 @@ LAUGHS = '<!DOCTYPE l [<!ENTITY a "aa"><!ENTITY b "&a;&a;">]>'
         (page_of("&unknown;" + LAST), "no XML"),
     ],
 )  # fmt: skip
-def test_what_is_no_page_is_refused(body, says):
+def test_document_that_is_not_a_page_is_refused(body, says):
     for step in (4096, 1 << 24):
         with pytest.raises(MalformedPageError, match=says):
             parse(body, step)
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_raise_anything_else(body):
+def test_arbitrary_bytes_raise_no_other_error(body):
     for wrapped in (body, page_of(body.decode("latin-1"))):
         with suppress(MalformedPageError):
             parse(wrapped, 50)

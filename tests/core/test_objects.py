@@ -47,13 +47,13 @@ def test_etag_loses_its_quotes_and_stays_weak(header, etag):
 
 
 @given(st.text(alphabet=st.characters(min_codepoint=0x23, max_codepoint=0x7E), min_size=1))
-def test_strong_etag_pins_as_it_came(etag):
+def test_strong_etag_is_sent_in_if_match_as_it_came(etag):
     meta = read_meta("k", 1, {"ETag": f'"{etag}"'})
     assert meta.if_match == (None if etag.startswith("W/") else f'"{etag}"')
 
 
 @pytest.mark.parametrize("header", ['W/"A1"', "", '""'])
-def test_weak_or_absent_etag_pins_nothing(header):
+def test_weak_or_absent_etag_is_not_sent_in_if_match(header):
     assert read_meta("k", 1, {"ETag": header}).if_match is None
 
 
@@ -142,6 +142,6 @@ def test_date_without_zone_is_utc():
 
 
 @given(st.text(max_size=60))
-def test_no_date_header_breaks_the_reader(header):
+def test_arbitrary_date_header_raises_nothing(header):
     moment = read_http_date(header)
     assert moment is None or read_http_date(http_date(moment)) == moment

@@ -124,7 +124,7 @@ def test_no_least_speed_and_no_waits_are_allowed():
     ["Range", "range", "IF-MATCH", "Host", "Authorization", "Accept-Encoding", "x-oss-date", "x-oss-security-token",
      "x-oss-content-sha256", "x-oss-range-behavior", "Content-Length", "Transfer-Encoding", "Connection", "Date"],
 )  # fmt: skip
-def test_header_of_our_own_is_refused_by_name(name):
+def test_header_that_the_library_sets_is_refused_by_name(name):
     with pytest.raises(ConfigError, match=f"headers: '{name}'"):
         DownloadOptions(headers={name: "x"})
 
@@ -191,5 +191,5 @@ def test_bad_concurrency_of_all_is_refused(value):
 
 
 @given(st.integers(100 * 1024, 5 * 1024**3))
-def test_any_part_size_of_oss_is_taken(part_size):
+def test_every_part_size_that_oss_allows_is_accepted(part_size):
     assert DownloadOptions(part_size=part_size).part_size == part_size

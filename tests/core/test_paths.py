@@ -59,7 +59,7 @@ def test_long_destinations_that_differ_at_the_end_never_share_a_name():
     assert not set(all_names("a" * 254 + "b")) & set(all_names("a" * 254 + "c"))
 
 
-def test_name_tells_a_person_what_it_is_of():
+def test_hidden_name_contains_the_name_of_the_destination():
     assert [name.split(".")[1] for name in all_names("report")] == ["report"] * 3
     assert [name.rpartition(".")[2] for name in all_names("report")] == ["part", "checkpoint", "lock"]
 

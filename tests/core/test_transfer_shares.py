@@ -38,7 +38,7 @@ def test_download_ends_sooner_with_a_shared_tail(remaining, speed, newcomer, lat
 
 
 @given(st.integers(1, 1 << 40), speeds, latencies)
-def test_stalled_flight_gives_all_it_has(remaining, newcomer, latency):
+def test_stalled_flight_gives_away_all_it_has_left(remaining, newcomer, latency):
     assert share(remaining, 0.0, newcomer, latency) == remaining
 
 
@@ -53,7 +53,7 @@ def test_piece_that_is_not_worth_a_request_stays():
     assert share(MiB, 1e5, 1e4, 0.0) == MiB - round(MiB / 1.1)
 
 
-def test_equal_speeds_halve():
+def test_flights_of_equal_speed_share_the_tail_in_halves():
     assert share(100 * MiB, 1e7, 1e7, 0.0) == 50 * MiB
 
 
@@ -334,7 +334,7 @@ def test_flight_without_a_byte_is_taken_over_only_once():
         assert heir.remaining >= SHARE_LEAST
 
 
-def test_tail_that_is_not_to_be_shared_is_not():
+def test_tail_is_not_shared_if_sharing_is_off():
     transfer = Transfer(8 * MiB, part_size=4 * MiB, tail_is_shared=False)
     first, second = transfer.claim(), transfer.claim()
     assert first is not None

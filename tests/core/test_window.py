@@ -192,7 +192,7 @@ def test_idle_slots_prove_nothing():
 
 @pytest.mark.parametrize("bears", [1, 3, 6, 10, 20])
 @pytest.mark.parametrize("is_sought", [True, False])
-def test_throttled_sum_is_kept_to(bears, is_sought):
+def test_requests_in_flight_stay_near_what_the_server_allows_in_total(bears, is_sought):
     link = Link(Window(32, is_sought=is_sought), each=25 * MB, bears=bears)
     link.run(15)
     early = link.refusals
@@ -242,7 +242,7 @@ def test_fixed_number_needs_ticks_only_after_trouble():
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("worth", [3, 8, 100])
-def test_noisy_link_makes_no_wild_number(seed, worth):
+def test_noisy_link_does_not_make_the_number_jump(seed, worth):
     link = Link(auto(), each=25 * MB, total=worth * 25 * MB, noise=0.2, seed=seed)
     link.run(5)
     brought = link.run(55)

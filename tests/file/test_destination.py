@@ -81,7 +81,7 @@ async def test_parents_that_were_made_stay_when_there_is_something_to_resume(
 # Paths that cannot be fail before any request.
 
 
-async def test_directory_is_no_destination(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_directory_is_refused_as_a_destination(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError) as caught:
         await download(bucket, "key", tmp_path)
     assert isinstance(caught.value, LocalFileError)
@@ -90,7 +90,7 @@ async def test_directory_is_no_destination(oss: LocalOSS, bucket: Any, tmp_path:
 
 
 @pytest.mark.parametrize("tail", ["/", "/.", "/.."])
-async def test_path_that_names_a_directory_is_no_destination(
+async def test_path_that_names_a_directory_is_refused_as_a_destination(
     oss: LocalOSS, bucket: Any, tmp_path: Path, tail: str
 ) -> None:
     with pytest.raises(IsADirectoryError):
@@ -100,7 +100,7 @@ async def test_path_that_names_a_directory_is_no_destination(
 
 
 @pytest.mark.parametrize("name", ["n" * 256, "名" * 86], ids=["ascii", "utf-8"])
-async def test_name_that_is_too_long_is_no_destination(oss: LocalOSS, bucket: Any, tmp_path: Path, name: str) -> None:
+async def test_too_long_name_is_refused_as_a_destination(oss: LocalOSS, bucket: Any, tmp_path: Path, name: str) -> None:
     if STORAGE.has_windows_names and not name.isascii():
         pytest.skip("Windows counts UTF-16 units: core/test_windows_names.py")
     with pytest.raises(OSError, match="too long") as caught:
@@ -118,7 +118,7 @@ async def test_parent_whose_name_is_too_long_leaves_nothing(oss: LocalOSS, bucke
 
 
 @pytest.mark.parametrize("name", ["n" * 255, "名" * 85], ids=["ascii", "utf-8"])
-async def test_longest_name_is_a_destination(oss: LocalOSS, bucket: Any, tmp_path: Path, name: str) -> None:
+async def test_longest_possible_name_is_accepted(oss: LocalOSS, bucket: Any, tmp_path: Path, name: str) -> None:
     oss.put("examplebucket", "key", size=SIZE)
     await download(bucket, "key", tmp_path / name, **SMALL)
     assert names(tmp_path) == [name]
@@ -145,7 +145,7 @@ async def test_parent_that_is_a_file_is_no_directory(
     assert oss.requests == []
 
 
-async def test_fifo_is_no_destination(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_fifo_is_refused_as_a_destination(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "file")
     with pytest.raises(LocalFileError):
         await download(bucket, "key", tmp_path / "file")
@@ -406,7 +406,7 @@ async def test_relative_path_is_taken_from_the_working_directory(
 
 
 @pytest.mark.parametrize("name", [" ", "a b", "%2F", "名前", "\N{PILE OF POO}", ".hidden", "-n", "a\nb", "\udcff"])
-async def test_odd_names_are_names(oss: LocalOSS, bucket: Any, tmp_path: Path, name: str) -> None:
+async def test_unusual_names_are_valid_destinations(oss: LocalOSS, bucket: Any, tmp_path: Path, name: str) -> None:
     if STORAGE.has_windows_names and name in (" ", "a\nb"):
         pytest.skip("no names on Windows: core/test_windows_names.py has what is said of them")
     oss.put("examplebucket", "key", size=THRESHOLD + PART)

@@ -113,7 +113,7 @@ async def test_bucket_is_requested_in_its_own_style(
 
 @pytest.mark.parametrize("cname", [False, True], ids=["host", "cname"])
 @pytest.mark.parametrize("key", KEYS, ids=ascii)
-async def test_key_is_that_very_key_where_nothing_stands_before_it(
+async def test_key_is_unchanged_in_addresses_where_nothing_comes_before_it(
     oss: LocalOSS, path: Path, key: str, cname: bool
 ) -> None:
     for decoy in ("a", "b", "a/b", "a b c", "example.com/"):

@@ -38,7 +38,7 @@ async def events_of(bucket: Any, path: Path, **keywords: Any) -> list[Any]:
     return events
 
 
-async def test_download_tells_its_story_in_order(bucket: Any, tmp_path: Path) -> None:
+async def test_download_sends_its_events_in_order(bucket: Any, tmp_path: Path) -> None:
     events = await events_of(bucket, tmp_path / "file")
     kinds = [type(event) for event in events]
     assert kinds[0] is DownloadStarted
@@ -52,13 +52,13 @@ async def test_download_tells_its_story_in_order(bucket: Any, tmp_path: Path) ->
     assert {(event.bucket, event.key, event.dropped) for event in events} == {("examplebucket", "key", 0)}
 
 
-async def test_small_download_tells_the_same(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_small_download_sends_the_same_events(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     oss.put("examplebucket", "key", b"small")
     events = await events_of(bucket, tmp_path / "file")
     assert [type(event) for event in events] == [DownloadStarted, DownloadVerified, DownloadCommitted, DownloadFinished]
 
 
-async def test_failed_attempts_and_resumed_bytes_are_told(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_events_have_failed_attempts_and_resumed_bytes(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     path = tmp_path / "file"
     await interrupt(bucket, oss, path)
     oss.faults.status(503, times=1, after_requests=1)
@@ -70,7 +70,7 @@ async def test_failed_attempts_and_resumed_bytes_are_told(oss: LocalOSS, bucket:
     assert failed.error.status == 503
 
 
-async def test_replaced_object_is_told_with_both_etags(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_event_of_a_replaced_object_has_both_etags(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     old = oss.find("examplebucket", "key").etag
     oss.faults.replace_object(after_requests=3)
     events = await events_of(bucket, tmp_path / "file")
@@ -87,7 +87,7 @@ async def test_failure_is_the_last_event(bucket: Any, tmp_path: Path) -> None:
     assert str(events[-1].error) == str(caught.value)
 
 
-async def test_reads_and_streams_tell_when_they_start_and_finish(oss: LocalOSS, bucket: Any) -> None:
+async def test_reads_and_streams_send_events_when_they_start_and_finish(oss: LocalOSS, bucket: Any) -> None:
     events: list[Any] = []
     async with Downloader(bucket, on_event=events.append) as downloader:
         await downloader.read("key", 5, 500)

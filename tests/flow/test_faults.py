@@ -436,7 +436,7 @@ async def test_redirect_midway_is_not_followed(oss: LocalOSS, bucket: Any, path:
 
 
 @pytest.mark.parametrize("headers", [{}, {"ETag": '"5f3b-264"'}], ids=["bare", "with an ETag"])
-async def test_login_page_is_no_object(
+async def test_login_page_is_not_published_as_the_object(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, headers: dict[str, str]
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)

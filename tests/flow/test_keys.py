@@ -87,9 +87,7 @@ async def test_key_is_that_key_under_a_version_1_signature_too(oss: LocalOSS, tm
 
 
 @pytest.mark.parametrize("key", ["", "k" * 1024, "名" * 342, None, b"key", 3, Path("key"), "\udcff"], ids=ascii)
-async def test_key_that_cannot_be_is_refused_before_any_request(
-    oss: LocalOSS, bucket: Any, tmp_path: Path, key: Any
-) -> None:
+async def test_invalid_key_is_refused_before_any_request(oss: LocalOSS, bucket: Any, tmp_path: Path, key: Any) -> None:
     with pytest.raises(ConfigError, match="key"):
         await download(bucket, key, tmp_path / "made" / "file")
     assert oss.requests == []

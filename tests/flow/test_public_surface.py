@@ -189,7 +189,7 @@ async def refused(bucket: Any, **keywords: Any) -> None:
     ],
     ids=repr,
 )
-async def test_argument_that_cannot_be_is_refused_before_any_request(
+async def test_invalid_argument_is_refused_before_any_request(
     oss: LocalOSS, bucket: Any, keywords: dict[str, Any]
 ) -> None:
     await refused(bucket, **keywords)
@@ -227,7 +227,7 @@ async def test_unknown_keyword_is_a_type_error(oss: LocalOSS, bucket: Any) -> No
         lambda: CheckpointStore(None),  # type: ignore[arg-type]
     ],
 )
-def test_values_that_cannot_be_are_refused(make: Any) -> None:
+def test_invalid_values_are_refused(make: Any) -> None:
     with pytest.raises(ConfigError):
         make()
 

@@ -140,7 +140,7 @@ async def test_provider_that_goes_on_failing_is_an_error_and_not_an_expired_key_
             await downloader.read("key", stop=5)
 
 
-async def test_what_is_empty_keeps_no_slot(bucket: Any) -> None:
+async def test_empty_reads_and_streams_hold_no_slot(bucket: Any) -> None:
     async with Downloader(bucket, concurrency=1) as downloader:
         for start in (SIZE, SIZE + 5, -10):
             for stop in (0, -20, None):

@@ -284,7 +284,7 @@ async def test_every_auth_of_oss2_that_signs_has_a_provider() -> None:
         assert provider_of(auth).get_credentials().get_access_key_id() in ("a", "id")
 
 
-async def test_auth_of_the_users_own_keeps_its_own_way_of_signing() -> None:
+async def test_custom_auth_keeps_its_own_way_of_signing() -> None:
     class Own(oss2.AuthV4):  # type: ignore[misc]
         def _sign_request(self, *args: Any) -> None: ...
 

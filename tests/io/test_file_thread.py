@@ -63,7 +63,7 @@ async def test_exception_of_a_call_is_raised_where_it_is_awaited(file_thread: Fi
 
 
 @pytest.mark.parametrize("file_thread", [1], indirect=True)  # a second thread would begin what waits
-async def test_cancelled_before_it_begins_a_call_is_not_made_and_the_sure_one_is(file_thread: FileThread) -> None:
+async def test_cancelled_before_it_begins_a_call_is_not_made_but_an_uncancelled_one_is(file_thread: FileThread) -> None:
     first, unmade, made = Held(), Held(), Held()
     unmade.may_end.set()
     made.may_end.set()

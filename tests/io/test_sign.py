@@ -173,7 +173,7 @@ async def test_app_name_of_the_bucket_is_sent(threads: Threads) -> None:
 # Nobody else is touched, and nobody hears.
 
 
-async def test_oss2_of_the_rest_of_the_process_stays_as_it_is(threads: Threads) -> None:
+async def test_signing_changes_nothing_in_oss2_for_the_rest_of_the_process(threads: Threads) -> None:
     before = dict(vars(oss2.auth))
     await sign(bucket_of(AUTHS[0]), threads)
     assert vars(oss2.auth) == before
@@ -241,7 +241,7 @@ class Own:
         request.params["x-more"] = "1"
 
 
-async def test_signer_of_the_users_own_has_its_way(threads: Threads) -> None:
+async def test_custom_signer_decides_how_to_sign(threads: Threads) -> None:
     signed = await sign(bucket_of(Own()), threads)
     assert signed.headers["authorization"] == "mine"
     assert "empty" not in signed.headers

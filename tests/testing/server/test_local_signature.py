@@ -85,7 +85,7 @@ AUTHS: list[Any] = [oss2.AuthV4, oss2.AuthV2, oss2.Auth]
 
 @pytest.mark.parametrize("make", AUTHS)
 @pytest.mark.parametrize("key", ["plain", "a b+c", "中/文~*'(", "a/../b", "q?x=1&y", "per%25cent", "a//x"])
-def test_every_signature_version_is_accepted_forevery_key(oss: LocalOSS, make: Make, key: str) -> None:
+def test_every_signature_version_is_accepted_for_every_key(oss: LocalOSS, make: Make, key: str) -> None:
     bucket = oss.bucket("closed", auth=make(oss.access_key_id, oss.access_key_secret))
     oss.put("closed", key, b"data of " + key.encode())
     assert bucket.get_object(key).read() == b"data of " + key.encode()

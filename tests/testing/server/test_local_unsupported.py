@@ -45,7 +45,7 @@ CALLS: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("named", CALLS)
-def test_call_of_oss2_that_is_not_done_is_refused_by_name(oss: LocalOSS, bucket: Any, named: str) -> None:
+def test_unsupported_call_of_oss2_is_refused_by_name(oss: LocalOSS, bucket: Any, named: str) -> None:
     with pytest.raises(oss2.exceptions.ServerError) as caught:
         CALLS[named](bucket)
     assert (caught.value.status, caught.value.code) == (501, "NotImplemented")
