@@ -12,7 +12,7 @@ from aioss_resume._io.new_bytes import NewBytes
 
 
 @pytest.mark.parametrize("copies", [False, True])
-@pytest.mark.parametrize("length", [0, 1, 100_000])
+@pytest.mark.parametrize("length", [0, 1, 100_000, 5 << 20])
 def test_memory_is_filled_and_becomes_bytes(copies, length):
     made = NewBytes(length, copies=copies)
     content = bytes(range(256)) * (length // 256 + 1)
