@@ -75,38 +75,53 @@ def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
 
 
 _errors = _options(
-    click.option("-v", "--verbose", is_flag=True, help="Also request ids, ECs and where errors come from."),
-    click.option("--debug", is_flag=True, help="Tracebacks."),
+    click.option("-v", "--verbose", is_flag=True, help="Also show request ids, ECs and where errors come from."),
+    click.option("--debug", is_flag=True, help="Show tracebacks."),
 )
-_json = click.option("--json", "as_json", is_flag=True, help='JSON on standard output, one object a line, with "v": 1.')
+_json = click.option("--json", "as_json", is_flag=True, help='Print JSON, one object a line, with "v": 1.')
 _where = _options(
-    click.option("-e", "--endpoint", metavar="URL", help="Of OSS; otherwise OSS_ENDPOINT, or made from the region."),
-    click.option("--region", metavar="REGION", help="Such as cn-hangzhou; otherwise OSS_REGION."),
-    click.option("--profile", metavar="NAME", help="In the configuration of ossutil or the aliyun CLI."),
-    click.option("--config-file", metavar="FILE", help="Otherwise ~/.ossutilconfig or ~/.aliyun/config.json."),
+    click.option(
+        "-e", "--endpoint", metavar="URL", help="OSS's endpoint; otherwise OSS_ENDPOINT, or made from the region."
+    ),
+    click.option("--region", metavar="REGION", help="The bucket's region, such as cn-hangzhou; otherwise OSS_REGION."),
+    click.option("--profile", metavar="NAME", help="A profile of ossutil or the aliyun CLI."),
+    click.option(
+        "--config-file",
+        metavar="FILE",
+        help="Their configuration; otherwise ~/.ossutilconfig or ~/.aliyun/config.json.",
+    ),
 )
-_requester_pays = click.option("--requester-pays", is_flag=True, help="You pay for the requests.")
+_requester_pays = click.option("--requester-pays", is_flag=True, help="Confirm that you pay for the requests.")
 _transfer = _options(
-    click.option("--part-size", type=_Size(), help="Of one request; otherwise chosen from the object's size."),
-    click.option("-j", "--parallel", type=_Parallel(), default="auto", show_default=True, help="Requests in flight."),
-    click.option("--limit-rate", type=_Size(), help="Bytes a second, such as 10MiB."),
-    click.option("--no-clobber", is_flag=True, help="Leave files that are there as they are."),
+    click.option("--part-size", type=_Size(), help="Bytes of one request; otherwise chosen from the object's size."),
+    click.option(
+        "-j", "--parallel", type=_Parallel(), default="auto", show_default=True, help="Most requests in flight."
+    ),
+    click.option("--limit-rate", type=_Size(), help="Most bytes a second, such as 10MiB."),
+    click.option("--no-clobber", is_flag=True, help="Do not replace files that exist."),
     click.option("--if-changed", is_flag=True, help="Skip a file that has the object's size and CRC-64."),
-    click.option("--on-change", type=click.Choice(["restart", "fail"]), default="restart", help="The object changed."),
-    click.option("--retries", type=click.IntRange(0), default=5, show_default=True, help="After a failed attempt."),
-    click.option("--deadline", type=_Seconds(), help="For each object; seconds, or as in 15m."),
+    click.option(
+        "--on-change",
+        type=click.Choice(["restart", "fail"]),
+        default="restart",
+        help="What to do if the object is replaced meanwhile.",
+    ),
+    click.option(
+        "--retries", type=click.IntRange(0), default=5, show_default=True, help="Attempts after a failed one."
+    ),
+    click.option("--deadline", type=_Seconds(), help="Most seconds for each object, or as in 15m."),
     click.option("--no-fsync", is_flag=True, help="Do not wait until files are on the disk."),
-    click.option("--adopt", is_flag=True, help="Go on from what oss2 or alibabacloud-oss-v2 has left."),
+    click.option("--adopt", is_flag=True, help="Continue what oss2 or alibabacloud-oss-v2 left unfinished."),
     click.option(
         "--progress",
         type=click.Choice(["auto", "bar", "plain", "json", "none"]),
         default="auto",
         show_default=True,
-        help="How progress is shown.",
+        help="How to show progress.",
     ),
-    click.option("-q", "--quiet", is_flag=True, help="Errors alone."),
+    click.option("-q", "--quiet", is_flag=True, help="Print only errors."),
 )
-_version_id = click.option("--version-id", metavar="ID", help="That version of the object.")
+_version_id = click.option("--version-id", metavar="ID", help="Another version of the object.")
 
 
 @click.group(
@@ -129,7 +144,7 @@ def app() -> None:
 @_requester_pays
 @_transfer
 @_version_id
-@click.option("--restart", is_flag=True, help="Forget what an earlier run has fetched.")
+@click.option("--restart", is_flag=True, help="Start from zero, whatever an earlier run has fetched.")
 @click.option(
     "--from-file", "listed", metavar="LIST", help='Keys or addresses, one on each line; "-" is standard input.'
 )
@@ -219,8 +234,8 @@ def _get_listed(path: str, source: str | None, directory: str, given: dict[str, 
 @click.option("--include", multiple=True, metavar="GLOB", help="Only these keys; ** crosses slashes. May be repeated.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Not these. May be repeated.")
 @click.option("--delete", is_flag=True, help="Delete files whose objects are gone.")
-@click.option("--delete-more-than-half", is_flag=True, help="With --delete: even so many.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done.")
+@click.option("--delete-more-than-half", is_flag=True, help="Let --delete remove more than half of the files.")
+@click.option("--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @_errors
 @_json
 def mirror(source: str, directory: str, **given: Any) -> None:
@@ -256,7 +271,7 @@ def mirror(source: str, directory: str, **given: Any) -> None:
 @click.argument("source")
 @_where
 @_requester_pays
-@click.option("-r", "--recursive", is_flag=True, help="Also below the next slash.")
+@click.option("-r", "--recursive", is_flag=True, help="List all levels, and no prefixes.")
 @_errors
 @_json
 def ls(source: str, recursive: bool, **given: Any) -> None:
@@ -264,7 +279,7 @@ def ls(source: str, recursive: bool, **given: Any) -> None:
     _look("ls", source, given, needs_key=False, recursive=recursive, as_json=given["as_json"])
 
 
-@app.command(short_help="Say what OSS knows of an object.")
+@app.command(short_help="Show the metadata of an object.")
 @click.argument("source")
 @_where
 @_requester_pays
@@ -272,7 +287,7 @@ def ls(source: str, recursive: bool, **given: Any) -> None:
 @_errors
 @_json
 def stat(source: str, version_id: str | None, **given: Any) -> None:
-    """Say what OSS knows of SOURCE (oss://BUCKET/KEY)."""
+    """Show the metadata of SOURCE (oss://BUCKET/KEY)."""
     _look("stat", source, given, version_id=version_id, as_json=given["as_json"])
 
 
@@ -300,25 +315,25 @@ def verify(path: str, source: str, version_id: str | None, **given: Any) -> None
     _look("verify", source, given, path, version_id=version_id, as_json=given["as_json"])
 
 
-@app.command(short_help="List, or remove, what is unfinished.")
+@app.command(short_help="List or remove unfinished downloads.")
 @click.argument("action", type=click.Choice(["list", "clean"]))
 @click.argument("directory", type=click.Path(exists=True, file_okay=False))
 @_errors
 @_json
 def checkpoints(action: str, directory: str, **given: Any) -> None:
-    """List what is unfinished below DIRECTORY: how much of it is there, and since when; or remove it."""
+    """List the unfinished downloads below DIRECTORY, how much of each is there and since when; or remove them."""
     from aioss_resume.cli.unfinished import checkpoints as show
 
     sys.exit(show(directory, clean=action == "clean", as_json=given["as_json"]))
 
 
-@app.command(short_help="Look whether this machine has what downloads need.")
+@app.command(short_help="Check that this machine has what downloads need.")
 @click.argument("directory", default=".", type=click.Path(exists=True, file_okay=False))
 @_where
 @_errors
 @_json
 def doctor(directory: str, **given: Any) -> None:
-    """Look at versions, keys, endpoint, clock, and whether locks and fsync work in DIRECTORY."""
+    """Check versions, keys, endpoint, TLS and clock, and that locks and fsync work in DIRECTORY."""
 
     def prepare() -> Any:
         from aioss_resume.cli.examining import doctor as examine
@@ -332,7 +347,7 @@ def doctor(directory: str, **given: Any) -> None:
 @app.command(short_help="Serve a folder as a local OSS.")
 @click.argument("directory", type=click.Path(exists=True, file_okay=False))
 @click.option("--bucket", default="examplebucket", show_default=True, help="The bucket's name.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Otherwise one that is free.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; otherwise a free one.")
 @click.option("--fault", "faults", multiple=True, metavar="FAULT", help="Such as reset:5%, slow:1MiB or 503:10%.")
 @_errors
 def serve(directory: str, bucket: str, port: int, faults: tuple[str, ...], **given: Any) -> None:
