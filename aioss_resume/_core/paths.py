@@ -43,14 +43,27 @@ def checkpoint_name(destination: str, name: ObjectName, version_id: str | None) 
     return _hidden(destination_name, _digest(name.bucket, name.key, version_id, destination), "checkpoint")
 
 
-def destination_name(checkpoint_name: str) -> str:
-    """The name of the destination that a checkpoint is for. Its end is missing if it is long."""
-    return checkpoint_name.removesuffix(".checkpoint").rpartition(".")[0][1:]
+def destination_name(hidden_name: str) -> str:
+    """The name of the destination that a hidden file is for. Its end is missing if it is long."""
+    return hidden_name.rpartition(".")[0].rpartition(".")[0][1:]
 
 
 def lock_name(destination_name: str) -> str:
     """The lock's name: one for all objects that go to that destination."""
     return _hidden(destination_name, _digest(destination_name), "lock")
+
+
+def may_be_lock_of(name: str, checkpoint_name: str) -> bool:
+    """Whether a file of that name may be the lock of the destination that a checkpoint is for.
+
+    A lock's name has more of a long destination's name than a checkpoint's, so any lock whose name goes on may be it.
+    """
+    if not name.endswith(".lock"):
+        return False
+    found, known = destination_name(name), destination_name(checkpoint_name)
+    longer = known + "four"  # no character takes more bytes
+    is_cut = destination_name(_hidden(longer, "digest".ljust(_DIGEST_LENGTH), "checkpoint")) != longer
+    return found == known or (is_cut and found.startswith(known))
 
 
 def _digest(*fields: object) -> str:

@@ -125,14 +125,13 @@ class KeyRing:
             CredentialsError: The provider returns no keys after several attempts.
         """
         self._refused = refused
-        is_earlier = self._fetching.is_running  # that fetch may return what the provider had before
-        while self._keys is None or self._keys.is_same_as(refused):
+        # A fetch that is already running may return the keys that the provider had before.
+        for _ in range(2 if self._fetching.is_running else 1):
+            if self._keys is not None and not self._keys.is_same_as(refused):
+                break
             error = await self._fetching.join()
             if error is not None:
                 raise copy(error)
-            if not is_earlier:
-                break
-            is_earlier = False
         assert self._keys is not None
         return not self._keys.is_same_as(refused)
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import unquote, urlsplit
 
 import click
 
@@ -167,7 +166,7 @@ def get(source: str | None, path: str | None, listed: str | None, **given: Any) 
 def _get(source: str | None, path: str | None, given: dict[str, Any]) -> Callable[[], Any]:
     def prepare() -> Any:
         from aioss_resume.cli import transferring
-        from aioss_resume.cli.place import is_url, parse_address
+        from aioss_resume.cli.place import file_name_of, is_url, key_of_url, parse_address
         from aioss_resume.cli.showing import showing
         from aioss_resume.errors import ConfigError
 
@@ -178,7 +177,7 @@ def _get(source: str | None, path: str | None, given: dict[str, Any]) -> Callabl
         if path == "-" and given["as_json"]:
             raise ConfigError("--json and the object cannot both go to standard output")
         bucket = None if isinstance(address, str) else _bucket(address.bucket, given)
-        target = _target(path, unquote(urlsplit(address).path) if isinstance(address, str) else address.key)
+        target = _target(path, file_name_of(key_of_url(address) if isinstance(address, str) else address.key))
         is_there = target != "-" and os.path.exists(target)  # noqa: PTH110  # it raises nothing
         how, as_json, quiet = given["progress"], given["as_json"], given["quiet"] or path == "-"
 
@@ -464,12 +463,11 @@ def _asked(given: dict[str, Any]) -> "Asked":
 
 
 def _target(path: str | None, name: str) -> str:
-    """The destination of an object: in a directory, a file named like the last part of the key."""
+    """The destination of an object: in a directory, the file of that name."""
     if path == "-":
         return path
-    last = name.rstrip("/").rpartition("/")[2]
-    if (path is None or path.endswith("/")) and last in ("", ".", ".."):
+    if (path is None or path.endswith("/")) and not name:
         raise click.UsageError("the object has no name that a file could have: say where it goes")
     if path is None:
-        return last
-    return os.path.join(path, last) if path.endswith("/") or os.path.isdir(path) else path  # noqa: PTH112, PTH118  # it raises nothing
+        return name
+    return os.path.join(path, name) if path.endswith("/") or os.path.isdir(path) else path  # noqa: PTH112, PTH118  # it raises nothing

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from aioss_resume._file.disk import USE_STREAM
-from aioss_resume.cli.place import Place
+from aioss_resume.cli.place import Place, auth_of
 from aioss_resume.errors import (
     REQUESTER_PAYS,
     WRONG_REGION,
@@ -33,12 +33,13 @@ def hint_for(error: AiossError, find_place: Callable[[], Place]) -> str | None:
         return (
             f"to download what is below a prefix: aioss-resume mirror {shlex.quote(f'oss://{bucket}/{key}')} DIRECTORY"
         )
-    if isinstance(error, ServiceError) and error.ec == WRONG_REGION and (region := error.details.get("Region")):
-        return f"pass --region {region}"
-    if isinstance(error, ServiceError) and error.ec == REQUESTER_PAYS:
-        return "you would pay for the requests: pass --requester-pays"
-    if isinstance(error, ServiceError) and (endpoint := error.details.get("Endpoint")):
-        return f"the bucket is in another region: pass --endpoint https://{endpoint}, and its --region"
+    if isinstance(error, ServiceError):
+        if error.ec == WRONG_REGION and (region := error.details.get("Region")):
+            return f"pass --region {region}"
+        if error.ec == REQUESTER_PAYS:
+            return "you would pay for the requests: pass --requester-pays"
+        if endpoint := error.details.get("Endpoint"):
+            return f"the bucket is in another region: pass --endpoint https://{endpoint}, and its --region"
     if error.hint == USE_STREAM:
         return 'for standard output, write "-" as the path'
     return None
@@ -48,9 +49,7 @@ def _similar_bucket(name: str, place: Place) -> str | None:
     """Name the bucket of the account with the most similar name, if there is one and the buckets may be listed."""
     import oss2
 
-    assert place.keys is not None
-    auth = oss2.ProviderAuthV4(oss2.credentials.StaticCredentialsProvider(*place.keys))
-    service = oss2.Service(auth, place.endpoint, connect_timeout=_SECONDS, region=place.region)
+    service = oss2.Service(auth_of(place), place.endpoint, connect_timeout=_SECONDS, region=place.region)
     try:
         buckets: dict[str, Any] = {bucket.name: bucket for bucket in service.list_buckets(max_keys=1000).buckets}
     except oss2.exceptions.OssError:

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 from typing import TypeAlias
-from urllib.parse import unquote, urlsplit
 
 import click
 
-from aioss_resume.cli.place import is_url, parse_address
+from aioss_resume.cli.place import file_name_of, is_url, key_of_url, parse_address
 from aioss_resume.errors import ConfigError, local_file_error
 from aioss_resume.urls import SignedURL
 
@@ -72,7 +71,7 @@ def _parse(text: str, bucket: str | None) -> tuple[str | None, str | SignedURL, 
     key: str | SignedURL = text
     if is_url(text):
         key = SignedURL(text)
-        text = unquote(urlsplit(text).path)
+        text = key_of_url(text)
     elif text.startswith("oss://"):
         address = parse_address(text)
         bucket, expected = address.bucket, bucket or address.bucket
@@ -81,7 +80,7 @@ def _parse(text: str, bucket: str | None) -> tuple[str | None, str | SignedURL, 
         key = text = address.key
     elif bucket is None:
         raise ConfigError("it names no bucket", hint="pass oss://BUCKET/ before the directory")
-    name = text.rstrip("/").rpartition("/")[2]
-    if name in ("", ".", ".."):
+    name = file_name_of(text)
+    if not name:
         raise ConfigError("it has no name that a file could have")
     return bucket, key, name

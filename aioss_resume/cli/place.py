@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from aioss_resume.errors import ConfigError, CredentialsError
 
@@ -129,13 +129,30 @@ def open_bucket(place: Place, name: str) -> Any:  # Any: oss2 has no types
         )
     import oss2
 
-    key_id, secret, token = place.keys
-    provider = oss2.credentials.StaticCredentialsProvider(key_id, secret, token)
     try:
-        return oss2.Bucket(oss2.ProviderAuthV4(provider), place.endpoint, name, region=place.region)
+        return oss2.Bucket(auth_of(place), place.endpoint, name, region=place.region)
     except oss2.exceptions.ClientError as error:
         problem = str(error.body)
     raise ConfigError(f"oss2 takes no bucket {name!r} at {place.endpoint}: {problem}")
+
+
+def auth_of(place: Place) -> Any:  # Any: oss2 has no types
+    """The oss2 auth that signs with the keys of a place, which must have some."""
+    import oss2
+
+    assert place.keys is not None
+    return oss2.ProviderAuthV4(oss2.credentials.StaticCredentialsProvider(*place.keys))
+
+
+def key_of_url(url: str) -> str:
+    """The part of a presigned address that names the object."""
+    return unquote(urlsplit(url).path)
+
+
+def file_name_of(key: str) -> str:
+    """The name of the file for a key: its last part. "" if no file can have that name."""
+    last = key.rstrip("/").rpartition("/")[2]
+    return "" if last in (".", "..") else last
 
 
 def _read_files(place: Place, profile: str | None, config_file: str | None) -> None:

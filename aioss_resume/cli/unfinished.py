@@ -1,13 +1,12 @@
 """The command checkpoints: list the unfinished downloads below a directory, or remove them."""
 
-import glob
 import time
 from pathlib import Path
 
 import click
 
 from aioss_resume._core.checkpoint import MOST_BYTES, Checkpoint, Unusable, decode
-from aioss_resume._core.paths import destination_name
+from aioss_resume._core.paths import destination_name, may_be_lock_of
 from aioss_resume._io.lock import PathLock
 from aioss_resume.cli.exits import BUSY, DONE, on_stderr
 from aioss_resume.cli.showing import print_json
@@ -53,8 +52,7 @@ def _show(checkpoint: Checkpoint, file: Path, destination: Path, age: float, *, 
 
 def _remove(file: Path, part: Path) -> bool:
     """Remove a checkpoint, its part file, and the lock that a killed process left. False if a process has the lock."""
-    stem = file.name.removesuffix(".checkpoint").rpartition(".")[0]
-    locks = [PathLock(path) for path in file.parent.glob(f"{glob.escape(stem)}.*.lock")]
+    locks = [PathLock(path) for path in file.parent.glob(".*.lock") if may_be_lock_of(path.name, file.name)]
     try:
         if not all(lock.try_lock() for lock in locks):
             return False

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume._core.paths import checkpoint_name, lock_name, part_name, temporary_name
+from aioss_resume._core.paths import checkpoint_name, lock_name, may_be_lock_of, part_name, temporary_name
 from aioss_resume.errors import ObjectName
 
 LINUX_NAME_MAX = 255
@@ -113,3 +113,18 @@ def test_lock_is_one_for_all_objects_of_a_destination():
 def test_temporary_name_is_a_part_files_and_another_one_for_each_token():
     assert temporary_name("report", "one") == ".report.one.part"
     assert temporary_name("report", "two") == ".report.two.part"
+
+
+@example("n" * 214)
+@example("n" * 250)
+@example("caf\udce9")
+@given(names | st.integers(1, 85).map(lambda n: "文" * n))
+def test_lock_of_the_destination_of_a_checkpoint_is_recognised(name):
+    checkpoint = checkpoint_name(f"/data/{name}", NAME, None)
+    assert may_be_lock_of(lock_name(name), checkpoint)
+    assert not may_be_lock_of(part_name(name, NAME, META), checkpoint)
+
+
+@pytest.mark.parametrize("other", ["ab", "a.b", "b", "a.", "n" * 250])
+def test_lock_of_another_destination_is_not_that_of_a_checkpoint(other):
+    assert not may_be_lock_of(lock_name(other), checkpoint_name("/data/a", NAME, None))
