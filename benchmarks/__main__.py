@@ -32,7 +32,7 @@ def main() -> int:
     if reason := Nginx.missing():
         say(f"cannot run: {reason}")
         return 2
-    compileall.compile_dir(str(ROOT / "aioss_resume"), quiet=1)  # as pip does it with what it installs
+    compileall.compile_dir(str(ROOT / "aioss_resume"), quiet=1)  # as pip does when it installs a package
     kept: dict[str, Any] = {}  # JSON
     results: thresholds.Results = {}
     for name in names:

@@ -21,7 +21,7 @@ class HasError(Protocol):
 
 O = TypeVar("O", bound=HasError)  # noqa: E741
 
-Work: TypeAlias = Callable[[], Coroutine[Any, Any, Sequence[O]]]  # Any: a coroutine's types of no interest
+Work: TypeAlias = Callable[[], Coroutine[Any, Any, Sequence[O]]]  # Any: what a coroutine yields and receives
 """What makes outcomes. It raises nothing."""
 
 

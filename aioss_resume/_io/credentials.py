@@ -98,7 +98,7 @@ class KeyRing:
         self._clock = clock
         self._fetching = SingleFlight(self._refresh)
         self._keys: Keys | None = None
-        self._refused: Keys | None = None  # the last ones that OSS refused
+        self._refused: Keys | None = None  # the last keys that OSS refused
         self._keys_auth: Any = None  # whose these keys are. Any: oss2 has no types
         self._next_fetch = 0.0
         self._failures = 0

@@ -27,7 +27,7 @@ class SingleFlight(Generic[T]):
         call: The function. It returns errors instead of raising them: an exception must not be raised in many tasks.
     """
 
-    def __init__(self, call: Callable[[], Coroutine[Any, Any, T]]) -> None:  # Any: a coroutine's types of no interest
+    def __init__(self, call: Callable[[], Coroutine[Any, Any, T]]) -> None:  # Any: what a coroutine yields and receives
         self._call = call
         self._flight: _Flight[T] | None = None
 

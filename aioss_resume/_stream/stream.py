@@ -45,7 +45,7 @@ class ObjectStream:
         self._task: asyncio.Task[None] | None = None
         self._first: OpenFlight | None = None  # until the fetching has ended
         self._was_closed = False  # because its Downloader was closed
-        self._was_left = False  # its block
+        self._was_left = False  # because its `async with` block has ended
         self._rest = b""  # of a chunk of which read() has taken a part
         self._taken = 0
         self._is_reading = False

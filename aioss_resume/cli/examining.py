@@ -29,7 +29,7 @@ from aioss_resume.errors import ConfigError
 from aioss_resume.urls import url_name
 
 _PACKAGES: Final = ("aioss-resume", "aiohttp", "aiofiles", "oss2", "anyio", "fastcrc", "uvloop")
-_SECONDS: Final = 10.0  # for the answer of the endpoint
+_SECONDS: Final = 10.0  # timeout for the response of the endpoint
 _SKEW_MOST: Final = 900  # seconds: OSS refuses more
 
 

@@ -76,7 +76,7 @@ def explain_unexpected(error: Exception) -> int:
     if not isinstance(error, OSError):
         on_stderr(f"aioss-resume: {type(error).__name__}: {error}\n  --debug shows where it was raised")
         return SOME_FAILED
-    if error.filename is None:  # as of a stream
+    if error.filename is None:  # a write to a stream, not to a file
         discard_output()
     what = "could not write the output" if error.filename is None else f"could not use {error.filename!r}"
     on_stderr(f"aioss-resume: {what}: {error.strerror or error}")

@@ -16,7 +16,7 @@ from aioss_resume.errors import (
     ServiceError,
 )
 
-_SECONDS: Final = 5.0  # to connect, and between two packets
+_SECONDS: Final = 5.0  # timeout to connect, and to wait for data
 
 
 def hint_for(error: AiossError, find_place: Callable[[], Place]) -> str | None:

@@ -15,7 +15,7 @@ _OSS: Final = re.compile(r"oss://([a-z0-9][a-z0-9-]{1,61}[a-z0-9])(?:/(.*))?", r
 _REGION: Final = re.compile(r"(?:https?://)?(?:[a-z0-9-]+\.)?oss-([a-z]{2}-[a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com.*")
 _KEY_ID: Final = ("OSS_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_ID")
 _KEY_SECRET: Final = ("OSS_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_ACCESS_KEY_SECRET")
-_MODES: Final = ("ak", "ststoken", "cloudsso")  # all others make other keys than those that stand in the file
+_MODES: Final = ("ak", "ststoken", "cloudsso")  # the other modes exchange the keys in the file for temporary ones
 _TOKEN: Final = ("OSS_SESSION_TOKEN", "ALIBABA_CLOUD_SECURITY_TOKEN")
 
 
@@ -75,7 +75,7 @@ def find_place(endpoint: str | None, region: str | None, profile: str | None, co
         ConfigError: The given file or profile does not exist or cannot be read.
     """
     place = Place(endpoint or os.environ.get("OSS_ENDPOINT"), region or os.environ.get("OSS_REGION"))
-    if config_file is None and profile is None:  # otherwise the user has chosen the keys
+    if config_file is None and profile is None:  # with either flag, the keys come from the profile
         key_id, secret = _first(_KEY_ID), _first(_KEY_SECRET)
         if key_id and secret:
             place.keys, place.source = (key_id, secret, _first(_TOKEN)), "the environment"
@@ -96,7 +96,7 @@ def _checked_endpoint(endpoint: str) -> str:
     try:
         parts = urlsplit(complete)
         is_valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # of the port, or of an IPv6 address
+    except ValueError:  # an invalid port or IPv6 address
         is_valid = False
     if not is_valid:
         raise ConfigError(

@@ -26,7 +26,7 @@ def run(
     as_json: bool,
     resumes: bool,
 ) -> int:
-    """Run the coroutine and return the exit code. Any: a coroutine's types of no interest.
+    """Run the coroutine and return the exit code. Any: what a coroutine yields and receives.
 
     Args:
         hint_for: Returns a better hint than the error's own, or None.

@@ -111,7 +111,7 @@ async def test_reader_in_another_task_gets_an_error_when_the_block_is_left(oss: 
     async with Downloader(bucket) as downloader:
         async with downloader.list("p/") as objects:
             reader = asyncio.ensure_future(anext(objects))
-            while not stall.hits:  # noqa: ASYNC110  # of another thread
+            while not stall.hits:  # noqa: ASYNC110  # set by another thread
                 await asyncio.sleep(0)
         with pytest.raises(ConfigError, match="not open"):
             await reader

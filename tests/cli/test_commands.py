@@ -228,7 +228,9 @@ def test_list_may_name_addresses_and_come_from_standard_input(run: Run, oss: Loc
         (b"d/key\n\xff\n", "the list '-' is not UTF-8"),
     ],
 )
-def test_list_with_a_wrong_line_is_refused_as_a_whole(run: Run, oss: LocalOSS, lines: bytes, message: str) -> None:
+def test_list_with_an_invalid_line_is_refused_before_any_request(
+    run: Run, oss: LocalOSS, lines: bytes, message: str
+) -> None:
     ended = run("get", "oss://examplebucket/", "into", "--from-file", "-", stdin=lines)
     assert ended.returncode == 2
     assert message in ended.stderr.decode()
@@ -245,7 +247,7 @@ def test_list_with_a_wrong_line_is_refused_as_a_whole(run: Run, oss: LocalOSS, l
         (["oss://examplebucket/", "into", "--from-file", "list", "--restart"], 2, b"are for one object"),
     ],
 )
-def test_options_that_do_not_fit_a_list(
+def test_options_that_contradict_from_file_are_refused(
     run: Run, oss: LocalOSS, arguments: list[str], code: int, message: bytes
 ) -> None:
     (run.directory / "list").write_text("d/key\n")
@@ -287,7 +289,9 @@ def test_no_clobber_leaves_files_of_lists_and_prefixes_as_they_are(run: Run) -> 
     assert (ended.returncode, ended.stderr) == (0, b"into/key is there already\n")
     assert (run.directory / "into" / "key").read_bytes() == b"mine"
     (run.directory / "into" / "file").write_bytes(b"mine")
-    assert run.code("mirror", "oss://examplebucket/d/", "into/file", "--no-clobber") == 8  # not about an object
+    assert (
+        run.code("mirror", "oss://examplebucket/d/", "into/file", "--no-clobber") == 8
+    )  # the path of the directory is a file
 
 
 def test_ls_and_stat(run: Run) -> None:
@@ -362,14 +366,14 @@ def test_no_keys_and_no_region_say_what_to_do(run: Run) -> None:
     assert b"Traceback" in run("get", "oss://examplebucket/none", "--debug").stderr
 
 
-def test_mistyped_bucket_is_answered_with_the_most_similar_one(run: Run, oss: LocalOSS) -> None:
+def test_mistyped_bucket_name_suggests_a_similar_bucket(run: Run, oss: LocalOSS) -> None:
     oss.create_bucket("another-bucket")
     for command in (["get", "oss://exampelbucket/d/key"], ["mirror", "oss://exampelbucket/", "into"]):
         ended = run(*command)
         assert ended.returncode == 3
         assert ended.stderr.endswith(b"did you mean oss://examplebucket, which is in cn-hangzhou?\n")
     assert b"check the bucket's name" in run("ls", "oss://nothing-like-it/").stderr
-    denied = oss.faults.status(403, times=None, bucket="")  # the keys may not list buckets
+    denied = oss.faults.status(403, times=None, bucket="")  # these access keys have no permission to list buckets
     assert b"check the bucket's name" in run("ls", "oss://exampelbucket/").stderr
     assert denied.hits
 
@@ -399,14 +403,14 @@ def test_hints_are_in_terms_of_the_command(run: Run, arguments: list[str], hint:
         ["--help"],
     ],
 )
-def test_full_disk_behind_standard_output_is_one_line(run: Run, arguments: list[str]) -> None:
+def test_full_disk_behind_standard_output_is_an_error_of_one_line(run: Run, arguments: list[str]) -> None:
     with open("/dev/full", "wb") as full:
         ended = run(*arguments, stdout=full.fileno())
     assert ended.returncode == 8
     assert ended.stderr == b"aioss-resume: could not write the output: No space left on device\n"
 
 
-def test_error_that_nobody_expected_shows_a_traceback_only_with_debug(run: Run) -> None:
+def test_unexpected_error_shows_a_traceback_only_with_debug(run: Run) -> None:
     ended = run("ls", "oss://examplebucket/", AIOSS_RESUME_STORAGE="none such")
     assert ended.returncode == 1
     assert ended.stderr.startswith(b"aioss-resume: ValueError: AIOSS_RESUME_STORAGE must be one of")
@@ -496,10 +500,10 @@ def test_file_of_ossutil_may_be_written_in_several_ways(run: Run, oss: LocalOSS,
     nowhere = {"OSS_ENDPOINT": "", "OSS_REGION": ""}
     assert (
         run.code("ls", "oss://examplebucket/", OSSUTIL_CONFIG_FILE="config", **nowhere) == 0
-    )  # keys of the environment
+    )  # the keys come from the environment
 
 
-def test_keys_that_a_profile_would_exchange_for_others_are_not_used(run: Run, oss: LocalOSS) -> None:
+def test_keys_of_a_profile_with_an_unknown_mode_are_not_used(run: Run, oss: LocalOSS) -> None:
     keys = f"accessKeyID={oss.access_key_id}\naccessKeySecret={oss.access_key_secret}\n"
     (run.directory / "config").write_text(f"[default]\nmode=RamRoleArn\n{keys}")
     ended = run("ls", "oss://examplebucket/", "--config-file", "config")
@@ -508,13 +512,13 @@ def test_keys_that_a_profile_would_exchange_for_others_are_not_used(run: Run, os
 
 
 @pytest.mark.parametrize("endpoint", ["http://", "ftp://127.0.0.1", "http://127.0.0.1:99999", "http://[::1"])
-def test_endpoint_that_is_none_is_a_usage_error(run: Run, endpoint: str) -> None:
+def test_invalid_endpoint_is_a_usage_error(run: Run, endpoint: str) -> None:
     ended = run("ls", "oss://examplebucket/", "-e", endpoint)
     assert ended.returncode == 2
     assert b"is no endpoint" in ended.stderr
 
 
-def test_other_region_is_named_and_the_flag_for_it(run: Run, oss: LocalOSS) -> None:
+def test_error_for_a_wrong_region_names_the_right_one_and_its_flag(run: Run, oss: LocalOSS) -> None:
     assert run("ls", "oss://examplebucket/", "--region", "cn-beijing").stderr.endswith(
         b"\n  pass --region cn-hangzhou\n"
     )
@@ -525,7 +529,7 @@ def test_other_region_is_named_and_the_flag_for_it(run: Run, oss: LocalOSS) -> N
     assert b"pass --requester-pays" in run("ls", "oss://examplebucket/").stderr
 
 
-def test_requester_pays_for_looking_too(run: Run, oss: LocalOSS) -> None:
+def test_ls_stat_cat_and_verify_have_requester_pays(run: Run, oss: LocalOSS) -> None:
     key = "oss://examplebucket/d/key"
     assert run.code("get", key, "--requester-pays") == 0
     for arguments in (["ls", key], ["stat", key], ["cat", key], ["verify", "key", key]):
@@ -764,7 +768,7 @@ def test_serve_with_faults_and_doctor(run: Run, tmp_path: Path) -> None:
     assert b"WRONG  http://127.0.0.1:1/: could not connect to 127.0.0.1:1 (connection refused)" in ended.stdout
 
 
-def test_doctor_looks_at_tls(run: Run, tmp_path: Path) -> None:
+def test_doctor_reports_tls_version_and_certificate(run: Run, tmp_path: Path) -> None:
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
@@ -777,7 +781,7 @@ def test_doctor_looks_at_tls(run: Run, tmp_path: Path) -> None:
     assert b"the server's certificate was refused" in ended.stdout
 
 
-def test_doctor_goes_through_the_proxy_of_the_environment(run: Run, oss: LocalOSS) -> None:
+def test_doctor_uses_the_proxy_of_the_environment(run: Run, oss: LocalOSS) -> None:
     found = {"OSS_ENDPOINT": "http://oss.invalid", "HTTP_PROXY": oss.endpoint}
     assert b"http://oss.invalid answers as OSS does" in run("doctor", **found).stdout
     assert b"WRONG  the proxy for" in run("doctor", **{**found, "HTTP_PROXY": "socks5://127.0.0.1:1"}).stdout

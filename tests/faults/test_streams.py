@@ -247,7 +247,7 @@ async def test_T03_stream_cannot_be_read_after_its_block(oss: LocalOSS, download
     stall = oss.faults.stall(PART)
     async with downloader.stream("key", **SMALL_WINDOW) as stream:
         reader = asyncio.create_task(stream.read())
-        while not stall.hits:  # noqa: ASYNC110  # of another thread
+        while not stall.hits:  # noqa: ASYNC110  # set by another thread
             await asyncio.sleep(0)
         if not waits:
             reader.cancel()

@@ -97,7 +97,7 @@ async def test_U01_hundred_waiting_reads_refresh_once(oss: LocalOSS, bucket: Any
         assert len(calls) == 1
 
 
-async def test_U01_refresh_that_fails_is_tried_three_times_for_all_who_wait(
+async def test_U01_failing_refresh_is_called_three_times_for_all_waiting_reads(
     oss: LocalOSS, bucket: Any, content: bytes
 ) -> None:
     calls = []

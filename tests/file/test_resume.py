@@ -155,7 +155,7 @@ async def test_killed_process_is_resumed_from_its_last_checkpoint(oss: LocalOSS,
     )
     try:
         with anyio.fail_after(30):
-            while not (any(path.parent.glob(".*.checkpoint"))):  # noqa: ASYNC110  # of another process
+            while not (any(path.parent.glob(".*.checkpoint"))):  # noqa: ASYNC110  # changed by another process
                 await anyio.sleep(0.01)
     finally:
         child.send_signal(signal.SIGKILL)

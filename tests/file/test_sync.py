@@ -109,7 +109,7 @@ async def test_sync_that_is_cancelled_ends_with_the_calls_that_it_made(oss: Loca
 
     async with downloader_onto(bucket, Slow(disk)) as downloader:
         task = asyncio.ensure_future(downloader.sync(await batch(downloader, PATHS)))
-        while not begun.is_set():  # noqa: ASYNC110  # of another thread
+        while not begun.is_set():  # noqa: ASYNC110  # set by another thread
             await asyncio.sleep(0.001)
         task.cancel()
         await asyncio.sleep(0)

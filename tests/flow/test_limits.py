@@ -372,7 +372,7 @@ async def test_leaving_the_block_ends_a_head_too(oss: LocalOSS, bucket: Any) -> 
     hold = oss.faults.never_answer(method="HEAD", times=None)
     async with Downloader(bucket) as downloader:
         call = asyncio.create_task(downloader.head("key"))
-        while not hold.hits:  # noqa: ASYNC110  # of another thread
+        while not hold.hits:  # noqa: ASYNC110  # set by another thread
             await asyncio.sleep(0.001)
     with pytest.raises(RequestError, match="the Downloader was closed"):
         await call
@@ -404,7 +404,7 @@ async def test_call_with_a_larger_concurrency_raises_the_shared_budget(
     oss.put("examplebucket", "key", size=60 * PART)
     gate.close(PART)
     call = asyncio.create_task(download(bucket, "key", tmp_path / "file", **{**SMALL, "concurrency": 40}))
-    while oss.peak_in_flight < 40:  # noqa: ASYNC110  # of another thread
+    while oss.peak_in_flight < 40:  # noqa: ASYNC110  # set by another thread
         await asyncio.sleep(0.001)
     gate.open()
     assert (await call).verified

@@ -60,7 +60,7 @@ async def test_all_who_wait_share_one_fetch(threads: Threads) -> None:
     provider.may_answer.clear()
     shared = ring(threads, provider)
     waiting = [asyncio.ensure_future(shared.keys()) for _ in range(50)]
-    while not provider.asked:  # noqa: ASYNC110  # of another thread
+    while not provider.asked:  # noqa: ASYNC110  # set by another thread
         await asyncio.sleep(0.001)
     provider.may_answer.set()
     found = await asyncio.gather(*waiting)
@@ -125,7 +125,7 @@ class Impatient(SetClock):
         await asyncio.sleep(0)
 
 
-async def test_all_who_wait_share_the_attempts_of_a_provider_that_fails(threads: Threads) -> None:
+async def test_waiting_tasks_share_the_attempts_of_a_failing_provider(threads: Threads) -> None:
     provider = Failing(RuntimeError())
     shared = ring(threads, provider, Impatient())
     found = await asyncio.gather(*(shared.keys() for _ in range(50)), return_exceptions=True)
@@ -135,7 +135,7 @@ async def test_all_who_wait_share_the_attempts_of_a_provider_that_fails(threads:
     assert provider.asked == 4
 
 
-async def test_refusals_of_the_only_keys_cost_two_fetches_however_many_there_are(threads: Threads) -> None:
+async def test_many_refusals_of_unchanged_keys_cause_two_fetches(threads: Threads) -> None:
     """The first refusal's, and one that has begun after all of the others."""
     provider = Provider(("a", "s", "t"))
     shared = ring(threads, provider)
@@ -144,7 +144,7 @@ async def test_refusals_of_the_only_keys_cost_two_fetches_however_many_there_are
     assert provider.asked == 1 + 2
 
 
-async def test_refused_keys_are_fetched_anew_after_a_fetch_that_began_earlier(threads: Threads) -> None:
+async def test_refused_keys_are_fetched_again_if_the_running_fetch_began_before_the_refusal(threads: Threads) -> None:
     """That one may return the keys that the provider had before it replaced them."""
     provider, clock = Provider(("a", "s", None), ("a", "s", None), ("b", "s", None)), SetClock()
     shared = ring(threads, provider, clock)
@@ -152,7 +152,7 @@ async def test_refused_keys_are_fetched_anew_after_a_fetch_that_began_earlier(th
     provider.may_answer.clear()
     clock.seconds = 11.0
     others = [asyncio.create_task(shared.keys()) for _ in range(5)]
-    while provider.asked < 2:  # noqa: ASYNC110  # of another thread
+    while provider.asked < 2:  # noqa: ASYNC110  # set by another thread
         await asyncio.sleep(0.001)
     replaced = [asyncio.create_task(shared.replace(refused)) for _ in range(5)]
     await asyncio.sleep(0)
@@ -162,12 +162,12 @@ async def test_refused_keys_are_fetched_anew_after_a_fetch_that_began_earlier(th
     assert provider.asked == 3
 
 
-async def test_cancelling_who_asked_first_costs_the_others_no_second_fetch(threads: Threads) -> None:
+async def test_cancelled_first_caller_does_not_make_the_others_fetch_again(threads: Threads) -> None:
     provider = Provider()
     provider.may_answer.clear()
     shared = ring(threads, provider)
     first, *others = [asyncio.create_task(shared.keys()) for _ in range(5)]
-    while not provider.asked:  # noqa: ASYNC110  # of another thread
+    while not provider.asked:  # noqa: ASYNC110  # set by another thread
         await asyncio.sleep(0.001)
     first.cancel()
     await asyncio.wait([first])
@@ -247,7 +247,7 @@ async def test_fetch_whose_first_caller_is_cancelled_serves_the_next(threads: Th
     provider.may_answer.clear()
     shared = ring(threads, provider)
     first, second = asyncio.ensure_future(shared.keys()), asyncio.ensure_future(shared.keys())
-    while not provider.asked:  # noqa: ASYNC110  # of another thread
+    while not provider.asked:  # noqa: ASYNC110  # set by another thread
         await asyncio.sleep(0.001)
     first.cancel()
     await asyncio.sleep(0)

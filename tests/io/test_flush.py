@@ -101,7 +101,7 @@ async def test_partial_writes_are_continued(path: Path, threads: Threads) -> Non
 async def test_cancelled_flush_is_completed(path: Path, threads: Threads) -> None:
     storage = HeldStorage()
     task = asyncio.ensure_future(file_at(path, threads, storage).flush(NEW))
-    while not storage.begun.is_set():  # noqa: ASYNC110  # of another thread
+    while not storage.begun.is_set():  # noqa: ASYNC110  # set by another thread
         await asyncio.sleep(0.001)
     for _ in range(3):
         task.cancel()
@@ -117,7 +117,7 @@ async def test_flushes_do_not_overtake_each_other(path: Path, threads: Threads) 
     storage = HeldStorage()
     file = file_at(path, threads, storage)
     first, second = asyncio.ensure_future(file.flush(OLD)), asyncio.ensure_future(file.flush(NEW))
-    while not storage.begun.is_set():  # noqa: ASYNC110  # of another thread
+    while not storage.begun.is_set():  # noqa: ASYNC110  # set by another thread
         await asyncio.sleep(0.001)
     assert storage.calls.count("open") == 1
     storage.may_end.set()

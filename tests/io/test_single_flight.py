@@ -22,7 +22,7 @@ class Counted:
             await self.may_end.wait()
         except asyncio.CancelledError:
             self.cancelled += 1
-            await asyncio.sleep(0)  # its end takes a while
+            await asyncio.sleep(0)  # it does not end at once
             self.cancelled += 1
             raise
         return self.calls
@@ -34,7 +34,7 @@ async def waiting(flight: SingleFlight[int], count: int) -> list[asyncio.Task[in
     return tasks
 
 
-async def test_all_who_wait_get_the_result_of_one_call() -> None:
+async def test_waiting_tasks_share_the_result_of_one_call() -> None:
     call = Counted()
     flight = SingleFlight(call)
     assert not flight.is_running
@@ -46,7 +46,7 @@ async def test_all_who_wait_get_the_result_of_one_call() -> None:
     assert await flight.join() == 2
 
 
-async def test_call_goes_on_whoever_is_cancelled_while_one_waits() -> None:
+async def test_call_continues_while_any_task_waits() -> None:
     call = Counted()
     *leaving, staying = await waiting(SingleFlight(call), 4)
     for task in leaving:
@@ -58,7 +58,7 @@ async def test_call_goes_on_whoever_is_cancelled_while_one_waits() -> None:
     assert (call.calls, call.cancelled) == (1, 0)
 
 
-async def test_call_for_which_nobody_waits_is_cancelled_and_has_ended() -> None:
+async def test_call_is_cancelled_and_ends_when_no_task_waits() -> None:
     call = Counted()
     flight = SingleFlight(call)
     tasks = await waiting(flight, 2)
@@ -71,7 +71,7 @@ async def test_call_for_which_nobody_waits_is_cancelled_and_has_ended() -> None:
     assert await flight.join() == 2
 
 
-async def test_those_who_wait_for_a_new_call_are_not_confused_with_those_of_the_last_one() -> None:
+async def test_waiting_tasks_of_two_calls_in_a_row_are_counted_separately() -> None:
     call = Counted()
     flight = SingleFlight(call)
     first = await waiting(flight, 3)

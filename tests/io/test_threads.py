@@ -27,7 +27,7 @@ class Held:
         return "done"
 
     async def has_begun(self) -> None:
-        while not self.begun.is_set():  # noqa: ASYNC110  # of another thread
+        while not self.begun.is_set():  # noqa: ASYNC110  # set by another thread
             await asyncio.sleep(0.001)
 
 

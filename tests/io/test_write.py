@@ -43,7 +43,7 @@ async def turns(count: int = 20) -> None:
 
 
 async def has_begun(storage: HeldStorage) -> None:
-    while not storage.begun.is_set():  # noqa: ASYNC110  # of another thread
+    while not storage.begun.is_set():  # noqa: ASYNC110  # set by another thread
         await asyncio.sleep(0.001)
 
 
@@ -205,7 +205,7 @@ async def test_cancelled_open_leaves_no_descriptor_and_no_unknown_file(path: Pat
     if what == "open_at":
         part.identity = (await part_of(path, threads)).identity
     task = asyncio.ensure_future(part.create(SIZE) if what == "create" else part.open_at(0, EMPTY))
-    while not begun.is_set():  # noqa: ASYNC110  # of another thread
+    while not begun.is_set():  # noqa: ASYNC110  # set by another thread
         await asyncio.sleep(0.001)
     task.cancel()
     await turns()
