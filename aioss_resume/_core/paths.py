@@ -4,7 +4,6 @@ All are hidden files. The part file and the lock are beside the destination, so 
 process finds the lock in the same place. The checkpoint is also there, or in a store.
 """
 
-import re
 from hashlib import sha256
 from typing import Final
 
@@ -39,8 +38,10 @@ def temporary_name(destination_name: str, token: str) -> str:
 
 def checkpoint_name(destination: str, name: ObjectName, version_id: str | None) -> str:
     """The checkpoint's name, from the object and the absolute path of its destination."""
-    destination_name = re.split(r"[/\\]", destination)[-1]  # of both kinds of systems
-    return _hidden(destination_name, _digest(name.bucket, name.key, version_id, destination), "checkpoint")
+    separator = "/" if destination.startswith("/") else "\\"  # a backslash is part of a name on POSIX systems
+    return _hidden(
+        destination.rpartition(separator)[2], _digest(name.bucket, name.key, version_id, destination), "checkpoint"
+    )
 
 
 def destination_name(hidden_name: str) -> str:

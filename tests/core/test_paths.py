@@ -118,6 +118,8 @@ def test_temporary_name_is_a_part_files_and_another_one_for_each_token():
 @example("n" * 214)
 @example("n" * 250)
 @example("caf\udce9")
+@example("\\")
+@example("a\\b")
 @given(names | st.integers(1, 85).map(lambda n: "文" * n))
 def test_lock_of_the_destination_of_a_checkpoint_is_recognised(name):
     checkpoint = checkpoint_name(f"/data/{name}", NAME, None)
