@@ -88,7 +88,8 @@ class Downloader:
         max_bytes_per_second: Limit for everything that runs here; None for no limit. It can be changed at any time.
         session: The caller's aiohttp.ClientSession, which is never closed here; None to create one.
         on_event: A function or coroutine function that is called with each event (see `aioss_resume.events`), in order,
-            by a separate task. If it raises an exception, the exception is logged and the function is not called again.
+            by a separate task with the context variables of the caller. If it raises an exception, the exception is
+            logged and the function is not called again.
 
     Raises:
         ConfigError: An argument is invalid.

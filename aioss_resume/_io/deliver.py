@@ -3,6 +3,8 @@
 import asyncio
 import inspect
 import logging
+from collections.abc import Awaitable
+from contextvars import copy_context
 from dataclasses import replace
 from typing import Final
 
@@ -27,10 +29,13 @@ class Deliveries:
         self._task: asyncio.Task[None] | None = None
 
     def send(self, event: Event) -> None:
-        """Queue an event. The hook is called later."""
+        """Queue an event. The hook is called later, with the context variables of the caller of this method.
+
+        So a hook that traces finds the span of the request that the download is part of, and not of another one.
+        """
         if self._hook is None:
             return
-        self._queue.add(event)
+        self._queue.add(event, copy_context())
         if self._task is None:
             # Not in a task group: it begins with the first event and ends with the last, whoever sends them. close()
             # waits for it.
@@ -51,12 +56,16 @@ class Deliveries:
     async def _deliver(self) -> None:
         try:
             while self._queue and self._hook is not None:
-                event, dropped = self._queue.take()
-                returned = self._hook(replace(event, dropped=dropped) if dropped else event)
+                event, context, dropped = self._queue.take()
+                returned = context.run(self._hook, replace(event, dropped=dropped) if dropped else event)
                 if inspect.isawaitable(returned):
-                    await returned
+                    await asyncio.create_task(_result_of(returned), context=context)
         except Exception:  # a stranger's code: the download must not end because of it
             logger.exception("on_event raised an exception; it is not called again")
             self._hook = None
         finally:
             self._task = None
+
+
+async def _result_of(awaitable: Awaitable[None]) -> None:
+    await awaitable

@@ -11,6 +11,7 @@ from aioss_resume.events import (
     DownloadFinished,
     DownloadStarted,
     Event,
+    ObjectChanged,
     SpanFetched,
     StreamFinished,
     StreamStarted,
@@ -26,8 +27,8 @@ _SECOND = 1_000_000_000  # nanoseconds
 def instrument(downloader: Downloader, *, tracer_provider: Any = None, meter_provider: Any = None) -> None:
     """Report everything that runs through a Downloader to OpenTelemetry, in addition to its own `on_event`.
 
-    Each download, stream and read gets a span, with a child span for each fetched range and an event for each failed
-    attempt. Metrics: `aioss_resume.bytes` and `aioss_resume.attempts.failed` (counters), and `aioss_resume.duration` in
+    Each download, stream and read gets a span, a child of the caller's current span, with a child span for each fetched
+    range and an event for each failed attempt. Metrics: `aioss_resume.bytes` and `aioss_resume.attempts.failed` (counters), and `aioss_resume.duration` in
     seconds (a histogram). Spans and metrics contain no secrets; object keys are attributes of spans only.
 
     Must be called before the Downloader is entered.
@@ -54,12 +55,14 @@ class _Telemetry:
         self._failed = meter.create_counter("aioss_resume.attempts.failed", description="Attempts that failed")
         self._seconds = meter.create_histogram("aioss_resume.duration", unit="s", description="Time to the end")
         self._spans: dict[str, Any] = {}
+        self._began: dict[str, int] = {}  # nanoseconds since the epoch, by download id
         self._actions: dict[type[Event], Callable[[Any], None]] = {
             DownloadStarted: self._started,
             StreamStarted: self._started,
             SpanFetched: self._fetched,
             AttemptFailed: self._attempt_failed,
             DownloadFinished: self._finished,
+            ObjectChanged: self._changed,
             DownloadFailed: self._ended_by_error,
             StreamFinished: self._stream_finished,
         }
@@ -74,7 +77,10 @@ class _Telemetry:
         if event.download_id not in self._spans:
             kind = "read" if isinstance(event, StreamStarted | StreamFinished) else "download"
             attributes = {"oss.bucket": event.bucket, "oss.key": event.key, "aioss_resume.id": event.download_id}
-            self._spans[event.download_id] = self._tracer.start_span(f"aioss_resume.{kind}", attributes=attributes)
+            self._began[event.download_id] = began = time_ns()
+            self._spans[event.download_id] = self._tracer.start_span(
+                f"aioss_resume.{kind}", start_time=began, attributes=attributes
+            )
         return self._spans[event.download_id]
 
     def _started(self, event: DownloadStarted | StreamStarted) -> None:
@@ -99,6 +105,9 @@ class _Telemetry:
         self._span_of(event).add_event("attempt failed", attributes)
         self._failed.add(1, {"oss.bucket": event.bucket, "error.type": kind})
 
+    def _changed(self, event: ObjectChanged) -> None:
+        self._span_of(event).add_event("object changed")
+
     def _finished(self, event: DownloadFinished) -> None:
         result = event.result
         span = self._span_of(event)
@@ -107,17 +116,18 @@ class _Telemetry:
         self._end(event, result.elapsed, None)
 
     def _ended_by_error(self, event: DownloadFailed) -> None:
-        self._end(event, None, event.error)
+        self._span_of(event)
+        elapsed = (time_ns() - self._began[event.download_id]) / _SECOND
+        self._end(event, elapsed, event.error)
 
     def _stream_finished(self, event: StreamFinished) -> None:
         self._end(event, event.elapsed, event.error)
 
-    def _end(self, event: Event, elapsed: float | None, error: BaseException | None) -> None:
+    def _end(self, event: Event, elapsed: float, error: BaseException | None) -> None:
         span = self._span_of(event)
-        del self._spans[event.download_id]
+        del self._spans[event.download_id], self._began[event.download_id]
         if error is not None:
             span.set_attribute("error.type", type(error).__name__)
             span.set_status(self._trace.StatusCode.ERROR, type(error).__name__)
-        if elapsed is not None:
-            self._seconds.record(elapsed, {"oss.bucket": event.bucket, "aioss_resume.failed": error is not None})
+        self._seconds.record(elapsed, {"oss.bucket": event.bucket, "aioss_resume.failed": error is not None})
         span.end()

@@ -1,5 +1,6 @@
 """Progress bars and OpenTelemetry, with the real packages; and what is said when one is missing."""
 
+import asyncio
 import io
 import subprocess
 import sys
@@ -16,9 +17,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from rich.progress import Progress
 from tqdm import tqdm
 
-from aioss_resume import ConfigError, Downloader, NoSuchKeyError
+from aioss_resume import ConfigError, Downloader, NoSuchKeyError, ThrottledError
 from aioss_resume.contrib.opentelemetry import instrument
 from aioss_resume.contrib.progress import rich_progress, tqdm_progress
+from aioss_resume.events import Event
 from aioss_resume.testing import LocalOSS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("content")]
@@ -88,6 +90,60 @@ async def test_opentelemetry_gets_a_span_for_each_download_and_request(
     assert sum(point.value for point in metrics["aioss_resume.bytes"]) == SIZE + 1000
     assert sum(point.value for point in metrics["aioss_resume.attempts.failed"]) == 1
     assert sum(point.count for point in metrics["aioss_resume.duration"]) == 3
+
+
+async def test_spans_are_children_of_the_callers_span_however_many_callers_there_are(
+    bucket: Any, tmp_path: Path
+) -> None:
+    exporter, tracers = InMemorySpanExporter(), TracerProvider()
+    tracers.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = tracers.get_tracer("service")
+    slow = asyncio.Event()
+
+    async def on_event(_event: Event) -> None:
+        await slow.wait()
+
+    downloader = Downloader(bucket, on_event=on_event)
+    instrument(downloader, tracer_provider=tracers, meter_provider=MeterProvider())
+
+    async def handle(number: int) -> None:
+        with tracer.start_as_current_span(f"request {number}"):
+            await downloader.download("key", tmp_path / f"{number}", **RANGED)
+            await downloader.read("key", stop=number + 1)
+            async with downloader.stream("key", stop=number + 1) as stream:
+                await stream.read()
+
+    async with downloader:
+        await asyncio.gather(*(handle(number) for number in range(5)))
+        slow.set()
+    spans = exporter.get_finished_spans()
+    names = {span.context.span_id: span.name for span in spans}
+    parents = sorted(names[span.parent.span_id] for span in spans if span.name.startswith("aioss_resume.d"))
+    assert parents == [f"request {number}" for number in range(5)]
+    for span in spans:
+        if span.name == "aioss_resume.read":
+            assert names[span.parent.span_id] == f"request {span.attributes['aioss_resume.size'] - 1}"
+
+
+async def test_duration_of_a_failed_download_is_recorded(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+    reader = InMemoryMetricReader()
+    downloader = Downloader(bucket)
+    instrument(downloader, tracer_provider=TracerProvider(), meter_provider=MeterProvider([reader]))
+    oss.faults.status(503, times=100, after_requests=1)
+    async with downloader:
+        with pytest.raises(ThrottledError):
+            await downloader.download("key", tmp_path / "file", **RANGED)
+    oss.faults.clear()
+    points = [
+        point
+        for resource in reader.get_metrics_data().resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == "aioss_resume.duration"
+        for point in metric.data.data_points
+    ]
+    assert [(point.count, point.attributes["aioss_resume.failed"]) for point in points] == [(1, True)]
+    assert points[0].sum > 0
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The queue of events is bounded, keeps their order, and counts what it drops."""
 
+from contextvars import Context
 from typing import Any
 
 from hypothesis import given
@@ -24,15 +25,15 @@ def test_events_keep_their_order_and_each_one_is_delivered_or_counted(steps: lis
     for step in steps:
         if step == "take":
             if len(queue):
-                found, lost = queue.take()
+                found, _, lost = queue.take()
                 delivered.append(int(found.download_id))
                 dropped += lost
             continue
-        queue.add(event(step, added))
+        queue.add(event(step, added), Context())
         added += 1
         assert len(queue) <= most
     while len(queue):
-        found, lost = queue.take()
+        found, _, lost = queue.take()
         delivered.append(int(found.download_id))
         dropped += lost
     assert delivered == sorted(delivered)
@@ -44,15 +45,15 @@ def test_events_keep_their_order_and_each_one_is_delivered_or_counted(steps: lis
 def test_dispensable_events_are_dropped_first() -> None:
     queue = EventQueue(3)
     for number, kind in enumerate(["commit", "span", "commit", "commit", "commit"]):
-        queue.add(event(kind, number))
-    first, dropped = queue.take()
+        queue.add(event(kind, number), Context())
+    first, _, dropped = queue.take()
     assert (first.download_id, dropped) == ("2", 2)  # the span first, then the oldest
 
 
 def test_dispensable_event_is_dropped_itself_if_only_others_wait() -> None:
     queue = EventQueue(2)
     for number, kind in enumerate(["commit", "commit", "span"]):
-        queue.add(event(kind, number))
+        queue.add(event(kind, number), Context())
     assert queue.take()[0].download_id == "0"
     assert queue.take()[0].download_id == "1"
     assert len(queue) == 0
