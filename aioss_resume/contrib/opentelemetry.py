@@ -28,8 +28,9 @@ def instrument(downloader: Downloader, *, tracer_provider: Any = None, meter_pro
     """Report everything that runs through a Downloader to OpenTelemetry, in addition to its own `on_event`.
 
     Each download, stream and read gets a span, a child of the caller's current span, with a child span for each fetched
-    range and an event for each failed attempt. Metrics: `aioss_resume.bytes` and `aioss_resume.attempts.failed` (counters), and `aioss_resume.duration` in
-    seconds (a histogram). Spans and metrics contain no secrets; object keys are attributes of spans only.
+    range and an event for each failed attempt. Metrics: `aioss_resume.bytes` and `aioss_resume.attempts.failed`
+    (counters), and `aioss_resume.duration` in seconds (a histogram). Spans and metrics contain no secrets; object keys
+    are attributes of spans only.
 
     Must be called before the Downloader is entered.
 
