@@ -226,6 +226,49 @@ async def test_W01_aiohttp_web_answers_alike(oss: LocalOSS, bucket: Any) -> None
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("upstream", ["sends all", "never answers", "stalls"])
+async def test_W05_aiohttp_web_ends_what_is_upstream_when_the_client_leaves(
+    oss: LocalOSS, bucket: Any, caplog: pytest.LogCaptureFixture, upstream: str
+) -> None:
+    oss.put("examplebucket", "key", size=400 * MiB, seed=1)
+    if upstream == "never answers":
+        oss.faults.never_answer(times=None)
+    elif upstream == "stalls":
+        oss.faults.stall(1000, times=None)
+    ended = asyncio.Event()
+    async with Downloader(bucket) as downloader:
+
+        async def send(request: web.Request) -> web.StreamResponse:
+            try:
+                return await object_response(request, downloader, "key")
+            finally:
+                ended.set()
+
+        app = web.Application()
+        app.router.add_get("/object", send)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        assert site._server is not None
+        port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        response, client = await asyncio.open_connection("127.0.0.1", port)
+        client.write(b"GET /object HTTP/1.1\r\nHost: x\r\n\r\n")
+        if upstream == "never answers":
+            await asyncio.to_thread(oss.wait_for_requests, 1)
+        else:
+            await response.readexactly(1000)
+        client.close()
+        async with asyncio.timeout(20):  # a request that stalls is given up after 30 s only
+            await ended.wait()
+            while not all(record.is_finished for record in oss.requests):
+                await asyncio.sleep(0.01)
+        await runner.cleanup()
+    oss.faults.clear()
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.mark.anyio
 async def test_W01_presigned_address_is_served_too(oss: LocalOSS, bucket: Any) -> None:
     from flow.presigned import presigned
 
