@@ -76,18 +76,32 @@ def _ended_when_the_client_leaves(request: web.Request) -> Iterator[None]:
 
     aiohttp.web tells a handler only when it writes, and a handler that waits for OSS has nothing to write.
     """
-    loop = asyncio.get_running_loop()
     with anyio.CancelScope() as scope:
-
-        def look() -> None:
-            nonlocal timer
-            if request.transport is None or request.transport.is_closing():
-                scope.cancel()
-            else:
-                timer = loop.call_later(_LOOK_SECONDS, look)
-
-        timer = loop.call_later(_LOOK_SECONDS, look)
+        watch = _Watch(request, scope)
         try:
             yield
         finally:
-            timer.cancel()
+            watch.end()
+
+
+class _Watch:
+    """Looks at the client's connection now and then, and cancels a scope when it is closed.
+
+    A timer and not a task: a server may have a thousand slow clients.
+    """
+
+    def __init__(self, request: web.Request, scope: anyio.CancelScope) -> None:
+        self._request = request
+        self._scope = scope
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(_LOOK_SECONDS, self._look)
+
+    def end(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            self._scope.cancel()
+        else:
+            self._timer = self._loop.call_later(_LOOK_SECONDS, self._look)

@@ -261,7 +261,7 @@ async def test_W05_aiohttp_web_ends_what_is_upstream_when_the_client_leaves(
         client.close()
         async with asyncio.timeout(20):  # a request that stalls is given up after 30 s only
             await ended.wait()
-            while not all(record.is_finished for record in oss.requests):
+            while not all(record.is_finished for record in oss.requests):  # noqa: ASYNC110  # the server is a thread
                 await asyncio.sleep(0.01)
         await runner.cleanup()
     oss.faults.clear()
