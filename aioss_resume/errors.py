@@ -275,7 +275,8 @@ def local_file_error(
         path: The file or directory; None for that of the cause.
     """
     number = cause if isinstance(cause, int) else cause.errno or 0
-    found = os.strerror(number) if number else str(cause)
+    said = None if isinstance(cause, int) else cause.strerror  # more than the errno says, if we have raised it
+    found = said or (os.strerror(number) if number else str(cause))
     path = path if path is not None or isinstance(cause, int) else cause.filename
     builtin = type(OSError(number, found))
     where = f" {path!r}" if path else ""

@@ -82,7 +82,7 @@ class PrefixBatch(Batch[PrefixOutcome]):
         Raises:
             AiossError: The listing, the directory or the manifest cannot be used.
         """
-        tree = self._tree = await self._client.threads.run(self._open_tree)
+        tree = self._tree = await self._client.threads.run(self._open_tree, self._options.dry_run)
         recording = self._recording = await self._open_recording()
         steps = Steps(
             client=self._client,
@@ -109,12 +109,12 @@ class PrefixBatch(Batch[PrefixOutcome]):
     def _download_step(self, steps: Steps, candidate: Candidate) -> Work[PrefixOutcome]:
         return partial(steps.download_one, candidate)
 
-    def _open_tree(self) -> Tree:
-        options = self._options
+    def _open_tree(self, dry_run: bool) -> Tree:
         self._directory = os.path.abspath(self._directory)  # noqa: PTH100  # a Path costs more, here and below
         self._manifest_path = os.path.abspath(self._manifest_path)  # noqa: PTH100
         try:
-            return Tree(self._directory, dry_run=options.dry_run, fsync=options.fsync, token=self._client.clock.token())
+            token = self._client.clock.token()
+            return Tree(self._directory, dry_run=dry_run, fsync=self._options.fsync, token=token)
         except OSError as error:
             problem = local_file_error("use the directory", error, self._directory, name=self._name)
         raise problem

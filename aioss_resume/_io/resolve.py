@@ -13,6 +13,8 @@ from aioss_resume._io.storage import Storage, is_directory, is_link, is_planted,
 NOT_REGULAR: Final = errno.EINVAL
 """The errno for a destination that is a FIFO, a device, or anything else but a regular file."""
 
+IN_SYSTEM_DIRECTORY: Final = "paths in /dev and /proc are not regular files"
+
 _LINKS_MOST: Final = 40  # Linux's own limit for one path
 
 _SYSTEM_DIRECTORIES: Final = ("/dev", "/proc")
@@ -39,7 +41,7 @@ def check_destination(storage: Storage, path: str) -> bool:
     """
     parent = os.path.dirname(path)  # noqa: PTH120  # half the price of a Path's
     if is_system_path(path) or _is_system_directory(storage, parent):
-        raise OSError(NOT_REGULAR, "it is in a directory of the kernel's", path)
+        raise OSError(NOT_REGULAR, IN_SYSTEM_DIRECTORY, path)
     try:
         found = storage.stat(path, follow_symlinks=False)
     except FileNotFoundError:
@@ -51,7 +53,7 @@ def check_destination(storage: Storage, path: str) -> bool:
     if is_directory(found):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if not is_regular(found):
-        raise OSError(NOT_REGULAR, "it is no regular file", path)
+        raise OSError(NOT_REGULAR, "it is not a regular file", path)
     return True
 
 
@@ -72,7 +74,7 @@ def follow_links(storage: Storage, path: str) -> str:
     for _ in range(_LINKS_MOST):
         parent, name = os.path.split(path)
         if is_system_path(path) or _is_system_directory(storage, parent):
-            raise OSError(NOT_REGULAR, "it leads to a directory of the kernel's", path)
+            raise OSError(NOT_REGULAR, "it leads into /dev or /proc", path)
         try:
             found = storage.stat(path, follow_symlinks=False)
         except FileNotFoundError:

@@ -19,8 +19,8 @@ class BucketConfig:
     """Describes how a process opens a bucket. It contains no secrets, so it may be pickled, logged and shown.
 
     Args:
-        bucket: The bucket's name.
         endpoint: As for oss2.Bucket; None to use OSS_ENDPOINT in the environment of the process that opens it.
+        bucket: The bucket's name.
         region: The bucket's region; None to use OSS_REGION.
         provider: The name of the credentials provider: "environment" (OSS_ACCESS_KEY_ID, OSS_ACCESS_KEY_SECRET and
             OSS_SESSION_TOKEN of the process that opens the bucket), "anonymous", or "module:name" of a callable without
@@ -30,19 +30,24 @@ class BucketConfig:
         ConfigError: An argument is invalid, for example because it contains keys.
     """
 
+    endpoint: str | None
     bucket: str
-    endpoint: str | None = None
     region: str | None = None
     provider: str = _ENVIRONMENT
 
     def __post_init__(self) -> None:
-        for name in ("bucket", "endpoint", "region", "provider"):
+        for name in ("endpoint", "bucket", "region", "provider"):
             value = getattr(self, name)
             if not isinstance(value, str) and (value is not None or name in ("bucket", "provider")):
                 raise ConfigError(
                     f"BucketConfig: {name} must be a string, not {type(value).__name__}",
                     hint="it travels to other processes, so it has names, and no objects that hold keys",
                 )
+        if "/" in self.bucket:
+            raise ConfigError(
+                "BucketConfig: bucket must be a name, not an address",
+                hint="the endpoint comes first, then the bucket, as for oss2.Bucket",
+            )
         if self.provider not in (_ENVIRONMENT, _ANONYMOUS) and not _is_reference(self.provider):
             raise ConfigError(
                 'BucketConfig: provider must be "environment", "anonymous" or "module:name"',

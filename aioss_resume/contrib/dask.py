@@ -1,7 +1,7 @@
 """Download a prefix with the workers of a Dask cluster. Extra: `dask`.
 
     async with Client(address, asynchronous=True) as client:
-        config = BucketConfig("examplebucket", "https://oss-cn-hangzhou.aliyuncs.com", "cn-hangzhou")
+        config = BucketConfig("https://oss-cn-hangzhou.aliyuncs.com", "examplebucket", "cn-hangzhou")
         async with download_prefix_on(client, config, "datasets/v3/", "/data/v3", shared_directory=True) as outcomes:
             async for outcome in outcomes:
                 print(outcome.key, outcome.action)
@@ -10,7 +10,6 @@ Keys are never sent: a worker takes them from its own environment, or from the p
 """
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import fields, replace
@@ -21,7 +20,7 @@ from typing import Any, Final, Unpack
 
 import anyio
 
-from aioss_resume._arguments import checked_options
+from aioss_resume._arguments import checked_names, checked_options, checked_path
 from aioss_resume._batch.batch import Work
 from aioss_resume._batch.outcomes import PrefixOutcome
 from aioss_resume._batch.prefix import PrefixBatch
@@ -67,7 +66,7 @@ def download_prefix_on(  # type: ignore[misc]  # concurrency is that of the clus
     Args:
         client: A distributed.Client with asynchronous=True. Any: the package is an extra.
         bucket_config: Describes how each worker, and this process, opens the bucket.
-        directory: A directory on the workers. A relative path is relative to their working directories.
+        directory: A directory on the workers. A relative path is relative to the working directory of this process.
         shared_directory: Whether all workers and this process share the directory. Then objects of 512 MiB and more
             (less if workers are slow) are split among workers, and the manifest and `delete_extra` can be used.
         concurrency: Most range requests in flight in the whole cluster.
@@ -83,12 +82,16 @@ def download_prefix_on(  # type: ignore[misc]  # concurrency is that of the clus
             f"client must be a distributed.Client with asynchronous=True, not {type(client).__name__}",
             hint="await Client(address, asynchronous=True)",
         )
+    if client.status in ("closed", "closing"):
+        raise ConfigError("client is closed", hint="keep it open until the block has ended")
     if not isinstance(bucket_config, BucketConfig):
         raise ConfigError(
             f"bucket_config must be a BucketConfig, not {type(bucket_config).__name__}",
             hint="it travels to the workers, and an oss2.Bucket holds keys",
         )
     options = checked_options(PrefixOptions, "download_prefix_on", keywords)
+    checked_names(prefix=prefix)
+    directory = checked_path(directory, "directory")
     for name in _STAYS:
         if getattr(options, name) is not None:
             raise ConfigError(f"{name} cannot be used on a cluster: leave it out")
@@ -183,11 +186,8 @@ class ClusterBatch(PrefixBatch):
     def _download_step(self, steps: Steps, candidate: Candidate) -> Work[PrefixOutcome]:
         return _Pending(candidate, steps)
 
-    def _open_tree(self) -> Tree:
-        if self._is_shared:
-            return super()._open_tree()
-        self._directory = os.path.abspath(self._directory)  # noqa: PTH100  # as in the class above
-        return Tree(self._directory, dry_run=True, fsync=False, token="")
+    def _open_tree(self, dry_run: bool) -> Tree:
+        return super()._open_tree(dry_run or not self._is_shared)
 
     async def _open_recording(self) -> Recording:
         if self._is_shared:

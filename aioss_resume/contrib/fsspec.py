@@ -94,7 +94,7 @@ class OSSResumeFileSystem(_asyn.AsyncFileSystem):  # type: ignore[misc, name-def
         **fs_options: Any,  # Any: fsspec's own
     ) -> None:
         super().__init__(**fs_options)
-        BucketConfig("any", endpoint, region, provider)  # refuses what cannot be, before anything is read
+        BucketConfig(endpoint, "any", region, provider)  # refuses what cannot be, before anything is read
         self._endpoint, self._region, self._provider = endpoint, region, provider
         self._concurrency, self._max_bytes_per_second = concurrency, max_bytes_per_second
         self._read_options = dict(read_options or {})
@@ -330,7 +330,7 @@ class OSSResumeFileSystem(_asyn.AsyncFileSystem):  # type: ignore[misc, name-def
             await self._opened.root.__aenter__()
         views = self._opened.views
         if bucket not in views:
-            config = BucketConfig(bucket, self._endpoint, self._region, self._provider)
+            config = BucketConfig(self._endpoint, bucket, self._region, self._provider)
             views[bucket] = self._opened.root.for_bucket(config.open())
         return views[bucket]
 

@@ -65,7 +65,7 @@ class Cluster(PythonClient):
         from aioss_resume.contrib.dask import BucketConfig, download_prefix_on
 
         os.environ.update(OSS_ACCESS_KEY_ID=ACCESS_KEY, OSS_ACCESS_KEY_SECRET=ACCESS_SECRET)
-        config = BucketConfig(BUCKET, job.endpoint, REGION)
+        config = BucketConfig(job.endpoint, BUCKET, REGION)
 
         async def transfer() -> dict[str, float]:
             async with (

@@ -72,7 +72,7 @@ async def client(cluster: Any, oss: LocalOSS) -> AsyncIterator[Any]:
 
 @pytest.fixture
 def config(oss: LocalOSS) -> BucketConfig:
-    return BucketConfig("examplebucket", oss.endpoint, oss.region)
+    return BucketConfig(oss.endpoint, "examplebucket", oss.region)
 
 
 async def outcomes_of(client: Any, config: BucketConfig, directory: Path, **keywords: Any) -> dict[str, Any]:
@@ -189,7 +189,7 @@ async def test_B07_worker_without_keys_is_named(
     client: Any, oss: LocalOSS, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KEYS_ARE_HERE", "1")
-    config = BucketConfig("examplebucket", oss.endpoint, oss.region, f"{__name__}:only_here")
+    config = BucketConfig(oss.endpoint, "examplebucket", oss.region, f"{__name__}:only_here")
     found = await outcomes_of(client, config, tmp_path / "root")
     error = found["p/0/0000"].error
     assert isinstance(error, ConfigError)

@@ -283,16 +283,17 @@ def test_environment_without_keys_is_named(options: dict[str, Any], monkeypatch:
 class TestBucketConfig:
     def test_provider_by_name(self, oss: LocalOSS) -> None:
         config = BucketConfig(
-            "bucket", oss.endpoint, oss.region, "oss2.credentials:EnvironmentVariableCredentialsProvider"
+            oss.endpoint, "bucket", oss.region, "oss2.credentials:EnvironmentVariableCredentialsProvider"
         )
         assert config.open().bucket_name == "bucket"
-        assert BucketConfig("bucket", oss.endpoint, oss.region, "anonymous").open().auth is not None
+        assert BucketConfig(oss.endpoint, "bucket", oss.region, "anonymous").open().auth is not None
         assert pickle.loads(pickle.dumps(config)) == config
 
     @pytest.mark.parametrize(
         "fields",
-        [("b", "e", "r", "AKIDEXAMPLE"), ("b", "e", "r", "id:secret/with+signs"), ("b", "e", "r", object()), (None,),
-         ("b", 5), ("b", "https://user:password@host"), ("b", "e", "r", "a b:c")],
+        [("e", "b", "r", "AKIDEXAMPLE"), ("e", "b", "r", "id:secret/with+signs"), ("e", "b", "r", object()),
+         (None, None), (5, "b"), ("https://user:password@host", "b"), ("b", "https://user:password@host"),
+         ("e", "b", "r", "a b:c")],
     )  # fmt: skip
     def test_what_may_hold_keys_is_refused(self, fields: Any) -> None:
         with pytest.raises(ConfigError) as caught:
@@ -301,19 +302,23 @@ class TestBucketConfig:
         assert "secret/with" not in str(caught.value)
         assert "password@" not in str(caught.value)
 
+    def test_bucket_and_endpoint_in_the_wrong_order_are_noticed(self) -> None:
+        with pytest.raises(ConfigError, match="the endpoint comes first"):
+            BucketConfig("bucket", "http://127.0.0.1")
+
     def test_provider_that_cannot_be_created_is_an_error(self) -> None:
         with pytest.raises(ConfigError, match="could not be made"):
-            BucketConfig("bucket", "http://127.0.0.1", "r", "no_such_module:Provider").open()
+            BucketConfig("http://127.0.0.1", "bucket", "r", "no_such_module:Provider").open()
 
     def test_place_comes_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("OSS_ENDPOINT", raising=False)
         with pytest.raises(ConfigError, match="OSS_ENDPOINT"):
-            BucketConfig("bucket", provider="anonymous").open()
+            BucketConfig(None, "bucket", provider="anonymous").open()
         monkeypatch.setenv("OSS_ENDPOINT", "http://127.0.0.1:1")
         monkeypatch.setenv("OSS_REGION", "cn-x")
-        assert BucketConfig("bucket", provider="anonymous").open().region == "cn-x"
+        assert BucketConfig(None, "bucket", provider="anonymous").open().region == "cn-x"
         with pytest.raises(ConfigError, match="no bucket"):
-            BucketConfig("not valid!", provider="anonymous").open()
+            BucketConfig(None, "not valid!", provider="anonymous").open()
 
 
 # What reads through it.
