@@ -69,6 +69,9 @@ class CutFaults(FaultSet):
         return self._early(name, act, scope)
 
     def _cut(self, name: str, cut: Cut, scope: Scope, *, framing: _Framing | None = None) -> Fault:
+        if cut.after < 0:
+            raise ValueError(f"{name}(): it must be after 0 bytes or more, not {cut.after}")
+
         def act(answer: Answer) -> bool:
             never_gets_there = cut.after and cut.after >= answer.length
             if answer.cut is not None or not answer.is_success or never_gets_there:

@@ -57,6 +57,29 @@ Late = Callable[[Answer], bool]
 """Changes an answer, or says False when the answer is not one that this fault can befall."""
 
 
+def check_scope(name: str, scope: Scope) -> None:
+    """Check the keywords of a fault. A misspelt one would leave the fault without effect, or affect all requests.
+
+    Raises:
+        TypeError: An unknown keyword.
+        ValueError: A number that is out of bounds.
+    """
+    known = Scope.__annotations__
+    for keyword in scope:
+        if keyword not in known:
+            raise TypeError(f"{name}() got an unexpected keyword argument {keyword!r}; there are {', '.join(known)}")
+    for keyword, value, least in (
+        ("times", scope.get("times"), 1),
+        ("nth", scope.get("nth"), 1),
+        ("after_requests", scope.get("after_requests"), 0),
+    ):
+        if value is not None and value < least:
+            raise ValueError(f"{name}(): {keyword} must be at least {least}, not {value}")
+    probability = scope.get("probability")
+    if probability is not None and not 0 <= probability <= 1:
+        raise ValueError(f"{name}(): probability must be between 0 and 1, not {probability}")
+
+
 class Fault:
     """A handle for counting and cancelling a fault."""
 
@@ -70,6 +93,7 @@ class Fault:
         late: Late | None = None,
         when: When | None = None,
     ) -> None:
+        check_scope(name, scope)
         self.name = name
         self.early = early
         self.late = late

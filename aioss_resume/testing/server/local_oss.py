@@ -71,6 +71,7 @@ class LocalOSS:
         self._port = port
         self._strict_faults = strict_faults
         self._thread: ServerThread | None = None
+        self._is_started = False
         self._session: oss2.Session | None = None
 
     def __enter__(self) -> Self:
@@ -101,14 +102,19 @@ class LocalOSS:
         """Start the server, on the same port as before `stop`. Called by `with`.
 
         Raises:
+            RuntimeError: It is started already.
             OSError: The port is taken.
         """
+        if self._is_started:
+            raise RuntimeError("this LocalOSS is started already")
         thread = ServerThread(self._service, _World(self), self._host, self._port, self._tls)
         thread.start()
         self._thread, self._port = thread, thread.port
+        self._is_started = True
 
     def stop(self) -> None:
         """Close the port and all connections. Objects, faults and ledger are kept. Called when leaving `with`."""
+        self._is_started = False
         if self._thread is not None:
             self._thread.stop()
 
@@ -119,10 +125,18 @@ class LocalOSS:
 
     @property
     def port(self) -> int:
+        """The port, which stays the same after `stop`.
+
+        Raises:
+            RuntimeError: It has not been started, so the port is not known yet.
+        """
+        if self._port == 0:
+            raise RuntimeError("this LocalOSS has no port yet: start it with `with` or start()")
         return self._port
 
     @property
     def endpoint(self) -> str:
+        """The endpoint for oss2.Bucket. Raises RuntimeError like `port`."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{self._scheme}://{host}:{self.port}"
 
@@ -360,6 +374,10 @@ def _context(tls: ssl.SSLContext | tuple[str, str] | None) -> ssl.SSLContext | N
 def _content(data: bytes | None, size: int | None, seed: int, file: str | Path | None) -> Content:
     if (data is not None) + (size is not None) + (file is not None) != 1:
         raise ValueError("an object is made of data, of size or of file: give one of them")
+    if isinstance(data, str):
+        raise TypeError("data must be bytes, not str: encode it")
+    if size is not None and size < 0:
+        raise ValueError(f"size must be at least 0, not {size}")
     if data is not None:
         return BytesContent(bytes(data))
     if size is not None:

@@ -1,6 +1,7 @@
 """Each fault as a plain client sees it, and which requests it befalls."""
 
 import http.client
+from typing import Any
 
 import oss2
 import pytest
@@ -317,3 +318,24 @@ def test_unmet_faults_are_reported(oss: LocalOSS, fetch: Fetch) -> None:
     assert oss.faults.unmet() == [unmet]
     oss.faults.clear()
     assert oss.faults.unmet() == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "message"),
+    [
+        ({"time": 3}, "unexpected keyword argument 'time'; there are times, "),
+        ({"times": 0}, "times must be at least 1, not 0"),
+        ({"nth": 0}, "nth must be at least 1, not 0"),
+        ({"after_requests": -1}, "after_requests must be at least 0, not -1"),
+        ({"probability": 2}, "probability must be between 0 and 1, not 2"),
+    ],
+)
+def test_mistake_in_the_scope_of_a_fault_is_an_error(oss: LocalOSS, scope: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        oss.faults.status(503, **scope)
+    assert oss.faults.unmet() == []
+
+
+def test_cut_before_the_first_byte_is_an_error(oss: LocalOSS) -> None:
+    with pytest.raises(ValueError, match=r"truncate\(\): it must be after 0 bytes or more, not -1"):
+        oss.faults.truncate(-1)

@@ -4,6 +4,7 @@ import base64
 import gzip
 import http.client
 from email.utils import formatdate
+from typing import Any
 from xml.etree import ElementTree
 
 import oss2
@@ -324,3 +325,32 @@ def test_text_is_compressed_for_those_who_take_gzip(oss: LocalOSS, fetch: Fetch)
         None,
     )
     assert fetch("/open/key", Accept_Encoding="identity").body == TEN * 1000
+
+
+def test_address_of_a_server_that_is_not_started_is_an_error() -> None:
+    oss = LocalOSS()
+    for ask in (lambda: oss.port, lambda: oss.endpoint, lambda: oss.bucket("examplebucket")):
+        with pytest.raises(RuntimeError, match="no port yet"):
+            ask()
+
+
+def test_starting_twice_is_an_error_and_leaves_the_server_as_it_is() -> None:
+    with LocalOSS() as oss:
+        port = oss.port
+        with pytest.raises(RuntimeError, match="started already"):
+            oss.start()
+        oss.put("examplebucket", "key", b"content")
+        assert oss.port == port
+        assert oss.bucket("examplebucket").get_object("key").read() == b"content"
+        oss.stop()
+        oss.start()
+        assert oss.port == port
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [({"data": "text"}, "data must be bytes, not str"), ({"size": -1}, "size must be at least 0, not -1")],
+)
+def test_content_that_cannot_be_stored_is_an_error(oss: LocalOSS, content: Any, message: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        oss.put("examplebucket", "key", **content)
