@@ -17,6 +17,7 @@ from aioss_resume.errors import (
     AiossError,
     ObjectArchivedError,
     ObjectNotFoundError,
+    ServiceError,
     ThrottledError,
 )
 
@@ -136,6 +137,8 @@ def multipart_heads(ranges: Sequence[Range], size: int, content_type: str, bound
 def error_status(error: AiossError) -> tuple[int, Headers]:
     """The status and headers for an object that cannot be sent. The error's text is not sent to clients."""
     if isinstance(error, ObjectNotFoundError):
+        return 404, []
+    if isinstance(error, ServiceError) and error.code == "InvalidObjectName":  # there can be no such object
         return 404, []
     if isinstance(error, AccessDeniedError | ObjectArchivedError):
         return 403, []

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from aioss_resume._arguments import checked_options, object_name
 from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.ranges import ContentRange, MalformedRangeError, Range
 from aioss_resume._core.serving import (
@@ -23,6 +24,7 @@ from aioss_resume._core.slices import Slice
 from aioss_resume._stream.stream import ObjectStream
 from aioss_resume.downloader import Downloader
 from aioss_resume.errors import AiossError, ConfigError, ObjectChangedError
+from aioss_resume.options import StreamOptions
 from aioss_resume.urls import SignedURL
 
 WINDOW: Final = 1024 * 1024
@@ -47,6 +49,24 @@ class Response:
     status: int
     headers: Headers
     body: AsyncIterator[bytes]
+
+
+def check_arguments(
+    function: str, downloader: Any, key: Any, filename: Any, keywords: Mapping[str, Any]
+) -> None:  # Any: they are checked here
+    """Check the arguments of a response before anything is sent.
+
+    Raises:
+        TypeError: A keyword that there is not.
+        ConfigError: A value that cannot be.
+    """
+    if not isinstance(downloader, Downloader):
+        raise ConfigError(f"downloader must be a Downloader, not {type(downloader).__name__}")
+    if not isinstance(key, str | SignedURL | ObjectMeta):
+        raise ConfigError(f"key must be a string, a SignedURL or an ObjectMeta, not {type(key).__name__}")
+    if filename is not None and not isinstance(filename, str):
+        raise ConfigError(f"filename must be a string, not {type(filename).__name__}")
+    checked_options(StreamOptions, function, keywords)
 
 
 @asynccontextmanager
@@ -79,6 +99,9 @@ async def serve(
     except MalformedRangeError as error:
         yield _text(400, [], str(error))
         return
+    if isinstance(key, str) and not _can_be(key):  # clients choose keys, so this is no error of the service
+        yield _text(404, [])
+        return
     try:
         opened = await _open(downloader, key, method, headers, slices, keywords)
     except ConfigError:
@@ -91,6 +114,15 @@ async def serve(
         yield opened.response(filename)
     finally:
         await opened.close()
+
+
+def _can_be(key: str) -> bool:
+    """Whether OSS allows objects with that key."""
+    try:
+        object_name("", key)
+    except ConfigError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any, Final, Unpack
 import anyio
 from aiohttp import web
 
-from aioss_resume.contrib._serving import Response, serve
+from aioss_resume.contrib._serving import Response, check_arguments, serve
 from aioss_resume.downloader import Downloader
 from aioss_resume.options import StreamKeywords
 from aioss_resume.urls import SignedURL
@@ -38,11 +38,13 @@ async def object_response(
         keywords: As for `Downloader.stream()`. `window`, the bytes kept in memory for this response, defaults to 1 MiB.
 
     Raises:
+        TypeError: A keyword that there is not.
         ConfigError: An argument is invalid.
         AiossError: The object could not be fetched completely. aiohttp then cuts the client's connection.
 
     When the client disconnects, fetching ends within a tenth of a second, and this returns as if all had been sent.
     """
+    check_arguments("object_response", downloader, key, filename, keywords)
     asked = {name.lower(): value for name, value in request.headers.items()}
     options: dict[str, Any] = dict(keywords)  # Any: they are of many types
     response = web.StreamResponse(status=_CLIENT_LEFT)

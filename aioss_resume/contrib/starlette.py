@@ -6,7 +6,7 @@ from typing import Any, Unpack
 import anyio
 
 from aioss_resume.contrib._extras import extra
-from aioss_resume.contrib._serving import Response, serve
+from aioss_resume.contrib._serving import Response, check_arguments, serve
 from aioss_resume.downloader import Downloader
 from aioss_resume.errors import plain
 from aioss_resume.options import StreamKeywords
@@ -38,6 +38,7 @@ class ObjectResponse(_responses.Response):  # type: ignore[name-defined, misc]  
         keywords: As for `Downloader.stream()`. `window`, the bytes kept in memory for this response, defaults to 1 MiB.
 
     Raises:
+        TypeError: A keyword that there is not.
         ConfigError: An argument is invalid, or starlette is not installed.
     """
 
@@ -51,6 +52,7 @@ class ObjectResponse(_responses.Response):  # type: ignore[name-defined, misc]  
         background: Any = None,  # Any: the package is an extra
         **keywords: Unpack[StreamKeywords],
     ) -> None:
+        check_arguments("ObjectResponse", downloader, key, filename, keywords)
         self.status_code = 200
         self.background = background
         self.body = b""

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
 
-from aioss_resume import Downloader, SignedURL
+from aioss_resume import ConfigError, Downloader, SignedURL
 from aioss_resume.contrib.aiohttp_web import object_response
 from aioss_resume.contrib.starlette import ObjectResponse
 from aioss_resume.testing import LocalOSS, MiB
@@ -145,6 +145,11 @@ def test_W03_failure_before_the_first_byte_is_a_status(port: int, oss: LocalOSS)
     assert b"oss" not in body.lower()
 
 
+@pytest.mark.parametrize("key", ["x" * 1024, "/etc/passwd", "%5Cx", "a/../key"])
+def test_W03_key_that_no_object_can_have_is_not_found(port: int, key: str) -> None:
+    assert ask(port, f"/object?key={key}")[0] == 404
+
+
 def test_W03_failure_after_some_bytes_cuts_the_connection(port: int, oss: LocalOSS) -> None:
     oss.put("examplebucket", "large", size=8 * MiB, seed=1)
     oss.faults.delete_object(after_requests=4, key="large")
@@ -266,6 +271,26 @@ async def test_W05_aiohttp_web_ends_what_is_upstream_when_the_client_leaves(
         await runner.cleanup()
     oss.faults.clear()
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"downloader": None}, "downloader must be a Downloader, not NoneType"),
+        ({"key": None}, "key must be a string, a SignedURL or an ObjectMeta, not NoneType"),
+        ({"filename": 5}, "filename must be a string, not int"),
+        ({"windw": 5}, r"ObjectResponse\(\) got an unexpected keyword argument 'windw'; did you mean 'window'"),
+        ({"start": 5}, "unexpected keyword argument 'start'"),
+        ({"window": 0}, "window"),
+    ],
+)
+async def test_W03_mistake_in_the_arguments_is_an_error_where_the_response_is_made(
+    bucket: Any, arguments: dict[str, Any], message: str
+) -> None:
+    async with Downloader(bucket) as downloader:
+        with pytest.raises((TypeError, ConfigError), match=message):
+            ObjectResponse(**{"downloader": downloader, "key": "key", **arguments})
 
 
 @pytest.mark.anyio
