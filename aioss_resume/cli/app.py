@@ -94,7 +94,13 @@ _requester_pays = click.option("--requester-pays", is_flag=True, help="Confirm t
 _transfer = _options(
     click.option("--part-size", type=_Size(), help="Bytes of one request; otherwise chosen from the object's size."),
     click.option(
-        "-j", "--parallel", type=_Parallel(), default="auto", show_default=True, help="Most requests in flight."
+        "-j",
+        "--parallel",
+        type=_Parallel(),
+        metavar="N|auto",
+        default="auto",
+        show_default=True,
+        help="Most requests in flight.",
     ),
     click.option("--limit-rate", type=_Size(), help="Most bytes a second, such as 10MiB."),
     click.option("--no-clobber", is_flag=True, help="Do not replace files that exist."),
