@@ -109,7 +109,7 @@ def proxy_for(endpoint: str, proxies: Mapping[str, str] | None, *, is_own_sessio
             NO_PROXY, in upper or lower case).
 
     Raises:
-        ConfigError: The environment names a proxy that does not speak HTTP.
+        ConfigError: The proxy does not speak HTTP, or is no valid address.
     """
     target = urlsplit(endpoint)
     if not proxies:
@@ -120,11 +120,24 @@ def proxy_for(endpoint: str, proxies: Mapping[str, str] | None, *, is_own_sessio
         if proxies.get(key):
             proxy = str(proxies[key])
             proxy = proxy if "://" in proxy else f"http://{proxy}"  # as requests reads it
-            scheme = urlsplit(proxy).scheme
-            if scheme not in ("http", "https"):
-                raise ConfigError(
-                    f"the proxy for {target.scheme}://{target.hostname} has the scheme {scheme!r}, not http or https",
-                    hint="name an HTTP proxy in the bucket's proxies or the environment, or set NO_PROXY",
-                )
+            _check_proxy(proxy, f"{target.scheme}://{target.hostname}")
             return proxy
     return None
+
+
+def _check_proxy(proxy: str, target: str) -> None:
+    """Raise ConfigError unless that is the address of an HTTP proxy. It may contain a password, so it is not shown."""
+    problem = None
+    try:
+        parts = urlsplit(proxy)
+        if parts.scheme not in ("http", "https"):
+            problem = f"has the scheme {parts.scheme!r}, not http or https"
+        elif not (parts.hostname or "").strip() or parts.port == 0:
+            problem = "has no valid host and port"
+    except ValueError:
+        problem = "has no valid host and port"
+    if problem is not None:
+        raise ConfigError(
+            f"the proxy for {target} {problem}",
+            hint="name an HTTP proxy in the bucket's proxies or the environment, or set NO_PROXY",
+        )

@@ -23,6 +23,8 @@ _NOT_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PR
 
 _ERRNO: Final = re.compile(r"\[Errno (\d+)\]")
 
+_CHECK_PROXY: Final = "check the bucket's proxies, or HTTP_PROXY and HTTPS_PROXY of the environment"
+
 _PRIVATE_CA: Final = (
     "where TLS is inspected, or the certificate authority is private, set SSL_CERT_FILE to the authority's "
     "certificate, or pass session= with a connector that trusts it; otherwise check the endpoint"
@@ -73,11 +75,7 @@ def use_tls_hint(url: URL | None) -> str | None:
 
 def proxy_error(status: int, name: ObjectName) -> RequestError:
     """The error for a proxy that responds instead of OSS."""
-    error = RequestError(
-        f"{name}: the proxy answered {status}",
-        name=name,
-        hint="check the bucket's proxies, or HTTP_PROXY and HTTPS_PROXY of the environment",
-    )
+    error = RequestError(f"{name}: the proxy answered {status}", name=name, hint=_CHECK_PROXY)
     error.permanent = status == 407
     return error
 
@@ -90,6 +88,12 @@ def permanent(text: str, name: ObjectName, hint: str) -> RequestError:
 
 def _connect_error(error: aiohttp.ClientConnectorError, name: ObjectName, url: URL | None) -> RequestError:
     where, system_error = f"{error.host}:{error.port}", error.os_error
+    if isinstance(error, aiohttp.ClientProxyConnectionError) or (url is not None and error.host != url.raw_host):
+        reason = "no such host" if isinstance(error, aiohttp.ClientConnectorDNSError) else _reason(system_error)
+        message = f"{name}: could not connect to the proxy {where} ({reason})"
+        failed = RequestError(message, name=name, hint=_CHECK_PROXY)
+        failed.errno = _errno(system_error)
+        return failed
     if isinstance(system_error, ssl.SSLError) and system_error.reason in _NOT_TLS:
         return permanent(
             f"{name}: the server at {where} does not speak TLS ({_reason(system_error)})",

@@ -298,25 +298,33 @@ async def test_proxy_that_wants_to_know_who_asks_is_not_asked_again(
     assert len(refusing_proxy.requests) == 1
 
 
+NO_ADDRESS = "has no valid host and port"
+
+
 @pytest.mark.parametrize(
-    "address",
+    ("address", "problem"),
     [
-        f"http://{PROXY_USER}:{PROXY_WORD}@127.0.0.1:1",
-        f"http://{PROXY_USER}:{PROXY_WORD}@127.0.0.1:port",
-        f"http://{PROXY_USER}:{PROXY_WORD}@",
-        f"ftp://{PROXY_USER}:{PROXY_WORD}@127.0.0.1:1",
-        f"socks5://{PROXY_USER}:{PROXY_WORD}@127.0.0.1:1",
-        f"{PROXY_USER}:{PROXY_WORD}@127.0.0.1:1",
-        f"//{PROXY_USER}:{PROXY_WORD}@127.0.0.1:1",
+        (f"http://{PROXY_USER}:{PROXY_WORD}@127.0.0.1:1", "could not connect to the proxy 127.0.0.1:1"),
+        (f"http://{PROXY_USER}:{PROXY_WORD}@no-such-host.invalid:1", "could not connect to the proxy no-such-host"),
+        (f"http://{PROXY_USER}:{PROXY_WORD}@127.0.0.1:port", NO_ADDRESS),
+        (f"http://{PROXY_USER}:{PROXY_WORD}@127.0.0.1:99999", NO_ADDRESS),
+        (f"http://{PROXY_USER}:{PROXY_WORD}@", NO_ADDRESS),
+        (f"http://{PROXY_USER}:{PROXY_WORD}@[::1", NO_ADDRESS),
+        (f"ftp://{PROXY_USER}:{PROXY_WORD}@127.0.0.1:1", "'ftp', not http or https"),
+        (f"socks5://{PROXY_USER}:{PROXY_WORD}@127.0.0.1:1", "'socks5', not http or https"),
+        (f"{PROXY_USER}:{PROXY_WORD}@127.0.0.1:1", "could not connect to the proxy 127.0.0.1:1"),
+        (f"//{PROXY_USER}:{PROXY_WORD}@127.0.0.1:1", "prox"),
     ],
 )
-async def test_proxy_that_cannot_be_reached_is_an_error_of_ours_without_its_password(
-    oss: LocalOSS, path: Path, watch: Watch, address: str
+async def test_proxy_that_cannot_be_used_is_an_error_that_names_the_proxy_without_its_password(
+    oss: LocalOSS, path: Path, watch: Watch, address: str, problem: str
 ) -> None:
     bucket = oss.bucket("examplebucket", proxies={"http": address})
     watch.logged.clear()
-    with watch.raises(AiossError):
+    with watch.raises(AiossError) as caught:
         await aioss_resume.download(bucket, "key", path, **RANGED)
+    assert problem in str(caught.error)
+    assert "prox" in caught.error.hint
     assert oss.requests == []
     assert not path.exists()
 
