@@ -319,7 +319,8 @@ class DownloadOptions(ReadOptions):
         multiget_threshold: A smaller object, in bytes, is fetched with one request and keeps no checkpoint. None for
             the default, 10 MiB.
         store: Where checkpoints are kept; None for beside the destination.
-        progress_callback: Called as callback(consumed_bytes, total_bytes), plain or async.
+        progress_callback: Called as callback(consumed_bytes, total_bytes), plain or async. In a batch it is called for
+            each of the downloads on its own.
         overwrite: "always", "if_changed" (skip if the file has the object's size and CRC-64) or "never".
         on_change: What to do if the object is replaced: "restart" from zero (at most 3 times) or "fail".
         on_busy: What to do if another process is downloading to this path: "wait" or "fail". Other processes only see

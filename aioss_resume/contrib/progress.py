@@ -11,7 +11,7 @@ Callback = Callable[[int, int | None], None]
 def rich_progress(progress: Any, description: str = "downloading") -> Callback:
     """Show one download as a task of a rich.progress.Progress. Returns the progress callback.
 
-    Call it once for each download; one Progress can show many.
+    Call it once for each download; one Progress can show many. For a batch, advance one bar by each outcome instead.
 
     Args:
         progress: The caller's rich.progress.Progress, which the caller starts and stops. Any: the package is an extra.

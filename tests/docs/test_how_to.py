@@ -98,6 +98,8 @@ async def test_code_for_mirroring_runs(oss: LocalOSS, bucket: Any, capsys: pytes
         ("would_delete", "datasets/v3/a"),
         ("would_download", "datasets/v3/d/c.tmp"),
     ]
+    bar = await found["show"]()
+    assert bar.n == bar.total == 2 * len(CONTENT)
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # connections that the others leave open
