@@ -6,7 +6,7 @@ import contextlib
 import os
 import re
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +191,20 @@ def test_W05_client_that_leaves_closes_what_is_upstream(port: int, oss: LocalOSS
         client.close()
 
 
+@contextlib.asynccontextmanager
+async def aiohttp_service(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[int]:
+    """A service of aiohttp.web with that handler at /object. Yields its port."""
+    app = web.Application()
+    app.router.add_get("/object", handler)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    assert site._server is not None
+    yield site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+    await runner.cleanup()
+
+
 @pytest.mark.anyio
 async def test_W01_aiohttp_web_answers_alike(oss: LocalOSS, bucket: Any) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -202,15 +216,8 @@ async def test_W01_aiohttp_web_answers_alike(oss: LocalOSS, bucket: Any) -> None
                 request, downloader, request.query.get("key", "key"), filename="x.bin", retry=QUICK
             )
 
-        app = web.Application()
-        app.router.add_get("/object", send)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        assert site._server is not None
-        url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/object"  # type: ignore[attr-defined]
-        async with aiohttp.ClientSession() as session:
+        async with aiohttp_service(send) as port, aiohttp.ClientSession() as session:
+            url = f"http://127.0.0.1:{port}/object"
             for range_, status, expected in [
                 (None, 200, content),
                 ("bytes=5-9", 206, content[5:10]),
@@ -227,7 +234,6 @@ async def test_W01_aiohttp_web_answers_alike(oss: LocalOSS, bucket: Any) -> None
             with pytest.raises(aiohttp.ClientError):
                 async with session.get(url) as response:
                     await response.read()
-        await runner.cleanup()
 
 
 @pytest.mark.anyio
@@ -249,26 +255,18 @@ async def test_W05_aiohttp_web_ends_what_is_upstream_when_the_client_leaves(
             finally:
                 ended.set()
 
-        app = web.Application()
-        app.router.add_get("/object", send)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        assert site._server is not None
-        port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-        response, client = await asyncio.open_connection("127.0.0.1", port)
-        client.write(b"GET /object HTTP/1.1\r\nHost: x\r\n\r\n")
-        if upstream == "never answers":
-            await asyncio.to_thread(oss.wait_for_requests, 1)
-        else:
-            await response.readexactly(1000)
-        client.close()
-        async with asyncio.timeout(20):  # a request that stalls is given up after 30 s only
-            await ended.wait()
-            while not all(record.is_finished for record in oss.requests):  # noqa: ASYNC110  # the server is a thread
-                await asyncio.sleep(0.01)
-        await runner.cleanup()
+        async with aiohttp_service(send) as port:
+            response, client = await asyncio.open_connection("127.0.0.1", port)
+            client.write(b"GET /object HTTP/1.1\r\nHost: x\r\n\r\n")
+            if upstream == "never answers":
+                await asyncio.to_thread(oss.wait_for_requests, 1)
+            else:
+                await response.readexactly(1000)
+            client.close()
+            async with asyncio.timeout(20):  # a request that stalls is given up after 30 s only
+                await ended.wait()
+                while not all(record.is_finished for record in oss.requests):  # noqa: ASYNC110  # the server is a thread
+                    await asyncio.sleep(0.01)
     oss.faults.clear()
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
