@@ -28,7 +28,8 @@ async def object_response(
     """Send an object of OSS, or the requested ranges of it, without storing it.
 
     Like `aioss_resume.contrib.starlette.ObjectResponse`. The response has been sent when this returns; a handler
-    returns it.
+    returns it. When the client disconnects, fetching ends within a tenth of a second, and this returns as if all had
+    been sent.
 
     Args:
         request: The client's request.
@@ -41,8 +42,6 @@ async def object_response(
         TypeError: A keyword that there is not.
         ConfigError: An argument is invalid.
         AiossError: The object could not be fetched completely. aiohttp then cuts the client's connection.
-
-    When the client disconnects, fetching ends within a tenth of a second, and this returns as if all had been sent.
     """
     check_arguments("object_response", downloader, key, filename, keywords)
     asked = {name.lower(): value for name, value in request.headers.items()}
