@@ -19,6 +19,8 @@ TOKEN = "canary-security-token-9d1f"
 TEMPORARY_ID = "canary-temporary-id-52ab"
 TEMPORARY_SECRET = "canary-temporary-secret-77c0"
 
+_WORD = re.compile(r"[!-~]+")
+
 
 @dataclass
 class Caught:
@@ -76,9 +78,13 @@ class Watch:
             said[f"name {path.name}"] = path.name
             if path.is_file() and path.stat().st_size < 16 << 20:
                 said[f"file {path.name}"] = path.read_bytes().decode("latin-1")
+        # There may be thousands of secrets and of files: most files have no word that is long enough for any secret.
+        assert all(_WORD.fullmatch(secret) for secret in secrets)
+        long_word = re.compile(rf"{_WORD.pattern[:-1]}{{{min(map(len, secrets))}}}")
         for where, text in said.items():
-            shown = [secret for secret in secrets if secret in text]
-            assert not shown, f"{where} shows a secret"
+            if long_word.search(text):
+                shown = [secret for secret in secrets if secret in text]
+                assert not shown, f"{where} shows a secret"
 
 
 def sent_secrets(headers: Any) -> set[str]:

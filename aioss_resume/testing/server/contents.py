@@ -135,7 +135,7 @@ class GeneratedContent:
         """The bytes of `[start, stop)`, without those past the end."""
         stop = min(stop, self.size)
         pieces: list[bytes | memoryview] = []
-        base = memoryview(_base_block(self.seed))
+        base = memoryview(_base_block(self.seed, _base_length(self.size)))
         while start < stop:
             index, inside = divmod(start, _BLOCK)
             end = min(_BLOCK, inside + stop - start)
@@ -164,9 +164,15 @@ def _opaque_etag(text: str) -> str:
     return hashlib.md5(text.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest().upper() + "-1"
 
 
+def _base_length(size: int) -> int:
+    """The length of the first block of an object of that size: whole words of the generator, and room for a stamp."""
+    return max(_STAMP, min(_BLOCK, -(-size // 4) * 4))
+
+
 @lru_cache(maxsize=16)
-def _base_block(seed: int) -> bytes:
-    return random.Random(seed).randbytes(_BLOCK)  # noqa: S311 - repeatable, not secret
+def _base_block(seed: int, length: int = _BLOCK) -> bytes:
+    """The block that all blocks are made from, or its beginning."""
+    return random.Random(seed).randbytes(length)  # noqa: S311 - repeatable, not secret
 
 
 def _stamp(base: memoryview, index: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -52,6 +53,12 @@ def test_terabytes_are_read_and_summed_at_once() -> None:
     content = GeneratedContent(5000 * GiB + 3, 1)
     assert len(content.read(4999 * GiB, 4999 * GiB + 100)) == 100
     assert 0 < content.crc64 < 2**64
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 8, 9, 4095, MiB - 1, MiB])
+def test_larger_object_of_the_same_seed_begins_with_the_bytes_of_a_smaller_one(size: int) -> None:
+    smaller, larger = GeneratedContent(size, 7), GeneratedContent(3 * MiB, 7)
+    assert smaller.read(0, size) == larger.read(0, size)
 
 
 def test_blocks_and_seeds_differ() -> None:
