@@ -19,8 +19,6 @@ TOKEN = "canary-security-token-9d1f"
 TEMPORARY_ID = "canary-temporary-id-52ab"
 TEMPORARY_SECRET = "canary-temporary-secret-77c0"
 
-_WORD = re.compile(r"[!-~]+")
-
 
 @dataclass
 class Caught:
@@ -78,11 +76,11 @@ class Watch:
             said[f"name {path.name}"] = path.name
             if path.is_file() and path.stat().st_size < 16 << 20:
                 said[f"file {path.name}"] = path.read_bytes().decode("latin-1")
-        # There may be thousands of secrets and of files: most files have no word that is long enough for any secret.
-        assert all(_WORD.fullmatch(secret) for secret in secrets)
-        long_word = re.compile(rf"{_WORD.pattern[:-1]}{{{min(map(len, secrets))}}}")
+        # Thousands of secrets and of files take long to compare; most files have no run of characters like theirs.
+        characters = re.escape("".join({*"".join(secrets)}))
+        like_a_secret = re.compile(f"[{characters}]{{{min(map(len, secrets))}}}")
         for where, text in said.items():
-            if long_word.search(text):
+            if len(secrets) < 100 or like_a_secret.search(text):
                 shown = [secret for secret in secrets if secret in text]
                 assert not shown, f"{where} shows a secret"
 
