@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from aioss_resume._core.slices import Slice
 from aioss_resume._core.windows_names import problem_of_path
 from aioss_resume._file.disk import USE_STREAM
-from aioss_resume._io.resolve import IN_SYSTEM_DIRECTORY, NOT_REGULAR, is_system_path
+from aioss_resume._io.resolve import is_system_path, system_path_error
 from aioss_resume._io.storage import STORAGE
 from aioss_resume._transfer.client import Client
 from aioss_resume.errors import ConfigError, ObjectName, local_file_error
@@ -114,8 +114,7 @@ async def destination(client: Client, path: str | os.PathLike[str], name: Object
     absolute = os.path.abspath
     found = absolute(given) if os.path.isabs(given) else await client.threads.run(absolute, given)  # noqa: PTH117
     if is_system_path(found):
-        cause = OSError(NOT_REGULAR, IN_SYSTEM_DIRECTORY, found)
-        raise local_file_error("download to", cause, name=name, hint=USE_STREAM)
+        raise local_file_error("download to", system_path_error(found), name=name, hint=USE_STREAM)
     return found
 
 

@@ -13,8 +13,6 @@ from aioss_resume._io.storage import Storage, is_directory, is_link, is_planted,
 NOT_REGULAR: Final = errno.EINVAL
 """The errno for a destination that is a FIFO, a device, or anything else but a regular file."""
 
-IN_SYSTEM_DIRECTORY: Final = "paths in /dev and /proc are not regular files"
-
 _LINKS_MOST: Final = 40  # Linux's own limit for one path
 
 _SYSTEM_DIRECTORIES: Final = ("/dev", "/proc")
@@ -41,7 +39,7 @@ def check_destination(storage: Storage, path: str) -> bool:
     """
     parent = os.path.dirname(path)  # noqa: PTH120  # half the price of a Path's
     if is_system_path(path) or _is_system_directory(storage, parent):
-        raise OSError(NOT_REGULAR, IN_SYSTEM_DIRECTORY, path)
+        raise system_path_error(path)
     try:
         found = storage.stat(path, follow_symlinks=False)
     except FileNotFoundError:
@@ -62,6 +60,11 @@ def is_system_path(path: str) -> bool:
     if path == _ALLOWED or path.startswith(f"{_ALLOWED}/"):
         return False
     return any(path == directory or path.startswith(f"{directory}/") for directory in _SYSTEM_DIRECTORIES)
+
+
+def system_path_error(path: str) -> OSError:
+    """The error for a destination in /dev or /proc."""
+    return OSError(NOT_REGULAR, "paths in /dev and /proc are not regular files", path)
 
 
 def follow_links(storage: Storage, path: str) -> str:

@@ -88,13 +88,8 @@ def permanent(text: str, name: ObjectName, hint: str) -> RequestError:
 
 def _connect_error(error: aiohttp.ClientConnectorError, name: ObjectName, url: URL | None) -> RequestError:
     where, system_error = f"{error.host}:{error.port}", error.os_error
-    if isinstance(error, aiohttp.ClientProxyConnectionError) or (url is not None and error.host != url.raw_host):
-        reason = "no such host" if isinstance(error, aiohttp.ClientConnectorDNSError) else _reason(system_error)
-        message = f"{name}: could not connect to the proxy {where} ({reason})"
-        failed = RequestError(message, name=name, hint=_CHECK_PROXY)
-        failed.errno = _errno(system_error)
-        return failed
-    if isinstance(system_error, ssl.SSLError) and system_error.reason in _NOT_TLS:
+    is_proxy = isinstance(error, aiohttp.ClientProxyConnectionError) or (url is not None and error.host != url.raw_host)
+    if not is_proxy and isinstance(system_error, ssl.SSLError) and system_error.reason in _NOT_TLS:
         return permanent(
             f"{name}: the server at {where} does not speak TLS ({_reason(system_error)})",
             name,
@@ -108,6 +103,8 @@ def _connect_error(error: aiohttp.ClientConnectorError, name: ObjectName, url: U
             hint = f"the endpoint must not contain the bucket's name: pass {scheme}://{endpoint}"
     else:
         reason, hint = _reason(system_error), "check the endpoint's host and port, and that its server is running"
+    if is_proxy:
+        where, hint = f"the proxy {where}", _CHECK_PROXY
     failed = RequestError(f"{name}: could not connect to {where} ({reason})", name=name, hint=hint)
     failed.errno = _errno(system_error)
     return failed

@@ -13,7 +13,7 @@ from pathlib import Path
 from aioss_resume._core.manifest import FileState
 from aioss_resume._io.anchored import Anchor, anchor
 from aioss_resume._io.made_directories import DirectoryUse
-from aioss_resume._io.resolve import IN_SYSTEM_DIRECTORY, NOT_REGULAR, is_system_path
+from aioss_resume._io.resolve import is_system_path, system_path_error
 from aioss_resume._io.storage import CREATE, STORAGE, Storage, exists, is_directory, is_regular, make_missing
 
 
@@ -36,7 +36,7 @@ class Tree:
         self._anchor: Anchor | None = None
         self.ignores_case = self.ignores_form = False
         if is_system_path(root):
-            raise OSError(NOT_REGULAR, IN_SYSTEM_DIRECTORY, root)
+            raise system_path_error(root)
         if not dry_run:
             make_missing(STORAGE, Path(root), fsync=fsync)
         try:

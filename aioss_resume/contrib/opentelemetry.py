@@ -55,8 +55,7 @@ class _Telemetry:
         self._bytes = meter.create_counter("aioss_resume.bytes", unit="By", description="Bytes received")
         self._failed = meter.create_counter("aioss_resume.attempts.failed", description="Attempts that failed")
         self._seconds = meter.create_histogram("aioss_resume.duration", unit="s", description="Time to the end")
-        self._spans: dict[str, Any] = {}
-        self._began: dict[str, int] = {}  # nanoseconds since the epoch, by download id
+        self._spans: dict[str, tuple[Any, int]] = {}  # with their beginning, in nanoseconds since the epoch
         self._actions: dict[type[Event], Callable[[Any], None]] = {
             DownloadStarted: self._started,
             StreamStarted: self._started,
@@ -78,11 +77,10 @@ class _Telemetry:
         if event.download_id not in self._spans:
             kind = "read" if isinstance(event, StreamStarted | StreamFinished) else "download"
             attributes = {"oss.bucket": event.bucket, "oss.key": event.key, "aioss_resume.id": event.download_id}
-            self._began[event.download_id] = began = time_ns()
-            self._spans[event.download_id] = self._tracer.start_span(
-                f"aioss_resume.{kind}", start_time=began, attributes=attributes
-            )
-        return self._spans[event.download_id]
+            began = time_ns()
+            span = self._tracer.start_span(f"aioss_resume.{kind}", start_time=began, attributes=attributes)
+            self._spans[event.download_id] = span, began
+        return self._spans[event.download_id][0]
 
     def _started(self, event: DownloadStarted | StreamStarted) -> None:
         if event.size is not None:
@@ -117,16 +115,16 @@ class _Telemetry:
         self._end(event, result.elapsed, None)
 
     def _ended_by_error(self, event: DownloadFailed) -> None:
-        self._span_of(event)
-        elapsed = (time_ns() - self._began[event.download_id]) / _SECOND
-        self._end(event, elapsed, event.error)
+        self._end(event, None, event.error)
 
     def _stream_finished(self, event: StreamFinished) -> None:
         self._end(event, event.elapsed, event.error)
 
-    def _end(self, event: Event, elapsed: float, error: BaseException | None) -> None:
-        span = self._span_of(event)
-        del self._spans[event.download_id], self._began[event.download_id]
+    def _end(self, event: Event, elapsed: float | None, error: BaseException | None) -> None:
+        self._span_of(event)  # creates the span of a download that ended before it began
+        span, began = self._spans.pop(event.download_id)
+        if elapsed is None:
+            elapsed = (time_ns() - began) / _SECOND
         if error is not None:
             span.set_attribute("error.type", type(error).__name__)
             span.set_status(self._trace.StatusCode.ERROR, type(error).__name__)

@@ -51,6 +51,16 @@ async def test_tqdm_shows_one_download_or_the_sum_of_several(bucket: Any, tmp_pa
             assert (bar.n, bar.total) == (2 * SIZE, 2 * SIZE)
 
 
+def data_points(reader: InMemoryMetricReader) -> dict[str, Any]:
+    """The data points of each metric, by its name."""
+    return {
+        metric.name: metric.data.data_points
+        for resource in reader.get_metrics_data().resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+
+
 async def test_opentelemetry_gets_a_span_for_each_download_and_request(
     oss: LocalOSS, bucket: Any, tmp_path: Path
 ) -> None:
@@ -81,12 +91,7 @@ async def test_opentelemetry_gets_a_span_for_each_download_and_request(
     assert reads[1].attributes["error.type"] == "NoSuchKeyError"
     of_download = [span for span in ranges if parents[span.parent.span_id] is download]
     assert sum(s.attributes["aioss_resume.stop"] - s.attributes["aioss_resume.start"] for s in of_download) == SIZE
-    metrics = {
-        metric.name: metric.data.data_points
-        for resource in reader.get_metrics_data().resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-    }
+    metrics = data_points(reader)
     assert sum(point.value for point in metrics["aioss_resume.bytes"]) == SIZE + 1000
     assert sum(point.value for point in metrics["aioss_resume.attempts.failed"]) == 1
     assert sum(point.count for point in metrics["aioss_resume.duration"]) == 3
@@ -134,14 +139,7 @@ async def test_duration_of_a_failed_download_is_recorded(oss: LocalOSS, bucket: 
         with pytest.raises(ThrottledError):
             await downloader.download("key", tmp_path / "file", **RANGED)
     oss.faults.clear()
-    points = [
-        point
-        for resource in reader.get_metrics_data().resource_metrics
-        for scope in resource.scope_metrics
-        for metric in scope.metrics
-        if metric.name == "aioss_resume.duration"
-        for point in metric.data.data_points
-    ]
+    points = data_points(reader)["aioss_resume.duration"]
     assert [(point.count, point.attributes["aioss_resume.failed"]) for point in points] == [(1, True)]
     assert points[0].sum > 0
 

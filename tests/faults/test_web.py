@@ -201,8 +201,10 @@ async def aiohttp_service(handler: Callable[[web.Request], Awaitable[web.StreamR
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     assert site._server is not None
-    yield site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
-    await runner.cleanup()
+    try:
+        yield site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+    finally:
+        await runner.cleanup()
 
 
 @pytest.mark.anyio

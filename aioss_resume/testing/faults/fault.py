@@ -2,8 +2,8 @@
 
 import random
 import threading
-from collections.abc import Callable
-from typing import Protocol, TypedDict
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypedDict
 
 from aioss_resume.testing.server.answers import Answer
 from aioss_resume.testing.server.calls import Call
@@ -57,7 +57,7 @@ Late = Callable[[Answer], bool]
 """Changes an answer, or says False when the answer is not one that this fault can befall."""
 
 
-def check_scope(name: str, scope: Scope) -> None:
+def _check_scope(name: str, scope: Scope) -> None:
     """Check the keywords of a fault. A misspelt one would leave the fault without effect, or affect all requests.
 
     Raises:
@@ -68,11 +68,9 @@ def check_scope(name: str, scope: Scope) -> None:
     for keyword in scope:
         if keyword not in known:
             raise TypeError(f"{name}() got an unexpected keyword argument {keyword!r}; there are {', '.join(known)}")
-    for keyword, value, least in (
-        ("times", scope.get("times"), 1),
-        ("nth", scope.get("nth"), 1),
-        ("after_requests", scope.get("after_requests"), 0),
-    ):
+    values: Mapping[str, Any] = scope  # Any: they are of many types
+    for keyword, least in (("times", 1), ("nth", 1), ("after_requests", 0)):
+        value = values.get(keyword)
         if value is not None and value < least:
             raise ValueError(f"{name}(): {keyword} must be at least {least}, not {value}")
     probability = scope.get("probability")
@@ -93,7 +91,7 @@ class Fault:
         late: Late | None = None,
         when: When | None = None,
     ) -> None:
-        check_scope(name, scope)
+        _check_scope(name, scope)
         self.name = name
         self.early = early
         self.late = late

@@ -71,7 +71,6 @@ class LocalOSS:
         self._port = port
         self._strict_faults = strict_faults
         self._thread: ServerThread | None = None
-        self._is_started = False
         self._session: oss2.Session | None = None
 
     def __enter__(self) -> Self:
@@ -105,18 +104,17 @@ class LocalOSS:
             RuntimeError: It is started already.
             OSError: The port is taken.
         """
-        if self._is_started:
+        if self._thread is not None:
             raise RuntimeError("this LocalOSS is started already")
         thread = ServerThread(self._service, _World(self), self._host, self._port, self._tls)
         thread.start()
         self._thread, self._port = thread, thread.port
-        self._is_started = True
 
     def stop(self) -> None:
         """Close the port and all connections. Objects, faults and ledger are kept. Called when leaving `with`."""
-        self._is_started = False
-        if self._thread is not None:
-            self._thread.stop()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.stop()
 
     def drop_connections(self) -> None:
         """Close all connections, like a short network failure."""
