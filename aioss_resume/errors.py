@@ -275,7 +275,7 @@ def local_file_error(
         path: The file or directory; None for that of the cause.
     """
     number = cause if isinstance(cause, int) else cause.errno or 0
-    said = None if isinstance(cause, int) else cause.strerror  # more than the errno says, if we have raised it
+    said = None if isinstance(cause, int) else cause.strerror  # more precise than the errno where the library raised it
     found = said or (os.strerror(number) if number else str(cause))
     path = path if path is not None or isinstance(cause, int) else cause.filename
     builtin = type(OSError(number, found))

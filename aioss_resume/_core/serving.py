@@ -138,7 +138,7 @@ def error_status(error: AiossError) -> tuple[int, Headers]:
     """The status and headers for an object that cannot be sent. The error's text is not sent to clients."""
     if isinstance(error, ObjectNotFoundError):
         return 404, []
-    if isinstance(error, ServiceError) and error.code == "InvalidObjectName":  # there can be no such object
+    if isinstance(error, ServiceError) and error.code == "InvalidObjectName":  # no object can have such a key
         return 404, []
     if isinstance(error, AccessDeniedError | ObjectArchivedError):
         return 403, []

@@ -59,6 +59,7 @@ class Deliveries:
                 event, context, dropped = self._queue.take()
                 returned = context.run(self._hook, replace(event, dropped=dropped) if dropped else event)
                 if inspect.isawaitable(returned):
+                    # Awaited here; it is a task because only a task can run in another context.
                     await asyncio.create_task(_result_of(returned), context=context)
         except Exception:  # a stranger's code: the download must not end because of it
             logger.exception("on_event raised an exception; it is not called again")

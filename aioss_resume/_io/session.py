@@ -109,7 +109,7 @@ def proxy_for(endpoint: str, proxies: Mapping[str, str] | None, *, is_own_sessio
             NO_PROXY, in upper or lower case).
 
     Raises:
-        ConfigError: The proxy does not speak HTTP, or is no valid address.
+        ConfigError: The proxy does not speak HTTP, or its address is invalid.
     """
     target = urlsplit(endpoint)
     if not proxies:

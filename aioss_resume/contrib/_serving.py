@@ -57,8 +57,8 @@ def check_arguments(
     """Check the arguments of a response before anything is sent.
 
     Raises:
-        TypeError: A keyword that there is not.
-        ConfigError: A value that cannot be.
+        TypeError: A keyword is unknown.
+        ConfigError: A value is invalid.
     """
     if not isinstance(downloader, Downloader):
         raise ConfigError(f"downloader must be a Downloader, not {type(downloader).__name__}")
@@ -99,7 +99,7 @@ async def serve(
     except MalformedRangeError as error:
         yield _text(400, [], str(error))
         return
-    if isinstance(key, str) and not _can_be(key):  # clients choose keys, so this is no error of the service
+    if isinstance(key, str) and not _can_be(key):  # the key may come from the client, so it is not a ConfigError
         yield _text(404, [])
         return
     try:

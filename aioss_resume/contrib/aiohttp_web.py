@@ -14,7 +14,7 @@ from aioss_resume.options import StreamKeywords
 from aioss_resume.urls import SignedURL
 
 _LOOK_SECONDS: Final = 0.05
-_CLIENT_LEFT: Final = 499  # as in the log of nginx; nobody receives it
+_CLIENT_LEFT: Final = 499  # the status that nginx logs for it; the client never receives it
 
 
 async def object_response(
@@ -39,7 +39,7 @@ async def object_response(
         keywords: As for `Downloader.stream()`. `window`, the bytes kept in memory for this response, defaults to 1 MiB.
 
     Raises:
-        TypeError: A keyword that there is not.
+        TypeError: A keyword is unknown.
         ConfigError: An argument is invalid.
         AiossError: The object could not be fetched completely. aiohttp then cuts the client's connection.
     """
@@ -58,7 +58,8 @@ async def _send(request: web.Request, response: web.StreamResponse, answer: Resp
     length = response.headers.get("content-length")
     if length is not None:
         response.content_length = int(length)
-    # A client that has left is no error of the handler. Such errors of `answer.body` are of the caller's own code.
+    # It is not an error of the handler if the client disconnects. A ConnectionError of `answer.body` is not caught: it
+    # comes from the caller's own code, such as the `refresh` function of a SignedURL.
     with suppress(ConnectionError):
         await response.prepare(request)
     if request.method != "HEAD":
@@ -73,7 +74,7 @@ async def _send(request: web.Request, response: web.StreamResponse, answer: Resp
 
 @contextmanager
 def _ended_when_the_client_leaves(request: web.Request) -> Iterator[None]:
-    """Ends the block when the client disconnects.
+    """Cancel the block when the client disconnects.
 
     aiohttp.web tells a handler only when it writes, and a handler that waits for OSS has nothing to write.
     """
@@ -86,9 +87,9 @@ def _ended_when_the_client_leaves(request: web.Request) -> Iterator[None]:
 
 
 class _Watch:
-    """Looks at the client's connection now and then, and cancels a scope when it is closed.
+    """Checks the client's connection every _LOOK_SECONDS, and cancels a scope when it is closed.
 
-    A timer and not a task: a server may have a thousand slow clients.
+    It uses a timer because a task costs more, and a server may have a thousand slow clients.
     """
 
     def __init__(self, request: web.Request, scope: anyio.CancelScope) -> None:

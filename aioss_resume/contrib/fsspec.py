@@ -94,7 +94,7 @@ class OSSResumeFileSystem(_asyn.AsyncFileSystem):  # type: ignore[misc, name-def
         **fs_options: Any,  # Any: fsspec's own
     ) -> None:
         super().__init__(**fs_options)
-        BucketConfig(endpoint, "any", region, provider)  # refuses what cannot be, before anything is read
+        BucketConfig(endpoint, "any", region, provider)  # raises ConfigError for invalid arguments
         self._endpoint, self._region, self._provider = endpoint, region, provider
         self._concurrency, self._max_bytes_per_second = concurrency, max_bytes_per_second
         self._read_options = dict(read_options or {})

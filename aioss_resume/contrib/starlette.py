@@ -38,7 +38,7 @@ class ObjectResponse(_responses.Response):  # type: ignore[name-defined, misc]  
         keywords: As for `Downloader.stream()`. `window`, the bytes kept in memory for this response, defaults to 1 MiB.
 
     Raises:
-        TypeError: A keyword that there is not.
+        TypeError: A keyword is unknown.
         ConfigError: An argument is invalid, or starlette is not installed.
     """
 

@@ -97,9 +97,7 @@ async def test_opentelemetry_gets_a_span_for_each_download_and_request(
     assert sum(point.count for point in metrics["aioss_resume.duration"]) == 3
 
 
-async def test_spans_are_children_of_the_callers_span_however_many_callers_there_are(
-    bucket: Any, tmp_path: Path
-) -> None:
+async def test_spans_are_children_of_the_span_of_their_own_caller(bucket: Any, tmp_path: Path) -> None:
     exporter, tracers = InMemorySpanExporter(), TracerProvider()
     tracers.add_span_processor(SimpleSpanProcessor(exporter))
     tracer = tracers.get_tracer("service")

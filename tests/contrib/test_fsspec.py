@@ -302,7 +302,7 @@ class TestBucketConfig:
         assert "secret/with" not in str(caught.value)
         assert "password@" not in str(caught.value)
 
-    def test_bucket_and_endpoint_in_the_wrong_order_are_noticed(self) -> None:
+    def test_bucket_before_endpoint_raises_config_error(self) -> None:
         with pytest.raises(ConfigError, match="the endpoint comes first"):
             BucketConfig("bucket", "http://127.0.0.1")
 

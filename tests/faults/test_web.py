@@ -240,7 +240,7 @@ async def test_W01_aiohttp_web_answers_alike(oss: LocalOSS, bucket: Any) -> None
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("upstream", ["sends all", "never answers", "stalls"])
-async def test_W05_aiohttp_web_ends_what_is_upstream_when_the_client_leaves(
+async def test_W05_aiohttp_web_cancels_its_requests_when_the_client_disconnects(
     oss: LocalOSS, bucket: Any, caplog: pytest.LogCaptureFixture, upstream: str
 ) -> None:
     oss.put("examplebucket", "key", size=400 * MiB, seed=1)
@@ -267,7 +267,7 @@ async def test_W05_aiohttp_web_ends_what_is_upstream_when_the_client_leaves(
             client.close()
             async with asyncio.timeout(20):  # a request that stalls is given up after 30 s only
                 await ended.wait()
-                while not all(record.is_finished for record in oss.requests):  # noqa: ASYNC110  # the server is a thread
+                while not all(record.is_finished for record in oss.requests):  # noqa: ASYNC110  # of a server in another thread
                     await asyncio.sleep(0.01)
     oss.faults.clear()
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
@@ -285,7 +285,7 @@ async def test_W05_aiohttp_web_ends_what_is_upstream_when_the_client_leaves(
         ({"window": 0}, "window"),
     ],
 )
-async def test_W03_mistake_in_the_arguments_is_an_error_where_the_response_is_made(
+async def test_W03_invalid_argument_raises_when_the_response_is_created(
     bucket: Any, arguments: dict[str, Any], message: str
 ) -> None:
     async with Downloader(bucket) as downloader:

@@ -232,7 +232,7 @@ async def test_another_object_to_the_same_path_fails_with_on_busy_fail(
         await start(bucket, path, on_busy="fail", **differs)
     gate.open()
     assert (await first).size == SIZE
-    # The second one sent none.
+    # The second call sent no request.
     assert {(request.key, request.version_id) for request in oss.requests} == {("key", None)}
     assert not any("response-expires" in request.query for request in oss.requests)
 

@@ -76,7 +76,7 @@ class Watch:
             said[f"name {path.name}"] = path.name
             if path.is_file() and path.stat().st_size < 16 << 20:
                 said[f"file {path.name}"] = path.read_bytes().decode("latin-1")
-        # Thousands of secrets and of files take long to compare; most files have no run of characters like theirs.
+        # Searching thousands of files for thousands of secrets is slow. Most files have no run of such characters.
         characters = re.escape("".join({*"".join(secrets)}))
         like_a_secret = re.compile(f"[{characters}]{{{min(map(len, secrets))}}}")
         for where, text in said.items():

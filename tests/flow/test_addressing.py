@@ -316,7 +316,7 @@ NO_ADDRESS = "has no valid host and port"
         (f"//{PROXY_USER}:{PROXY_WORD}@127.0.0.1:1", "prox"),
     ],
 )
-async def test_proxy_that_cannot_be_used_is_an_error_that_names_the_proxy_without_its_password(
+async def test_unusable_proxy_is_named_in_the_error_without_its_password(
     oss: LocalOSS, path: Path, watch: Watch, address: str, problem: str
 ) -> None:
     bucket = oss.bucket("examplebucket", proxies={"http": address})

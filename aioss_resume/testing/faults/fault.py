@@ -61,8 +61,8 @@ def _check_scope(name: str, scope: Scope) -> None:
     """Check the keywords of a fault. A misspelt one would leave the fault without effect, or affect all requests.
 
     Raises:
-        TypeError: An unknown keyword.
-        ValueError: A number that is out of bounds.
+        TypeError: A keyword is unknown.
+        ValueError: A number is out of bounds.
     """
     known = Scope.__annotations__
     for keyword in scope:

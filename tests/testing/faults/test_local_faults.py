@@ -330,12 +330,12 @@ def test_unmet_faults_are_reported(oss: LocalOSS, fetch: Fetch) -> None:
         ({"probability": 2}, "probability must be between 0 and 1, not 2"),
     ],
 )
-def test_mistake_in_the_scope_of_a_fault_is_an_error(oss: LocalOSS, scope: Any, message: str) -> None:
+def test_invalid_scope_of_a_fault_raises(oss: LocalOSS, scope: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         oss.faults.status(503, **scope)
     assert oss.faults.unmet() == []
 
 
-def test_cut_before_the_first_byte_is_an_error(oss: LocalOSS) -> None:
+def test_negative_offset_of_a_cut_raises(oss: LocalOSS) -> None:
     with pytest.raises(ValueError, match=r"truncate\(\): it must be after 0 bytes or more, not -1"):
         oss.faults.truncate(-1)

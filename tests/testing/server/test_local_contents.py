@@ -56,7 +56,7 @@ def test_terabytes_are_read_and_summed_at_once() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 8, 9, 4095, MiB - 1, MiB])
-def test_larger_object_of_the_same_seed_begins_with_the_bytes_of_a_smaller_one(size: int) -> None:
+def test_content_of_one_seed_begins_alike_for_every_size(size: int) -> None:
     smaller, larger = GeneratedContent(size, 7), GeneratedContent(3 * MiB, 7)
     assert smaller.read(0, size) == larger.read(0, size)
 

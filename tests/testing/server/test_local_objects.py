@@ -327,14 +327,14 @@ def test_text_is_compressed_for_those_who_take_gzip(oss: LocalOSS, fetch: Fetch)
     assert fetch("/open/key", Accept_Encoding="identity").body == TEN * 1000
 
 
-def test_address_of_a_server_that_is_not_started_is_an_error() -> None:
+def test_port_and_endpoint_raise_before_the_server_is_started() -> None:
     oss = LocalOSS()
     for ask in (lambda: oss.port, lambda: oss.endpoint, lambda: oss.bucket("examplebucket")):
         with pytest.raises(RuntimeError, match="no port yet"):
             ask()
 
 
-def test_starting_twice_is_an_error_and_leaves_the_server_as_it_is() -> None:
+def test_second_start_raises_and_the_server_keeps_running() -> None:
     with LocalOSS() as oss:
         port = oss.port
         with pytest.raises(RuntimeError, match="started already"):
@@ -351,6 +351,6 @@ def test_starting_twice_is_an_error_and_leaves_the_server_as_it_is() -> None:
     ("content", "message"),
     [({"data": "text"}, "data must be bytes, not str"), ({"size": -1}, "size must be at least 0, not -1")],
 )
-def test_content_that_cannot_be_stored_is_an_error(oss: LocalOSS, content: Any, message: str) -> None:
+def test_put_refuses_text_and_negative_sizes(oss: LocalOSS, content: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         oss.put("examplebucket", "key", **content)
