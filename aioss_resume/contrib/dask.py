@@ -28,7 +28,7 @@ from aioss_resume._batch.recording import Recording
 from aioss_resume._batch.steps import Candidate, Steps
 from aioss_resume._core.checkpoint import Checkpoint
 from aioss_resume._core.grouping import Allowance, Budget, Groups, ranges_of
-from aioss_resume._core.objects import ObjectMeta
+from aioss_resume._core.objects import ObjectMeta, difference
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.spans import Done, DoneSpans
 from aioss_resume._file.destination import Destination
@@ -232,23 +232,31 @@ class ClusterBatch(PrefixBatch):
                     self._client, storage, ObjectName(self._bucket_name, meta.key), path, self._options
                 )
                 try:
-                    await self._fill_part_file(destination, meta, candidate)
+                    existing = await destination.lock.try_lock()
+                    if existing is None:
+                        raise destination.lock.taken_error()
+                    if not existing.has_file or await self._is_replaced(destination, meta):
+                        await self._fill_part_file(destination, meta, candidate, existing.checkpoint)
                 finally:
                     await destination.lock.release()
         except AiossError as error:
             self._report.warning("%s: the workers could not fetch all of it: %s", steps.name_of(candidate.meta), error)
         return await steps.download_one(candidate)
 
-    async def _fill_part_file(self, destination: Destination, meta: ObjectMeta, candidate: Candidate) -> None:
+    async def _is_replaced(self, destination: Destination, meta: ObjectMeta) -> bool:
+        """Whether the file at the destination will be replaced by the object."""
+        if self._options.overwrite == "if_changed":
+            return not await destination.has(meta)
+        return self._options.overwrite == "always"
+
+    async def _fill_part_file(
+        self, destination: Destination, meta: ObjectMeta, candidate: Candidate, kept: Checkpoint | None
+    ) -> None:
         name = ObjectName(self._bucket_name, meta.key)
-        existing = await destination.lock.try_lock()
-        if existing is None:
-            raise destination.lock.taken_error()
         part_file = destination.part_file(meta)
         was_there = await part_file.create(meta.size)
-        kept = existing.checkpoint
         spans = DoneSpans(meta.size)
-        if kept is not None and was_there and kept.meta == meta:
+        if kept is not None and was_there and difference(kept.meta, meta) is None:
             for span in kept.spans:
                 spans.add(span)
         part_path = str(Path(candidate.path).with_name(part_file.path.name))

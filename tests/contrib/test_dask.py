@@ -8,6 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import pytest
@@ -15,11 +16,11 @@ from distributed import Client, LocalCluster
 from flow.ranged import QUICK, whole
 from oss2.credentials import EnvironmentVariableCredentialsProvider
 
-from aioss_resume import ConfigError, LocalFileError, NoSuchKeyError, RequestError
+from aioss_resume import AccessDeniedError, ConfigError, LocalFileError, NoSuchKeyError, RequestError
 from aioss_resume._core.grouping import Allowance
 from aioss_resume.contrib import _dask_worker
 from aioss_resume.contrib.dask import BucketConfig, download_prefix_on
-from aioss_resume.testing import GiB, KiB, LocalOSS
+from aioss_resume.testing import GiB, KiB, LocalOSS, MiB
 
 pytestmark = [
     pytest.mark.anyio,
@@ -75,10 +76,14 @@ def config(oss: LocalOSS) -> BucketConfig:
     return BucketConfig(oss.endpoint, "examplebucket", oss.region)
 
 
-async def outcomes_of(client: Any, config: BucketConfig, directory: Path, **keywords: Any) -> dict[str, Any]:
+async def outcomes_below(prefix: str, client: Any, config: BucketConfig, directory: Path, **keywords: Any) -> list[Any]:
     options = {"shared_directory": True, "fsync": False, "retry": QUICK, **keywords}
-    async with download_prefix_on(client, config, "p/", str(directory), **options) as outcomes:
-        return {outcome.key: outcome async for outcome in outcomes}
+    async with download_prefix_on(client, config, prefix, str(directory), **options) as outcomes:
+        return [outcome async for outcome in outcomes]
+
+
+async def outcomes_of(client: Any, config: BucketConfig, directory: Path, **keywords: Any) -> dict[str, Any]:
+    return {outcome.key: outcome for outcome in await outcomes_below("p/", client, config, directory, **keywords)}
 
 
 def right_files(directory: Path) -> bool:
@@ -143,6 +148,55 @@ async def test_object_that_is_large_is_split_among_workers_and_committed_once(
     connections = {request.connection for request in oss.requests if request.key == "large/object"}
     assert len(connections) > 4
     oss.delete("examplebucket", "large/object")
+
+
+@pytest.fixture
+def large(oss: LocalOSS) -> Iterator[int]:
+    """The size of an object that is just large enough to be split."""
+    size = 130 * MiB
+    oss.put("examplebucket", "large/object", size=size, seed=5)
+    yield size
+    oss.delete("examplebucket", "large/object")
+
+
+async def test_large_object_is_resumed_by_the_next_run(
+    client: Any, config: BucketConfig, oss: LocalOSS, tmp_path: Path, large: int
+) -> None:
+    half = large // 2
+    oss.faults.status(403, times=None, range=lambda asked: asked is not None and asked[0] >= half)
+    (outcome,) = await outcomes_below("large/", client, config, tmp_path)
+    assert isinstance(outcome.error, AccessDeniedError)
+    oss.faults.clear()
+    oss.clear_requests()
+    (outcome,) = await outcomes_below("large/", client, config, tmp_path)
+    assert outcome.error is None
+    assert outcome.result.verified
+    assert bytes_sent(oss) <= large - half + 20 * MiB  # but for the range that was in flight at the half
+    assert (tmp_path / "object").stat().st_size == large
+
+
+@pytest.mark.parametrize(
+    ("overwrite", "content_is_same", "fetched"),
+    [("if_changed", True, False), ("never", False, False), ("never", True, False), ("if_changed", False, True)],
+)
+async def test_large_file_that_exists_is_fetched_only_where_it_must_be(
+    client: Any,
+    config: BucketConfig,
+    oss: LocalOSS,
+    tmp_path: Path,
+    large: int,
+    overwrite: str,
+    content_is_same: bool,
+    fetched: bool,
+) -> None:
+    (tmp_path / "object").write_bytes(whole(large, 5 if content_is_same else 6))
+    (outcome,) = await outcomes_below("large/", client, config, tmp_path, overwrite=overwrite)
+    assert isinstance(outcome.error, FileExistsError if overwrite == "never" else NoneType)
+    assert (bytes_sent(oss) > MiB) == fetched
+
+
+def bytes_sent(oss: LocalOSS) -> int:
+    return sum(request.bytes_sent for request in oss.requests if request.key)
 
 
 @pytest.mark.parametrize(
