@@ -10,6 +10,7 @@ from itertools import repeat
 from typing import Final
 
 _USERS: Final = "x-oss-meta-"
+_FOR_CLIENTS: Final = ("cache-control", "content-disposition", "content-language", "expires")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class ObjectMeta:
         last_modified: With time zone, in whole seconds.
         user_metadata: The `x-oss-meta-*` headers, without that prefix, in lower case.
         restore: Of an archived object: whether it is being restored, and until when it is restored, in OSS's words.
+        http_headers: Cache-Control, Content-Disposition, Content-Language and Expires, as far as they were stored with
+            the object or set by parameters such as `response-cache-control`. Names are lower case. Empty in listings.
     """
 
     key: str
@@ -39,6 +42,7 @@ class ObjectMeta:
     object_type: str | None = None
     user_metadata: Mapping[str, str] = field(default_factory=dict)
     restore: str | None = None
+    http_headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def if_match(self) -> str | None:
@@ -65,6 +69,7 @@ def read_meta(key: str, size: int, headers: Mapping[str, str]) -> ObjectMeta:
             for name, value in headers.items()
             if name[: len(_USERS)].lower() == _USERS
         },
+        http_headers={name: headers[name] for name in _FOR_CLIENTS if name in headers},
     )
 
 
@@ -92,7 +97,8 @@ def listed_metas(keys: Sequence[str], **columns: Iterable[object]) -> list[Objec
     dataclass sets each field through two calls, whereas map() sets them without running bytecode.
     """
     metas = list(map(object.__new__, repeat(ObjectMeta, len(keys))))
-    columns |= {"key": keys, "user_metadata": repeat({})} | dict.fromkeys(_UNLISTED, repeat(None))
+    columns |= {"key": keys} | dict.fromkeys(_UNLISTED, repeat(None))
+    columns |= dict.fromkeys(("user_metadata", "http_headers"), repeat({}))
     for name, values in columns.items():
         deque(map(_set_field[name], metas, values), maxlen=0)
     return metas

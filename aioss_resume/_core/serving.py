@@ -113,6 +113,10 @@ def object_headers(meta: ObjectMeta, filename: str | None) -> Headers:
         headers.append(("last-modified", http_date(meta.last_modified)))
     if filename is not None:
         headers.append(("content-disposition", content_disposition(filename)))
+    given = dict(headers)
+    for name, value in meta.http_headers.items():
+        if name not in given and (safe := _safe(value)):
+            headers.append((name, safe))
     return headers
 
 

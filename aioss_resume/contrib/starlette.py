@@ -27,13 +27,14 @@ class ObjectResponse(_responses.Response):  # type: ignore[name-defined, misc]  
     It handles GET and HEAD with Range, If-Range, If-Match, If-None-Match, If-Modified-Since and If-Unmodified-Since as
     in RFC 9110: 200, 206, 304, 412 and 416. If the object cannot be fetched, it responds with 404, 403, 502, or 503
     with Retry-After. If that happens in the middle of the body, it cuts the connection, so that no client mistakes a
-    part for the whole. When the client disconnects, fetching ends. More headers can be set in `response.headers`.
+    part for the whole. When the client disconnects, fetching ends. The HTTP headers that are stored with the object,
+    such as Cache-Control, are sent on; `response.headers` adds to them or replaces them.
 
     Args:
         downloader: It must be open while the response is sent: create it in the application's lifespan.
         key: The object's key, or a SignedURL.
         request: Not needed: the request is taken from the ASGI scope.
-        filename: The name under which a browser saves the object; None to let the browser decide.
+        filename: The name under which a browser saves the object; None: the object's own Content-Disposition, if any.
         background: A Starlette background task.
         keywords: As for `Downloader.stream()`. `window`, the bytes kept in memory for this response, defaults to 1 MiB.
 

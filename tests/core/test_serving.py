@@ -142,11 +142,19 @@ HOSTILE = ["a\r\nSet-Cookie: x=1", "a\nb", "a\0b", "ü", ""]
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_W04_header_of_the_object_that_could_begin_another_is_left_out(text: str) -> None:
-    meta = ObjectMeta("key", 1, etag=text, content_type=text, content_encoding=text)
+    meta = ObjectMeta("key", 1, etag=text, content_type=text, content_encoding=text, http_headers={"expires": text})
     for name, value in object_headers(meta, text):
         assert value.isprintable()
         assert value.isascii()
         assert name.isascii()
+
+
+def test_headers_stored_with_the_object_are_sent_on() -> None:
+    stored = {"cache-control": "max-age=60", "content-disposition": "inline"}
+    meta = ObjectMeta("key", 1, http_headers=stored)
+    assert stored.items() <= dict(object_headers(meta, None)).items()
+    named = object_headers(meta, "a.txt")
+    assert [value for name, value in named if name == "content-disposition"] == ['attachment; filename="a.txt"']
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))

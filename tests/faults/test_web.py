@@ -51,6 +51,7 @@ def port(oss: LocalOSS, bucket: Any, tmp_path: Path) -> Iterator[int]:
             query.get("key", "key"),
             request,
             filename=query.get("filename"),
+            params={name: value for name, value in query.items() if name.startswith("response-")},
             retry=QUICK,
         )
 
@@ -169,6 +170,18 @@ def test_W04_file_name_adds_no_header(port: int, filename: str) -> None:
     assert status == 200
     assert headers["content-disposition"].startswith("attachment; filename")
     assert "set-cookie" not in headers
+
+
+def test_W04_headers_stored_with_the_object_or_set_by_the_request_reach_the_client(port: int, oss: LocalOSS) -> None:
+    stored = {"Cache-Control": "max-age=60", "Content-Disposition": "inline", "Content-Language": "de"}
+    oss.put("examplebucket", "page", b"bytes", headers=stored)
+    for range_ in ({}, {"Range": "bytes=1-2"}):
+        _, headers, _ = ask(port, "/object?key=page&response-expires=0&response-content-language=ja", **range_)
+        assert headers["cache-control"] == "max-age=60"
+        assert headers["content-disposition"] == "inline"
+        assert headers["content-language"] == "ja"
+        assert headers["expires"] == "0"
+    assert ask(port, "/object?key=page&filename=a.txt")[1]["content-disposition"] == 'attachment; filename="a.txt"'
 
 
 def test_W05_client_that_leaves_closes_what_is_upstream(port: int, oss: LocalOSS) -> None:

@@ -185,7 +185,7 @@ async def test_head_says_what_oss_says(oss: LocalOSS, bucket: Any) -> None:
         "examplebucket",
         "dir/key",
         b"bytes",
-        headers={"Content-Type": "text/x-odd", "Content-Encoding": "odd", "x-oss-meta-Author": "me"},
+        headers={"Content-Type": "text/x-odd", "Content-Encoding": "odd", "x-oss-meta-Author": "me", "Expires": "0"},
         last_modified=1_700_000_000,
     )
     async with Downloader(bucket) as downloader:
@@ -197,6 +197,7 @@ async def test_head_says_what_oss_says(oss: LocalOSS, bucket: Any) -> None:
     assert (meta.content_type, meta.content_encoding) == ("text/x-odd", "odd")
     assert (meta.storage_class, meta.object_type, meta.version_id) == ("Standard", "Normal", None)
     assert dict(meta.user_metadata) == {"author": "me"}
+    assert dict(meta.http_headers) == {"expires": "0"}
     assert [request.method for request in oss.requests] == ["HEAD"]
 
 

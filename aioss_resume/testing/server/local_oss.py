@@ -259,11 +259,11 @@ class LocalOSS:
         self._service.authority.add(access_key_id, secret, token, expires_at)
 
     def expire(self, access_key_id: str) -> None:
-        """Expire these credentials now."""
+        """Expire these credentials now. Raises ValueError if they are not known."""
         self._service.authority.expire(access_key_id)
 
     def remove_credentials(self, access_key_id: str) -> None:
-        """Remove these credentials."""
+        """Remove these credentials. Raises ValueError if they are not known."""
         self._service.authority.remove(access_key_id)
 
     # What happened, what will go wrong.

@@ -347,6 +347,12 @@ def test_second_start_raises_and_the_server_keeps_running() -> None:
         assert oss.port == port
 
 
+def test_credentials_that_are_not_known_cannot_expire_or_be_removed(oss: LocalOSS) -> None:
+    for method in (oss.expire, oss.remove_credentials):
+        with pytest.raises(ValueError, match="no access key id 'other' is known"):
+            method("other")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [({"data": "text"}, "data must be bytes, not str"), ({"size": -1}, "size must be at least 0, not -1")],
