@@ -51,16 +51,25 @@ def with_keywords_of(options: type[ReadOptions]) -> Callable[[F], F]:
     return decorate
 
 
-def checked_options(options: type[O], function: str, keywords: Mapping[str, Any]) -> O:  # Any: they are checked here
+def checked_options(
+    options: type[O],
+    function: str,
+    keywords: Mapping[str, Any],  # Any: they are checked here
+    *own: str,
+) -> O:
     """The options that the keywords of a function make.
+
+    Args:
+        own: The function's other keywords, which an error may name too.
 
     Raises:
         TypeError: A keyword that there is not; the message names the one that was probably meant.
         ConfigError: A value that cannot be.
     """
-    names = tuple(field.name for field in fields(options)) if keywords else ()
+    accepted = tuple(field.name for field in fields(options)) if keywords else ()
     for name in keywords:
-        if name not in names:
+        if name not in accepted:
+            names = (*own, *accepted)
             near = difflib.get_close_matches(name, names, n=1)
             known = _OTHERS_KEYWORDS.get(name)
             meant = (

@@ -401,7 +401,7 @@ class Downloader:
             AiossError: As for `aioss_resume.download()`, except errors of files.
         """
         wanted = checked_slice(start, stop)
-        reading = self._reading(key, checked_options(ReadOptions, "read", keywords))
+        reading = self._reading(key, checked_options(ReadOptions, "read", keywords, "start", "stop"))
         with self._calls.call():
             return await read(reading, wanted)
         raise closed_error(reading.name)
@@ -426,7 +426,7 @@ class Downloader:
         """
         view = writable_bytes(buffer)
         wanted = checked_slice(start, None, most=len(view))
-        reading = self._reading(key, checked_options(ReadOptions, "read_into", keywords))
+        reading = self._reading(key, checked_options(ReadOptions, "read_into", keywords, "start"))
         with view, self._calls.call():
             return await read_into(reading, wanted, view)
         raise closed_error(reading.name)
@@ -476,7 +476,10 @@ class Downloader:
         Raises:
             ConfigError: An argument is invalid.
         """
-        wanted, options = checked_slice(start, stop), checked_options(StreamOptions, "stream", keywords)
+        wanted, options = (
+            checked_slice(start, stop),
+            checked_options(StreamOptions, "stream", keywords, "start", "stop"),
+        )
         return ObjectStream(self._reading(key, options), wanted, self._calls, options.window)
 
     def list(
@@ -636,7 +639,7 @@ async def download_url(
         AccessDeniedError: The address has expired, and there is no new one.
         AiossError: As for download().
     """
-    options = checked_options(DownloadOptions, "download_url", keywords)
+    options = checked_options(DownloadOptions, "download_url", keywords, "refresh", "session")
     key = url = SignedURL(url, refresh) if not isinstance(url, SignedURL) else url  # its repr shows no signature
     if session is None:
         return await _download_through_shared_client(Downloader(None), key, path, options)

@@ -66,7 +66,7 @@ def check_arguments(
         raise ConfigError(f"key must be a string, a SignedURL or an ObjectMeta, not {type(key).__name__}")
     if filename is not None and not isinstance(filename, str):
         raise ConfigError(f"filename must be a string, not {type(filename).__name__}")
-    checked_options(StreamOptions, function, keywords)
+    checked_options(StreamOptions, function, keywords, "filename")
 
 
 @asynccontextmanager

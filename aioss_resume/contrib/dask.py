@@ -43,6 +43,7 @@ from aioss_resume.options import CONCURRENCY_OF_ALL, DownloadOptions, PrefixKeyw
 
 __all__ = ["BucketConfig", "download_prefix_on"]
 
+_OWN: Final = ("shared_directory", "concurrency", "max_bytes_per_second")
 _STAYS: Final = ("progress_callback", "store")  # options that are of this process alone
 _THREADS_SECONDS: Final = 2.0  # how soon workers that join or leave are noticed
 
@@ -89,7 +90,7 @@ def download_prefix_on(  # type: ignore[misc]  # concurrency is that of the clus
             f"bucket_config must be a BucketConfig, not {type(bucket_config).__name__}",
             hint="it travels to the workers, and an oss2.Bucket holds keys",
         )
-    options = checked_options(PrefixOptions, "download_prefix_on", keywords)
+    options = checked_options(PrefixOptions, "download_prefix_on", keywords, *_OWN)
     checked_names(prefix=prefix)
     directory = checked_path(directory, "directory")
     for name in _STAYS:

@@ -70,7 +70,7 @@ class Cluster(PythonClient):
         async def transfer() -> dict[str, float]:
             async with (
                 distributed.LocalCluster(
-                    n_workers=self.workers, threads_per_worker=1, dashboard_address=None, asynchronous=True
+                    n_workers=self.workers, threads_per_worker=1, dashboard_address=":0", asynchronous=True
                 ) as cluster,
                 distributed.Client(cluster, asynchronous=True) as client,
             ):

@@ -558,6 +558,15 @@ async def test_F08_unknown_keyword_is_named_beside_ours(
     assert oss.requests == []
 
 
+async def test_F08_error_for_an_unknown_keyword_knows_the_keywords_of_each_function(oss: LocalOSS, bucket: Any) -> None:
+    async with aioss_resume.Downloader(bucket) as downloader:
+        for call in (downloader.read, downloader.stream):
+            with pytest.raises(TypeError, match="did you mean 'start'"):
+                await call("key", strat=4)
+        with pytest.raises(TypeError, match="did you mean 'refresh'"):
+            await aioss_resume.download_url(oss.endpoint, "path", refrsh=None)
+
+
 async def test_F08_none_means_the_default_where_oss2_has_it(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss, SMALL)
     unset: dict[str, Any] = dict.fromkeys(["multiget_threshold", "part_size", "progress_callback", "store", "headers"])

@@ -294,6 +294,7 @@ async def test_W05_aiohttp_web_cancels_its_requests_when_the_client_disconnects(
         ({"key": None}, "key must be a string, a SignedURL or an ObjectMeta, not NoneType"),
         ({"filename": 5}, "filename must be a string, not int"),
         ({"windw": 5}, r"ObjectResponse\(\) got an unexpected keyword argument 'windw'; did you mean 'window'"),
+        ({"filname": "a"}, "did you mean 'filename'"),
         ({"start": 5}, "unexpected keyword argument 'start'"),
         ({"window": 0}, "window"),
     ],
