@@ -50,7 +50,7 @@ def measure(client: Client, job: Job, *, stop: Callable[[float], bool] | None = 
             complaints.seek(0)
             last = complaints.read().decode(errors="replace").strip().splitlines()[-1:]
             raise RunFailedError(f"exit code {process.returncode}: {' '.join(last)[:300]}")
-        # What the child says of itself is nearer to the transfer than what can be seen from outside.
+        # The child's own figures are more precise than those seen from outside.
         return {**watched, **_lines(output, client)}
 
 

@@ -64,7 +64,7 @@ async def _beside_ticker(transfer: Any) -> dict[str, float]:
             late.append(clock() - due)
 
     ticker = asyncio.create_task(tick())
-    await asyncio.sleep(20 * TICK)  # the loop's first steps are not the transfer's fault
+    await asyncio.sleep(20 * TICK)  # delays while the loop starts do not count
     late.clear()
     more = await (transfer() if inspect.iscoroutinefunction(transfer) else asyncio.to_thread(transfer))
     ticker.cancel()

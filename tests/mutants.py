@@ -18,7 +18,7 @@ from pathlib import Path
 MODULES = ["checkpoint", "transfer", "answers", "paths"]
 LEAST = 0.9
 _ROOT = Path(__file__).parents[1]
-_MEMORY = 4 << 30  # bytes of a process: a change that makes a list without end fails instead of filling the machine
+_MEMORY = 4 << 30  # bytes of a process, so that a mutant with an endless list fails before it fills the machine
 
 
 def main() -> int:
@@ -28,13 +28,13 @@ def main() -> int:
     given = parser.parse_args()
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     with tempfile.TemporaryDirectory(prefix="aioss-resume-mutants-") as directory:
-        # A copy, so that whoever goes on editing meanwhile changes no score.
+        # A copy, so that edits made meanwhile do not change the score.
         for name in ("aioss_resume", "tests/core"):
             shutil.copytree(_ROOT / name, Path(directory) / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(_ROOT / "pyproject.toml", directory)
         mutmut = Mutmut(directory, given.processes)
         mutmut.run(*(f"aioss_resume._core.{module}.*" for module in given.modules))
-        # A busy machine makes time-outs as well: whoever had one has another try.
+        # A busy machine causes timeouts as well, so mutants that timed out are run again.
         if late := [name for name, fate in mutmut.fates().items() if fate == "timeout"]:
             mutmut.run(*late)
         fates = mutmut.fates()

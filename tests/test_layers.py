@@ -34,7 +34,7 @@ def picture() -> dict[str, list[list[str]]]:
         names = re.split(r"\s{2,}", line.strip())[0]
         if line.startswith(" "):
             drawn.setdefault(package, []).append(layer(names))
-        elif names.startswith("| "):  # beside the package above
+        elif names.startswith("| "):  # a package on the same level as the one above it
             package = names.removeprefix("| ")
             drawn["aioss_resume"][-1] = sorted([*drawn["aioss_resume"][-1], package])
         else:

@@ -24,7 +24,7 @@ print({*sys.modules} - before)
 """
 
 
-def test_nothing_is_left_to_be_imported_when_an_event_loop_runs() -> None:
+def test_nothing_is_imported_while_an_event_loop_runs() -> None:
     run = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=True)
     assert run.stdout.strip() == "set()"
 
@@ -37,7 +37,7 @@ def test_help_of_the_command_imports_neither_aiohttp_nor_oss2() -> None:
 
 
 @pytest.mark.parametrize("package", [aioss_resume, aioss_resume.testing])
-def test_names_for_type_checkers_are_those_that_there_are(package: ModuleType) -> None:
+def test_names_for_type_checkers_are_those_at_run_time(package: ModuleType) -> None:
     """A package lists its names three times: for type checkers, for `import *`, and with where they are."""
     tree = ast.parse(Path(package.__file__ or "").read_text(encoding="utf-8"))
     blocks = [node for node in tree.body if isinstance(node, ast.If)]
@@ -55,7 +55,7 @@ def test_names_for_type_checkers_are_those_that_there_are(package: ModuleType) -
     assert {*package.__all__} <= {*dir(package)}
 
 
-def test_name_that_there_is_not_is_an_attribute_error() -> None:
+def test_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'downlaod'"):
         _ = aioss_resume.downlaod  # type: ignore[attr-defined]
 

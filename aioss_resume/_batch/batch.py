@@ -54,7 +54,7 @@ class Batch(Generic[O]):
         self._feeder: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._outcomes: deque[O] = deque()
-        self._error: BaseException | None = None  # raised when all that ended before was handed out
+        self._error: BaseException | None = None  # raised once the outcomes before it were handed out
         self._is_open = False
         self._changed = asyncio.Event()  # for the reader: an outcome, or the end
         self._has_room = asyncio.Event()  # for the feeder
@@ -64,7 +64,7 @@ class Batch(Generic[O]):
         if self._feeder is not None:
             raise ConfigError("this batch is in use already: make another one")
         self._is_open = True
-        # Not in a task group: the block may be left in another task than it was entered in, as ObjectStream's.
+        # Not in a task group: the `async with` block may end in another task than it began in.
         self._feeder = asyncio.create_task(self._feed(), name=f"aioss_resume: {self._name}")
         self._calls.add(self)
         self._feeder.add_done_callback(self._note_end_of_all)

@@ -206,5 +206,5 @@ class ObjectListing:
             self._calls.remove(self)
 
     def _fetch(self, token: str | None) -> None:
-        # Not in a task group: the block may be left in another task than it was entered in, as ObjectStream's.
+        # Not in a task group: the `async with` block may end in another task than it began in.
         self._next = asyncio.create_task(self._pages.fetch(token), name=f"aioss_resume: {self._pages.name}")

@@ -20,7 +20,7 @@ MOST_BYTES: Final = 1024 * 1024
 """A larger file is no checkpoint of ours: one of a 1 TiB object with 64 flights has less than 16 KiB."""
 
 _MOST_SPANS: Final = 20_000
-_MOST_SIZE: Final = 1 << 50  # an object's; OSS's own limit is 48.8 TiB
+_MOST_SIZE: Final = 1 << 50  # bytes of an object; OSS's own limit is 48.8 TiB
 
 
 class Unusable(Exception):

@@ -11,7 +11,7 @@ KiB: Final = 1024
 GOING: Final = 64 * KiB
 """Bytes after which a flight counts as under way: what it has sent so far says something of its speed."""
 
-_SPEED_SECONDS_LEAST: Final = 0.01  # before which the speed of a flight is unknown
+_SPEED_SECONDS_LEAST: Final = 0.01  # the speed of a younger flight is unknown
 _SPEED_WINDOW: Final = 1.0  # seconds over which a speed is measured, so that a stalled flight soon counts as slow
 _SILENCE: Final = 1.0  # seconds without a byte after which a flight that was under way counts as stalled
 

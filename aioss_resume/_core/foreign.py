@@ -26,8 +26,8 @@ V2_TEMPORARY: Final = ".temp"
 V2_CHECKPOINT: Final = ".dcp"
 _V2_MAGIC: Final = "92611BED-89E2-46B6-89E5-72F273D4B0A3"
 _OSS2_TEMPORARY: Final = re.compile(r"\.tmp-[a-z]{12}")
-_V2_AT_ONCE: Final = 3  # parts; its default
-_SIZE_MOST: Final = 1 << 50  # an object's; OSS's own limit is 48.8 TiB
+_V2_AT_ONCE: Final = 3  # parts in flight: the default of alibabacloud-oss-v2
+_SIZE_MOST: Final = 1 << 50  # bytes of an object; OSS's own limit is 48.8 TiB
 
 
 class UnusableRecordError(ValueError):

@@ -86,7 +86,9 @@ class Budget:
 
     def take(self, threads: int) -> Allowance | None:
         """Take the part for one more group on a cluster with so many threads, or None if nothing is left."""
-        at_once = max(1, min(self._requests, threads))  # no group waits in the cluster, with a part that is not used
+        at_once = max(
+            1, min(self._requests, threads)
+        )  # a group that waited in the cluster would hold a part of the limits that it does not use
         wanted = max(1, self._requests // at_once)
         if self._used + wanted > self._requests:
             return None

@@ -199,14 +199,17 @@ class PageOrder:
     def _checked(self, names: list[str], last: bytes) -> bytes:
         if not names:
             return last
-        keys: list[Any] = names  # strings of ASCII are in the order of their bytes
+        keys: list[Any] = names  # strings of ASCII sort like their bytes
         if not "".join(names).isascii():
             keys = [_order(name) for name in names]
         if _order(names[0]) <= last:
             raise MalformedPageError(f"{names[0][:80]!a} does not come after {last.decode(errors='replace')[:80]!a}")
         if not all(map(operator.lt, keys, keys[1:])):
             raise MalformedPageError("its names are not in order: each must come after the one before it")
-        for name in (names[0], names[-1]):  # those between them, too, begin with what both begin with
+        for name in (
+            names[0],
+            names[-1],
+        ):  # the names are sorted, so those between begin with what both ends begin with
             if not name.startswith(self._prefix):
                 raise MalformedPageError(f"it has {name[:80]!a}, which does not begin with {self._prefix[:80]!a}")
         return _order(names[-1])

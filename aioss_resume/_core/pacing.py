@@ -16,7 +16,7 @@ class Pacer:
 
     def __init__(self, rate: float | None, now: float) -> None:
         self._rate = rate
-        self._free_at = now - _BURST_SECONDS  # when everything that was drawn will be covered
+        self._free_at = now - _BURST_SECONDS  # when the rate will have caught up with everything that was drawn
 
     def draw(self, length: int, now: float) -> float:
         """Seconds to wait after drawing `length` bytes at `now`."""

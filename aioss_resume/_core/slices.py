@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 from aioss_resume._core.ranges import Range, Suffix
 
 _MOST: Final = 1 << 62
-# No offset is sent that is larger, and no object is: servers take 64-bit numbers at most.
+# The largest offset that is sent. No object is larger, and servers read offsets as 64-bit numbers.
 
 
 class Slice(NamedTuple):

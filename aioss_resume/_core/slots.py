@@ -17,18 +17,18 @@ from typing import Final
 MiB: Final = 1024 * 1024
 
 _SPEED: Final = 32.0 * MiB
-# Bytes a second, to weigh what a transfer needs against when it began: 32 MiB more are as one second later. It is about
-# what one connection brings.
+# Bytes a second. It makes sizes comparable with times: a transfer that needs 32 MiB more ranks like one that began a
+# second later. It is about the speed of one connection.
 
-_FEW: Final = 4  # transfers, or a quarter of the slots, each of which is due a slot at any time
-_STARVED_SECONDS: Final = 10.0  # without a slot, after which any transfer is due one
-_DUE_SECONDS: Final = 0.1  # seconds for which a transfer waits for its due before another one is asked to give way
-_KEEP_SECONDS: Final = 0.2  # seconds for which a transfer may keep its only slot: it should get something done
-_SOON: Final = 0.2  # seconds within which a flight ends by itself, so that nobody who is due a slot asks for it
-_LATE: Final = 1.0  # and within which nobody asks for it who will merely end first: each costs a connection
-_MARGIN: Final = 0.02  # seconds by which a transfer must be ahead of another one that gives way to it
-_AT_ONCE: Final = 8  # an eighth of the slots may be taken back at one look for those that are due one
-_RANKED_AT_ONCE: Final = 2  # and so many for those that will end first
+_FEW: Final = 4  # up to so many transfers, or a quarter of the slots, each of them is due a slot at any time
+_STARVED_SECONDS: Final = 10.0  # after so long without a slot, any transfer is due one
+_DUE_SECONDS: Final = 0.1  # a transfer that is due a slot waits so long before another one is asked to give way
+_KEEP_SECONDS: Final = 0.2  # a transfer keeps its only slot for so long, so that it makes some progress
+_SOON: Final = 0.2  # a flight that ends by itself within so many seconds is not ended early for a transfer that is due
+_LATE: Final = 1.0  # and within so many not for one that merely ranks first, since ending early costs a connection
+_MARGIN: Final = 0.02  # a transfer must rank so many seconds before another one that gives way to it
+_AT_ONCE: Final = 8  # one look takes back at most an eighth of the slots for transfers that are due one
+_RANKED_AT_ONCE: Final = 2  # and at most so many for transfers that rank first
 
 
 def _nothing() -> int:
@@ -142,7 +142,7 @@ class Slots:
         self._newcomers: deque[Slot] = deque()  # requests of transfers that had no slot yet, in order
         self._others: list[Slot] = []
         self._shares: set[Share] = set()  # those that hold slots or wait for one
-        self._was_newcomer = False  # the last one that was granted
+        self._was_newcomer = False  # whether the last granted slot went to a newcomer
         self._now = 0.0
 
     @property

@@ -88,7 +88,7 @@ class Stragglers:
         self._flew_at_once = 0
         self._found = 0
         self._recent: list[Flight] = []
-        self._landed: dict[Flight, float] = {}  # the mean speed of those of the recent ones that have landed
+        self._landed: dict[Flight, float] = {}  # the mean speeds of recent flights that have ended
 
     def begin(self, flight: Flight, flying: int) -> None:
         """Note that a flight begins, and how many there are with it."""

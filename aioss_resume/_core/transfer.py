@@ -66,7 +66,7 @@ class Transfer:
         self._waiting = WaitingSpans()
         self._flying: list[Flight] = []
         self._done = DoneSpans(size)
-        self._speeds: list[float] = []  # of the flights that landed last
+        self._speeds: list[float] = []  # those of the flights that ended last
         self.latency = 0.0
         self._stragglers = Stragglers()
         for range_ in [Range(0, size)] if wanted is None else wanted:

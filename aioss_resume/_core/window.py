@@ -41,16 +41,16 @@ class Window:
         self.limit = min(AUTO_FIRST, most) if is_sought else most
         self._most = most
         self._is_sought = is_sought
-        self._before = 0  # the number before the last growth, and the speed that it had; 0: not measured yet
+        self._before = 0  # the limit before the last growth; 0: its speed was not measured yet
         self._speed_before = 0.0
-        self._mark: tuple[float, int] | None = None  # since when, and from how many bytes on, is being measured
-        self._is_quick = True  # no trial has failed yet
+        self._mark: tuple[float, int] | None = None  # the time and the received bytes at which the measurement began
+        self._is_quick = True  # until a trial fails, measurements are short
         self._busy_at = float("-inf")
         self._hold_until = float("-inf")
         self._hold = _FIRST_HOLD_SECONDS
         self._trouble_at: float | None = None
         self._halved_at = float("-inf")
-        self._goal = most  # the number to which it recovers
+        self._goal = most  # the limit to which it recovers after refusals
         self._was_throttled = False
 
     def tick(self, now: float, received: int, *, is_busy: bool, latency: float = 0.0) -> None:

@@ -26,7 +26,7 @@ async def adopt(job: Job, existing: Existing, records: ForeignRecords) -> Existi
         AiossError: The object or the destination could not be examined.
     """
     if existing.checkpoint is not None or existing.reason is not None:
-        return existing  # our own run was later
+        return existing  # our own checkpoint is newer than any record of another tool
     path, options = str(job.destination.path), job.options
     found = await records.find(job.name, options.version_id, path)
     if not found:

@@ -29,7 +29,7 @@ _FRESH_SECONDS: Final = 10.0
 # Providers cache their keys until shortly before they expire, so asking them is cheap. This saves the thread call.
 
 _WAIT_MOST: Final = 60.0  # seconds before a provider that failed is asked again, while its last keys may still be good
-_ASYNC_SECONDS: Final = 60.0  # for which a coroutine may take to return keys
+_ASYNC_SECONDS: Final = 60.0  # in which an async provider must return keys
 _WAITS: Final = (0.2, 0.4, 0.8)  # seconds, at most, before a provider that raised is asked again, if there are no keys
 
 _NO_KEYS: Final = "it returned no access key id or secret"
@@ -99,7 +99,7 @@ class KeyRing:
         self._fetching = SingleFlight(self._refresh)
         self._keys: Keys | None = None
         self._refused: Keys | None = None  # the last keys that OSS refused
-        self._keys_auth: Any = None  # whose these keys are. Any: oss2 has no types
+        self._keys_auth: Any = None  # the auth that _keys came from. Any: oss2 has no types
         self._next_fetch = 0.0
         self._failures = 0
 
@@ -188,8 +188,8 @@ class KeyRing:
         return None
 
 
-# Nothing is raised below, because error trackers show local variables. What a provider raises may hold anything, so its
-# type alone is told.
+# The functions below return errors instead of raising them, because error trackers show the local variables of frames
+# that an error passes through. An exception of a provider may contain secrets, so only its type is reported.
 
 
 def _keys_of(provider: Any, generation: int) -> Keys | str:

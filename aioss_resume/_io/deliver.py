@@ -13,7 +13,7 @@ from aioss_resume.events import Event, EventHook
 
 logger = logging.getLogger("aioss_resume")
 
-_CLOSE_SECONDS: Final = 5.0  # for which close() lets a slow hook have the events that wait
+_CLOSE_SECONDS: Final = 5.0  # close() waits so long for a slow hook
 
 
 class Deliveries:

@@ -47,7 +47,7 @@ _RANGES_AS_HTTP_HAS_THEM: Final = {"x-oss-range-behavior": "standard"}
 # Without it OSS answers a range that is out of bounds with 200 and the whole object.
 
 _CURES_MOST: Final = {"clock": 1, "keys": 1, "expired keys": 8, "address": 8}
-# Replacements for one request. Keys that expire after few requests may have been used up by others once more.
+# Replacements for one request. Keys that expire after few requests may expire again before this one is sent.
 
 
 @dataclass(slots=True)

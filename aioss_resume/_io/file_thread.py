@@ -62,7 +62,9 @@ class FileThread:
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_FileCall] = deque()
         self._wakes: SimpleQueue[bool] = SimpleQueue()  # True: look for calls; False: end
-        self._is_awake = False  # or about to be woken; the thread looks for calls once more after setting it to False
+        self._is_awake = (
+            False  # or will be woken soon. After setting this to False, the thread looks for calls once more
+        )
         self._done: list[_FileCall] = []
         self._lock = Lock()  # guards _done
         self._under_way = 0

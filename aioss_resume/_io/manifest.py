@@ -156,7 +156,7 @@ class Manifest:
             if self._path and is_damaged and not self._read_only:
                 self._remove()
             elif self._path and not self._read_only:
-                os.unlink(f"{self._path}-journal")  # noqa: PTH108  # closed properly, so that it is of no use
+                os.unlink(f"{self._path}-journal")  # noqa: PTH108  # the manifest was closed properly, so the journal is of no use
 
     def _open(self) -> sqlite3.Connection:
         if not self._path:
@@ -186,7 +186,7 @@ class Manifest:
         path, bucket, key, etag, crc64, size, modified, inode, boot = row
         file = FileState(size, modified, int.from_bytes(inode, "big"))
         crc = None if crc64 is None else int.from_bytes(crc64, "big")
-        # What was not synced may have been lost with the power, although the file has its size and time.
+        # After a power cut, a file that was not synced may have lost its content, although its size and time are right.
         return Entry(_text(path), bucket, _text(key), etag, crc, file, is_synced=boot is None or boot == self._boot)
 
 

@@ -40,7 +40,7 @@ class AcceptedResponse:
         self._timeouts = timeouts
         self._clock = clock
         self._came = 0
-        self._skip = skip  # bytes of the body that come before those that are brought
+        self._skip = skip  # bytes at the beginning of the body that nobody asked for
         self._on_received: OnReceived = _want_all
         self._window_came, self._window_waited = 0, 0.0
 

@@ -89,7 +89,7 @@ def _copy_of_signers() -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    silent = logging.Logger("aioss_resume.silent")  # noqa: LOG001  # no child of the root: nobody hears it
+    silent = logging.Logger("aioss_resume.silent")  # noqa: LOG001  # not a child of the root logger, so no handler gets its records
     silent.disabled = True
     vars(module).update(datetime=_SettableClock, utils=_SettableUtils(), logger=silent)
     return module
@@ -166,7 +166,7 @@ class Signer:
         self._threads = threads
         self.offset = timedelta()
         _kinds()  # reads a file, for which there may be no descriptor left during a transfer
-        self._auth: Any = None  # signs with the keys, in the version, that it is for. Any: oss2 has no types
+        self._auth: Any = None  # the signer for the keys and version in _auth_for. Any: oss2 has no types
         self._auth_for: tuple[Keys, str] | None = None
         agent = getattr(bucket, "app_name", "")
         self._user_agent = f"{USER_AGENT}/{agent}" if agent else USER_AGENT

@@ -103,7 +103,7 @@ class _ScatteringSink:
         offset: The offset in the object at which this sink begins to write.
     """
 
-    crc64 = EMPTY  # there is nothing to compare it with
+    crc64 = EMPTY  # a part of an object has no CRC-64 to be compared with
 
     def __init__(self, islands: Sequence[Range], buffers: Sequence[memoryview], offset: int) -> None:
         self._islands = islands

@@ -26,7 +26,7 @@ async def read(reading: Reading, wanted: Slice) -> bytes:
     Raises:
         AiossError: As for `Downloader.read()`.
     """
-    made: list[NewBytes] = []  # the last one counts
+    made: list[NewBytes] = []  # at most one; if everything is read anew, a new one replaces it
 
     def allocate(length: int) -> memoryview:
         made[:] = [NewBytes(length)]
@@ -52,7 +52,7 @@ def writable_bytes(buffer: object) -> memoryview:
         ConfigError: The buffer is not writable and contiguous.
     """
     try:
-        view = memoryview(buffer)  # type: ignore[arg-type]  # that is the question
+        view = memoryview(buffer)  # type: ignore[arg-type]  # TypeError if it is no buffer
     except TypeError:
         view = None
     if view is None or view.readonly or not view.c_contiguous:

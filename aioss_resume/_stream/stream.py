@@ -152,8 +152,8 @@ class ObjectStream:
         except BaseException:
             slot.release()
             raise
-        # Not in a task group: the block may be left in another task than it was entered in, as async generators are
-        # that nobody has read to their end.
+        # Not in a task group: the `async with` block may end in another task than it began in, for example if it is in
+        # an async generator that is not read to its end.
         self._first = flight
         self._task = asyncio.create_task(fetching.run(flight), name=f"aioss_resume: {reading.name}")
         self._task.add_done_callback(self._release)  # a task that is cancelled before it has begun runs no code
@@ -252,7 +252,8 @@ class _Fetching:
         self._ahead = ahead
         self._reorder = Reorder(opened.range.start)
         self._transfer = Transfer(opened.pinned.size, part_size=part_size, wanted=[opened.range])
-        # If one response brings everything, its reading waits while the window is full; else the claims keep to it.
+        # If one response brings everything, reading it pauses while the window is full. Otherwise no span is claimed
+        # beyond the window.
         self._window = window if reading.has_one_response else None
         self._transfer.horizon = None if reading.has_one_response else ahead.horizon
         self._was_taken = asyncio.Event()

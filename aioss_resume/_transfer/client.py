@@ -36,10 +36,10 @@ with suppress(ImportError):  # the name is not public; then the first Client imp
     importlib.import_module("anyio._backends._asyncio")
 
 _PACED_LEAST = 16 * KiB
-_PACED_SECONDS = 0.05  # seconds of the whole rate that one span takes at once
+_PACED_SECONDS = 0.05  # one span takes at most so many seconds of the whole rate at once
 _RATE_LOOK_SECONDS = 0.25  # how soon a waiting span notices another rate
-_LOOK_SECONDS = 0.05  # between two looks whether transfers should give way, while some wait for slots
-_CLOSE_SECONDS = 5.0  # for connections to close; then they are left to the loop
+_LOOK_SECONDS = 0.05  # while transfers wait for slots, the running ones are looked at so often
+_CLOSE_SECONDS = 5.0  # close() waits so long for connections to close
 _MORE_TRANSFERS_THAN_SLOTS = 4  # so that slots are used while some transfers verify, sync or commit
 
 

@@ -103,7 +103,7 @@ class SpanFetch:
             except RETRYABLE as error:
                 if isinstance(error, ThrottledError | ServerFaultError):
                     self._observer.on_server_trouble()
-                await self._write()  # what was received before the failure
+                await self._write()  # keep what was received before the failure
                 progress = flight.offset - before
                 await wait_or_raise(error, attempts, context.client.clock, context.report, progress=progress)
             response = None

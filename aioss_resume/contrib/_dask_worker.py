@@ -210,7 +210,7 @@ class _OpenJob:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._opening = asyncio.Lock()  # guards the next two
+        self._opening = asyncio.Lock()  # guards _downloader and _tree
         self._downloader: Downloader | None = None
         self._tree: Tree | None = None
         self._rates: Counter[float] = Counter()
@@ -269,7 +269,7 @@ class _OpenJob:
             downloader.max_bytes_per_second = total
 
 
-_processes: Final[dict[int, _Process]] = {}  # by process, because a fork has no threads
+_processes: Final[dict[int, _Process]] = {}  # by process id, because a forked process has none of its parent's threads
 _making: Final = threading.Lock()  # guards _processes
 
 

@@ -44,7 +44,7 @@ from aioss_resume.options import CONCURRENCY_OF_ALL, DownloadOptions, PrefixKeyw
 __all__ = ["BucketConfig", "download_prefix_on"]
 
 _OWN: Final = ("shared_directory", "concurrency", "max_bytes_per_second")
-_STAYS: Final = ("progress_callback", "store")  # options that are of this process alone
+_STAYS: Final = ("progress_callback", "store")  # options that only have a meaning in this process
 _THREADS_SECONDS: Final = 2.0  # how soon workers that join or leave are noticed
 
 

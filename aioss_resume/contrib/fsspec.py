@@ -27,7 +27,7 @@ _asyn, _caching, _callbacks, _spec = (extra(f"fsspec.{name}", "fsspec") for name
 _AHEAD_LEAST: Final = 64 * KiB
 _inherited: Final[
     list[object]
-] = []  # what a forked child has of its parent's event loop: closing it would disturb both
+] = []  # what a forked child inherited of its parent's event loop; closing it would disturb the parent
 
 
 class SequentialCache(_caching.BaseCache):  # type: ignore[misc, name-defined]  # fsspec has no types

@@ -45,7 +45,7 @@ class AiossResume(PythonClient):
     def missing(self) -> str | None:
         if reason := super().missing():
             return reason
-        # In a process of its own: a tree that is being worked on must not take the parent down.
+        # In a process of its own, because importing an unfinished tree may fail in any way.
         wanted = "from aioss_resume import Downloader, download"
         tried = subprocess.run([self.python(), "-c", wanted], capture_output=True, text=True, cwd=ROOT, check=False)
         return f"cannot be imported: {tried.stderr.splitlines()[-1]}" if tried.returncode else None

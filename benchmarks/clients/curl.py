@@ -17,7 +17,7 @@ class Curl(CommandClient):
         if job.count > 1:
             urls = Path(job.directory, "urls.curl")
             urls.write_text("".join(f'url="{job.url(k)}"\noutput="{job.path(k)}"\n' for k in job.every_key()))
-            # Without --parallel-immediate it waits, to see whether one connection could carry them all.
+            # Without --parallel-immediate, curl first waits whether one connection can carry all requests.
             argv += ["--parallel", "--parallel-immediate", "--parallel-max", str(job.concurrency)]
             return [*argv, "--config", str(urls)]
         if job.keeps_checkpoint:

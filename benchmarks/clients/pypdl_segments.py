@@ -14,7 +14,7 @@ class Pypdl(PythonClient):
         import pypdl
 
         def wait(downloader: pypdl.Pypdl) -> None:
-            # Its own result() looks once a second; that it sees an end only each half second is its own affair.
+            # Its own result() looks once a second only. Its times still come in steps of half a second.
             while not downloader.completed:
                 time.sleep(0.002)
             assert len(downloader.success) == job.count, downloader.failed

@@ -27,7 +27,7 @@ async def listed(downloader: Downloader, *args: Any, **keywords: Any) -> tuple[l
         return [meta async for meta in objects], objects.prefixes
 
 
-async def test_every_object_once_and_in_order(oss: LocalOSS, bucket: Any, keys: list[str]) -> None:
+async def test_listing_has_every_object_once_and_in_order(oss: LocalOSS, bucket: Any, keys: list[str]) -> None:
     async with Downloader(bucket) as downloader:
         found, prefixes = await listed(downloader, "p/")
     assert [meta.key for meta in found] == keys
@@ -40,7 +40,7 @@ async def test_every_object_once_and_in_order(oss: LocalOSS, bucket: Any, keys: 
     assert all(request.query["max-keys"] == "1000" for request in oss.requests)
 
 
-async def test_delimiter_and_start_after(bucket: Any, keys: list[str]) -> None:
+async def test_delimiter_and_start_after_restrict_a_listing(bucket: Any, keys: list[str]) -> None:
     async with Downloader(bucket) as downloader:
         assert await listed(downloader, "", delimiter="/") == ([await downloader_meta(downloader, "q")], ["p/"])
         found, prefixes = await listed(downloader, "p/", delimiter="/")
@@ -58,7 +58,7 @@ async def test_next_page_is_fetched_while_one_is_read(oss: LocalOSS, bucket: Any
     async with Downloader(bucket) as downloader, downloader.list("p/") as objects:
         await anext(objects)
         await asyncio.to_thread(oss.wait_for_requests, 2)
-        assert len(oss.requests) == 2  # and not the third
+        assert len(oss.requests) == 2  # the third page is not requested yet
         await asyncio.sleep(0)
     assert len(oss.requests) == 2
 
@@ -153,7 +153,7 @@ async def test_invalid_argument_is_refused(
     assert oss.requests == []
 
 
-async def test_without_a_bucket_there_is_nothing_to_list() -> None:
+async def test_listing_without_a_bucket_is_a_config_error() -> None:
     async with Downloader(None) as downloader:
         with pytest.raises(ConfigError, match="no bucket"):
             downloader.list()

@@ -134,7 +134,7 @@ async def test_stop_on_error_cancels_the_others_and_raises(oss: LocalOSS, bucket
     assert outcome.result.resumed_bytes > 0
 
 
-async def test_no_more_is_asked_for_than_there_is_room(bucket: Any, keys: list[str], tmp_path: Path) -> None:
+async def test_iterable_is_consumed_only_as_slots_free_up(bucket: Any, keys: list[str], tmp_path: Path) -> None:
     asked = []
 
     def items() -> Iterator[Any]:
@@ -182,7 +182,7 @@ async def test_version_of_an_object_that_was_looked_up_is_downloaded(
     assert ((tmp_path / "a").read_bytes(), (tmp_path / "b").read_bytes()) == (b"old", b"new")
 
 
-async def test_addresses_are_items(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_signed_urls_are_valid_items(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     oss.put("examplebucket", "key", b"content")
     items = [(SignedURL(presigned(bucket, "key")), tmp_path / "a"), (SignedURL(oss.endpoint + "/x/y"), tmp_path / "b")]
     async with Downloader(None) as downloader:
@@ -253,7 +253,7 @@ async def test_batch_is_used_once_and_within_its_block(bucket: Any, keys: list[s
 
 
 @pytest.mark.parametrize("items", [None, 5])
-async def test_what_cannot_be_iterated_is_refused(bucket: Any, items: Any) -> None:
+async def test_object_that_is_not_iterable_is_refused(bucket: Any, items: Any) -> None:
     async with Downloader(bucket) as downloader:
         with pytest.raises(ConfigError, match="iterable of pairs"):
             downloader.download_many(items)

@@ -75,12 +75,12 @@ async def test_prefix_may_be_the_beginning_of_names(oss: LocalOSS, bucket: Any, 
     assert files_of(root) == {"-28/a": b"28", "-29/a": b"29"}
 
 
-async def test_whole_bucket(bucket: Any, stored: Any, root: Path) -> None:
+async def test_empty_prefix_downloads_the_whole_bucket(bucket: Any, stored: Any, root: Path) -> None:
     await mirror(bucket, "", root)
     assert files_of(root) == {**CONTENTS, "q/other": b"other"}
 
 
-async def test_selection(bucket: Any, stored: Any, root: Path) -> None:
+async def test_include_and_exclude_select_keys(bucket: Any, stored: Any, root: Path) -> None:
     outcomes = await mirror(bucket, "p/", root, include=["0/**", "**/01"], exclude="**/*3")
     assert sorted(outcomes) == ["p/0/00", "p/0/06", "p/0/09", "p/1/01"]
     assert sorted(files_of(root)) == ["0/00", "0/06", "0/09", "1/01"]
@@ -103,7 +103,7 @@ async def test_object_whose_key_ends_with_a_slash_keeps_its_bytes(oss: LocalOSS,
     assert files_of(root) == {"a/%": b"bytes", "a/b": b"x"}
 
 
-async def test_file_and_directory_of_one_name(oss: LocalOSS, bucket: Any, root: Path) -> None:
+async def test_second_of_a_file_and_a_directory_with_one_name_fails(oss: LocalOSS, bucket: Any, root: Path) -> None:
     for key in ("p/a", "p/a-b", "p/a/b", "p/a/", "p/b/c"):
         oss.put("examplebucket", key, b"" if key.endswith("/") else key.encode())
     for _ in range(2):
@@ -153,7 +153,7 @@ async def test_without_a_manifest_files_are_compared_with_their_objects(
     assert sum(request.bytes_sent for request in oss.requests if request.key) < 2 * len(CONTENTS) + 10
     oss.clear_requests()
     assert set(actions(await mirror(bucket, "p/", root)).values()) == {"unchanged"}
-    assert gets(oss) == []  # what was compared is remembered
+    assert gets(oss) == []  # the manifest has the files that were compared
 
 
 async def test_overwrite_always_and_never(oss: LocalOSS, bucket: Any, stored: Any, root: Path) -> None:
@@ -176,7 +176,7 @@ async def test_archived_objects_fail_without_a_request(oss: LocalOSS, bucket: An
     assert files_of(root) == FILES
 
 
-async def test_failures_are_summed_up(
+async def test_summary_lists_failures(
     oss: LocalOSS, bucket: Any, stored: Any, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "aioss_resume")
@@ -209,12 +209,14 @@ async def test_files_of_deleted_objects_are_deleted(oss: LocalOSS, bucket: Any, 
     (root / "mine").write_bytes(b"not downloaded")
     for key in ("p/0/00", "p/1/01", "p/1/04", "p/1/07", "p/1/10"):
         oss.delete("examplebucket", key)
-    assert set(actions(await mirror(bucket, "p/", root)).values()) == {"unchanged"}  # only when it is asked for
+    assert set(actions(await mirror(bucket, "p/", root)).values()) == {
+        "unchanged"
+    }  # nothing is deleted without delete_extra
     outcomes = await mirror(bucket, "p/", root, delete_extra=True, exclude="2/**")
     deleted = {key: outcome.path for key, outcome in outcomes.items() if outcome.action == "deleted"}
     assert deleted["p/0/00"] == root / "0" / "00"
     assert len(deleted) == 5
-    assert not (root / "1").exists()  # it is empty
+    assert not (root / "1").exists()  # a directory that becomes empty is deleted, too
     gone = {path.removeprefix("p/") for path in deleted}
     left = {name: content for name, content in FILES.items() if name not in gone}
     assert files_of(root) == {**left, "mine": b"not downloaded"}
@@ -304,7 +306,9 @@ async def test_link_to_the_directory_is_followed(bucket: Any, stored: Any, root:
     assert files_of(root) == FILES
 
 
-async def test_relative_directory(bucket: Any, stored: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_relative_directory_is_taken_from_the_working_directory(
+    bucket: Any, stored: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     await mirror(bucket, "p/", Path("here"))
     assert files_of(tmp_path / "here") == FILES
@@ -316,7 +320,7 @@ async def test_files_are_synced_unless_told_otherwise(bucket: Any, stored: Any, 
     assert files_of(root) == FILES
 
 
-async def test_batch_that_is_left_early_remembers_what_it_has_done(
+async def test_batch_that_is_left_early_records_finished_files_in_the_manifest(
     oss: LocalOSS, bucket: Any, stored: Any, root: Path
 ) -> None:
     async with Downloader(bucket, concurrency=1) as downloader:

@@ -35,7 +35,7 @@ def test_signal_cancels_the_download_and_flushes_the_checkpoint(
     path = tmp_path / "file"
     with LocalOSS() as oss:
         stored = oss.put("examplebucket", "key", size=SIZE)
-        held = oss.faults.stall(after_requests=4, times=None)  # four parts come through, and no more
+        held = oss.faults.stall(after_requests=4, times=None)  # so the download cannot end before it is killed
         with child(oss, path) as process:
             for report in process.reports():
                 if isinstance(report, Progressed) and report.consumed == 4 * MiB:

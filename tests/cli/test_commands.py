@@ -139,7 +139,7 @@ def test_doctor_looks_at_the_disk_by_any_storage(run: Run) -> None:
         assert list(run.directory.iterdir()) == []
 
 
-def test_get_of_an_address(run: Run, oss: LocalOSS) -> None:
+def test_get_downloads_a_presigned_or_public_url(run: Run, oss: LocalOSS) -> None:
     url = presigned(oss.bucket("examplebucket"), "d/key")
     ended = run("get", url, OSS_ACCESS_KEY_ID="", OSS_ENDPOINT="", OSS_REGION="")
     assert ended.returncode == 0, ended.stderr
@@ -149,7 +149,7 @@ def test_get_of_an_address(run: Run, oss: LocalOSS) -> None:
     assert run.code("get", oss.endpoint + "/examplebucket/other") == 4  # not public
 
 
-def test_no_clobber_and_if_changed(run: Run, oss: LocalOSS) -> None:
+def test_no_clobber_and_if_changed_skip_existing_files(run: Run, oss: LocalOSS) -> None:
     (run.directory / "key").write_bytes(b"mine")
     assert run.code("get", "oss://examplebucket/d/key", "--no-clobber") == 0
     assert (run.directory / "key").read_bytes() == b"mine"
@@ -201,7 +201,7 @@ def test_json_of_verify_and_doctor(run: Run) -> None:
     assert any("locks work" in line["text"] for line in lines)
 
 
-def test_get_from_a_list(run: Run) -> None:
+def test_get_downloads_the_objects_of_a_list(run: Run) -> None:
     (run.directory / "list").write_text("# a comment\nd/key\n\noss://examplebucket/d/sub/1\nd/missing\n")
     ended = run("get", "oss://examplebucket/", "into", "--from-file", "list")
     assert ended.returncode == 1
@@ -256,7 +256,7 @@ def test_options_that_contradict_from_file_are_refused(
     assert not oss.requests
 
 
-def test_mirror_twice_and_delete(run: Run, oss: LocalOSS) -> None:
+def test_second_mirror_downloads_nothing_and_delete_removes_files(run: Run, oss: LocalOSS) -> None:
     ended = run("mirror", "oss://examplebucket/d/", "into", "--exclude", "key")
     assert ended.returncode == 0
     assert b"3 downloaded" in ended.stderr
@@ -294,7 +294,7 @@ def test_no_clobber_leaves_files_of_lists_and_prefixes_as_they_are(run: Run) -> 
     )  # the path of the directory is a file
 
 
-def test_ls_and_stat(run: Run) -> None:
+def test_ls_and_stat_print_keys_and_metadata(run: Run) -> None:
     shown = run("ls", "oss://examplebucket/d/").stdout.decode().splitlines()
     assert [line.split()[-1] for line in shown] == ["d/key", "d/sub/"]
     assert len(run("ls", "-r", "oss://examplebucket").stdout.splitlines()) == 4
@@ -304,7 +304,7 @@ def test_ls_and_stat(run: Run) -> None:
     assert re.search(r"^size +300000$", shown, re.MULTILINE)
 
 
-def test_verify(run: Run) -> None:
+def test_verify_compares_a_file_with_an_object(run: Run) -> None:
     assert run.code("get", "oss://examplebucket/d/key") == 0
     assert run("verify", "key", "oss://examplebucket/d/key").stdout.startswith(b"same: key, 300000 bytes")
     (run.directory / "key").write_bytes(whole(SIZE, 2))
@@ -329,7 +329,9 @@ def test_verify(run: Run) -> None:
         (["get"], None, 2),
     ],
 )
-def test_exit_codes(run: Run, oss: LocalOSS, arguments: list[str], fault: dict[str, Any] | None, code: int) -> None:
+def test_each_failure_has_its_exit_code(
+    run: Run, oss: LocalOSS, arguments: list[str], fault: dict[str, Any] | None, code: int
+) -> None:
     if fault is not None and "stall" in fault:
         oss.faults.stall(0, times=None)
     elif fault is not None and "silent" in fault:
@@ -597,7 +599,7 @@ sys.exit(main())
 
 @pytest.mark.parametrize("on_loop", ["of this system", "without signal handlers"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_signal_keeps_what_was_written_and_says_how_to_go_on(
+def test_interrupted_get_keeps_written_bytes_and_prints_the_line_that_resumes(
     run: Run, oss: LocalOSS, number: signal.Signals, code: int, on_loop: str
 ) -> None:
     oss.put("examplebucket", "large", size=12 * MiB, seed=1)
@@ -619,7 +621,7 @@ def test_signal_keeps_what_was_written_and_says_how_to_go_on(
 
 
 @pytest.mark.slow
-def test_killed_again_and_again_it_ends_with_the_right_file(run: Run, oss: LocalOSS) -> None:
+def test_get_killed_again_and_again_ends_with_the_right_file(run: Run, oss: LocalOSS) -> None:
     size = int(os.environ.get("GET_SIZE", str(128 * MiB)))
     oss.put("examplebucket", "large", size=size, seed=1)
     oss.faults.slow(20_000_000, times=None)
@@ -635,7 +637,7 @@ def test_killed_again_and_again_it_ends_with_the_right_file(run: Run, oss: Local
     assert [path.name for path in run.directory.iterdir()] == ["large"]
 
 
-def test_pipe_that_is_closed_is_no_traceback(run: Run, oss: LocalOSS) -> None:
+def test_closed_pipe_causes_no_traceback(run: Run, oss: LocalOSS) -> None:
     oss.put("examplebucket", "large", size=12 * MiB)
     command = [*COMMAND, "cat", "oss://examplebucket/large"]
     with subprocess.Popen(command, env=run.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -683,7 +685,7 @@ FIGURES = re.compile(r" *\d+%.* (\d+\.\d/\d+\.\d MiB) +\d+\.\d .?B/s +\S+")
 
 
 @pytest.mark.parametrize("columns", [80, 40])
-def test_bar_in_a_terminal(run: Run, oss: LocalOSS, columns: int) -> None:
+def test_progress_bar_is_drawn_in_a_terminal(run: Run, oss: LocalOSS, columns: int) -> None:
     oss.put("examplebucket", "large", size=12 * MiB)
     oss.faults.slow(8_000_000, times=None)
     shown, code = in_a_terminal(
@@ -788,5 +790,5 @@ def test_doctor_uses_the_proxy_of_the_environment(run: Run, oss: LocalOSS) -> No
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_completion(run: Run, shell: str) -> None:
+def test_completion_prints_a_script_for_each_shell(run: Run, shell: str) -> None:
     assert b"_AIOSS_RESUME_COMPLETE" in run("completion", shell).stdout

@@ -170,7 +170,7 @@ def on_a_terminal(command: list[str], directory: Path, environment: dict[str, st
 
 @pytest.mark.parametrize("session", SESSIONS)
 @pytest.mark.parametrize("where", ["pipe", "terminal"])
-def test_transcript(session: str, where: str, tmp_path: Path) -> None:
+def test_output_matches_the_recorded_transcript(session: str, where: str, tmp_path: Path) -> None:
     directory = tmp_path / "here"
     directory.mkdir()
     with LocalOSS(port=0) as oss:

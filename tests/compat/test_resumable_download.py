@@ -61,7 +61,9 @@ async def test_example_of_the_help_page_runs_as_it_is(bucket: Any, content: byte
     assert calls[-1] == 100
 
 
-async def test_numbers_are_those_of_oss2(oss: LocalOSS, bucket: Any, content: bytes, path: Path) -> None:
+async def test_part_size_threads_and_threshold_are_adjusted_as_in_oss2(
+    oss: LocalOSS, bucket: Any, content: bytes, path: Path
+) -> None:
     await resumable_download(bucket, "key", str(path), 1, 1, None, 1)
     assert [request.range[1] - request.range[0] for request in oss.requests[:-1]] == [128 * KiB] * (SIZE // (128 * KiB))
     assert oss.peak_in_flight == 1
@@ -147,7 +149,7 @@ async def test_crypto_bucket_is_refused(oss: LocalOSS, bucket: Any, path: Path) 
         await resumable_download(crypto, "key", path)
 
 
-async def test_threshold_of_zero_and_an_empty_object(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_empty_object_is_downloaded_with_a_threshold_of_zero(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", b"")
     result = await resumable_download(bucket, "key", path, multiget_threshold=0)
     assert (path.read_bytes(), result.size) == (b"", 0)
@@ -283,7 +285,7 @@ def refusals() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("changes", "fault"), list(refusals()))
-async def test_same_except_clause_catches_it(
+async def test_except_clause_written_for_oss2_catches_the_error(
     oss: LocalOSS, bucket: Any, content: bytes, path: Path, changes: dict[str, Any], fault: dict[str, Any] | None
 ) -> None:
     arguments = {"key": "key", "filename": str(path), "multiget_threshold": PART, "part_size": PART, **changes}
@@ -303,7 +305,9 @@ async def test_wrong_bytes_are_oss2s_inconsistent_error(oss: LocalOSS, bucket: A
     assert not path.exists()
 
 
-async def test_bytes_of_a_whole_object_are_right(oss: LocalOSS, bucket: Any, content: bytes, path: Path) -> None:
+async def test_object_is_downloaded_with_default_arguments(
+    oss: LocalOSS, bucket: Any, content: bytes, path: Path
+) -> None:
     result = await resumable_download(bucket, "key", path)
     assert path.read_bytes() == whole()
     assert result.skipped is False

@@ -67,7 +67,7 @@ def keys_asked_for(oss: LocalOSS) -> list[str]:
 
 @pytest.mark.usefixtures("tree")
 class TestListings:
-    def test_info(self, fs: Any) -> None:
+    def test_info_describes_files_and_directories(self, fs: Any) -> None:
         info = fs.info("oss-resume://bucket/d/a")
         assert (info["name"], info["size"], info["type"]) == ("bucket/d/a", 3, "file")
         assert fs.info("bucket/d/")["type"] == "directory"
@@ -80,7 +80,7 @@ class TestListings:
         assert fs.isfile("bucket/d/a")
         assert fs.size("bucket/d/a") == 3
 
-    def test_ls(self, fs: Any) -> None:
+    def test_ls_lists_one_level(self, fs: Any) -> None:
         assert fs.ls("bucket", detail=False) == ["bucket/d", "bucket/d2", "bucket/file", "bucket/marker"]
         assert fs.ls("bucket/d", detail=False) == ["bucket/d/a", "bucket/d/b", "bucket/d/e"]
         assert [info["type"] for info in fs.ls("bucket/d")] == ["file", "file", "directory"]
@@ -91,8 +91,8 @@ class TestListings:
         with pytest.raises(FileNotFoundError, match="begin the path with one"):
             fs.ls("")
 
-    def test_find(self, fs: Any, oss: LocalOSS) -> None:
-        fs.find("bucket")  # the connection is there
+    def test_find_lists_all_levels(self, fs: Any, oss: LocalOSS) -> None:
+        fs.find("bucket")  # opens the connection
         oss.clear_requests()
         files = ["d/a", "d/b", "d/e/c", "d/e/f/g", "d2/x", "file"]
         assert fs.find("bucket") == [f"bucket/{name}" for name in files]
@@ -104,7 +104,7 @@ class TestListings:
         assert fs.find("bucket", prefix="d2") == ["bucket/d2/x"]
         assert fs.find("bucket/d", detail=True)["bucket/d/b"]["size"] == 3
 
-    def test_glob_and_walk(self, fs: Any) -> None:
+    def test_glob_and_walk_find_files(self, fs: Any) -> None:
         assert fs.glob("bucket/d/*") == ["bucket/d/a", "bucket/d/b", "bucket/d/e"]
         assert fs.glob("bucket/**/g") == ["bucket/d/e/f/g"]
         assert fs.glob("oss-resume://bucket/d*/x") == ["bucket/d2/x"]
@@ -126,7 +126,7 @@ class TestReading:
         oss.put("bucket", "key", size=SIZE, seed=1)
         return whole(SIZE)
 
-    def test_cat(self, fs: Any, content: bytes) -> None:
+    def test_cat_returns_the_bytes_of_a_file(self, fs: Any, content: bytes) -> None:
         assert fs.cat("bucket/key") == content
         for start, end in ((5, 10), (-10, None), (None, -5), (10, 5), (SIZE, None), (3, None)):
             assert fs.cat_file("bucket/key", start, end) == content[start:end]
@@ -161,7 +161,7 @@ class TestReading:
         with pytest.raises(FileNotFoundError):
             fs.open("bucket/none")
 
-    def test_open_file_stays_what_it_was(self, fs: Any, oss: LocalOSS, content: bytes) -> None:
+    def test_open_file_keeps_reading_its_version(self, fs: Any, oss: LocalOSS, content: bytes) -> None:
         with fs.open("bucket/key", block_size=1000, cache_type="none") as file:
             assert file.read(5) == content[:5]
             oss.put("bucket", "key", size=SIZE, seed=2)
@@ -310,7 +310,7 @@ class TestBucketConfig:
         with pytest.raises(ConfigError, match="could not be made"):
             BucketConfig("http://127.0.0.1", "bucket", "r", "no_such_module:Provider").open()
 
-    def test_place_comes_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_endpoint_and_region_come_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("OSS_ENDPOINT", raising=False)
         with pytest.raises(ConfigError, match="OSS_ENDPOINT"):
             BucketConfig(None, "bucket", provider="anonymous").open()
@@ -319,9 +319,6 @@ class TestBucketConfig:
         assert BucketConfig(None, "bucket", provider="anonymous").open().region == "cn-x"
         with pytest.raises(ConfigError, match="no bucket"):
             BucketConfig(None, "not valid!", provider="anonymous").open()
-
-
-# What reads through it.
 
 
 def parquet(rows: int = 200_000) -> tuple[bytes, "pyarrow.Table"]:

@@ -43,7 +43,7 @@ def _example() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["example_service"] = module  # its dataclasses look for it there
+    sys.modules["example_service"] = module  # dataclasses look up their module there
     spec.loader.exec_module(module)
     return module
 

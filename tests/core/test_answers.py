@@ -38,7 +38,7 @@ def test_matching_response_is_accepted(pinned):
     assert (accepted.range, meta.key, meta.size, meta.etag, meta.crc64) == (ASKED, "k", 1000, "A1", 7)
 
 
-def test_names_of_headers_have_any_case_where_the_mapping_does_not_mind():
+def test_header_names_are_case_insensitive_if_the_mapping_is():
     shouted = CIMultiDict({name.upper(): value for name, value in FITS.items()})
     assert accept_range(NAME, ASKED, PINNED, 206, shouted) == accept_range(NAME, ASKED, PINNED, 206, answer())
 
@@ -68,7 +68,7 @@ def test_range_is_accepted_up_to_the_end_of_the_object(start, length, size):
         {"Content_Range": "Bytes 100-199/1000"},
     ],
 )
-def test_answer_without_some_headers_fits(changes):
+def test_response_without_optional_headers_is_accepted(changes):
     assert accept_range(NAME, ASKED, PINNED, 206, answer(**changes)).range == ASKED
 
 
@@ -128,13 +128,13 @@ def test_other_status_than_206_is_refused(status):
         ({"Content_Encoding": "gzip"}, "is 'gzip': something on the way"),
     ],
 )
-def test_refusal_shows_what_was_found(changes, shown):
+def test_error_for_a_refused_response_shows_what_was_found(changes, shown):
     with pytest.raises(ProtocolError) as raised:
         accept_range(NAME, ASKED, PINNED, 206, answer(**changes))
     assert shown in str(raised.value)
 
 
-def test_changed_object_is_to_be_fetched_by_another_run():
+def test_changed_object_is_an_error_with_the_hint_to_run_again():
     with pytest.raises(ObjectChangedError, match='ETag "A1" is now "B2"') as raised:
         accept_range(NAME, ASKED, PINNED, 206, answer(ETag='"B2"', x_oss_hash_crc64ecma="8"))
     assert "run again" in raised.value.hint
@@ -180,7 +180,7 @@ def test_whole_object_is_refused_from_the_middle_or_once_pinned(asked, pinned):
 
 
 @pytest.mark.parametrize("status", [200, 206])
-def test_login_page_is_not_an_answer_of_oss(status):
+def test_login_page_is_refused(status):
     page = CIMultiDict(
         {"Content-Type": "text/html", "Content-Length": "100", "Content-Range": "bytes 0-99/100", "Server": "portal"}
     )
@@ -190,7 +190,7 @@ def test_login_page_is_not_an_answer_of_oss(status):
 
 
 @pytest.mark.parametrize("content_type", ["text/html", "Text/HTML; charset=utf-8"])
-def test_login_page_that_is_a_file_has_an_etag_and_is_refused_all_the_same(content_type):
+def test_login_page_with_an_etag_is_refused_too(content_type):
     changes = {"x_oss_request_id": None, "x_oss_hash_crc64ecma": None, "Content_Type": content_type}
     with pytest.raises(ProtocolError, match="not an answer of OSS"):
         accept_range(NAME, ASKED, None, 206, answer(**changes))
@@ -205,7 +205,7 @@ def test_login_page_that_is_a_file_has_an_etag_and_is_refused_all_the_same(conte
         {"Content_Type": None, "x_oss_hash_crc64ecma": None},
     ],
 )
-def test_answer_without_a_request_id_is_taken_unless_it_may_be_a_login_page(changes):
+def test_response_without_a_request_id_is_accepted_unless_it_may_be_a_login_page(changes):
     assert accept_range(NAME, ASKED, None, 206, answer(x_oss_request_id=None, **changes)).range == ASKED
 
 
@@ -214,7 +214,7 @@ def test_whole_response_gives_the_metadata_and_the_length():
     assert (meta.size, meta.etag, length) == (12, "A1", 12)
 
 
-def test_whole_answer_in_chunks_has_no_length():
+def test_chunked_whole_response_has_no_length():
     headers = answer(Content_Range=None, Content_Length=None, Transfer_Encoding="Chunked")
     meta, length = accept_whole(NAME, 200, headers)
     assert (meta.size, length) == (0, None)
@@ -239,7 +239,7 @@ def test_contradictory_whole_response_is_refused(status, changes):
     assert str(raised.value).startswith("oss://b/k")
 
 
-def test_whole_answer_of_another_status_is_refused_by_it():
+def test_whole_response_with_another_status_is_refused():
     with pytest.raises(ProtocolError, match="status 206 instead of 200"):
         accept_whole(NAME, 206, answer())
 
@@ -265,7 +265,7 @@ def test_redirect_is_named_without_path_query_and_user(location, where):
     assert "SECRET" not in repr(error) + str(error.__dict__)
 
 
-def test_redirect_to_an_endless_name_makes_no_endless_message():
+def test_error_for_a_redirect_to_a_very_long_name_is_short():
     assert len(str(refuse_redirect(NAME, 302, {"Location": "http://" + "a" * 10_000}))) < 500
 
 

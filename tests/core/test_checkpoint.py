@@ -99,19 +99,19 @@ def test_flipped_checkpoint_is_unusable_or_the_same(at):
 
 
 @given(st.data())
-def test_torn_checkpoint_of_two_is_never_a_third(data):
+def test_mixture_of_two_checkpoints_never_decodes_to_a_third(data):
     one, two = encode(SMALL), encode(replace(SMALL, spans=[Done(0, 1000, 5)]))
     at = data.draw(st.integers(0, len(one)))
     with suppress(Unusable):
         assert decode(two[:at] + one[at:]).spans in (SMALL.spans, [Done(0, 1000, 5)])
 
 
-def test_forging_without_a_change_is_the_same():
+def test_forged_checkpoint_without_changes_is_valid():
     assert decode(forged()) == SMALL
 
 
 @pytest.mark.parametrize("version", [2, 0, -1, "1", None, 10**30])
-def test_other_version_is_refused_by_name(version):
+def test_checkpoint_of_another_format_version_is_refused_with_its_number(version):
     with pytest.raises(Unusable, match=rf"version {version!r}, .* reads 1") as caught:
         decode(forged(version=version))
     assert isinstance(caught.value, TooNew) == (version in (2, 10**30))
@@ -187,7 +187,7 @@ def test_invalid_spans_are_refused(spans):
         decode(forged(spans=spans))
 
 
-def test_most_spans_are_as_many_as_are_read():
+def test_checkpoint_with_the_most_spans_is_read():
     most = [[2 * n, 2 * n + 1, "0" * 16] for n in range(20_000)]
     assert len(decode(forged(spans=most, object__size=100_000)).spans) == len(most)
     with pytest.raises(Unusable):

@@ -26,7 +26,7 @@ def test_merged_ranges_cover_each_byte_once_and_keep_their_distance(ranges: list
 
 
 @given(RANGES)
-def test_without_a_gap_nothing_is_covered_that_was_not_asked_for(ranges: list[Range]) -> None:
+def test_merging_without_a_gap_covers_only_requested_bytes(ranges: list[Range]) -> None:
     asked = {offset for range_ in ranges for offset in range(*range_)}
     assert {offset for range_ in merged(ranges, 0) for offset in range(*range_)} == asked
 

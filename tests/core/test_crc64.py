@@ -29,13 +29,13 @@ def of_zeros(length: int) -> int:
     return found
 
 
-def test_check_value_of_the_catalogue():
+def test_crc64_has_the_check_value_of_the_crc_catalogue():
     assert crc64(b"123456789") == 0x995DC9BBDF1939FA
     assert crc64(b"") == EMPTY == 0
 
 
 @given(st.binary(max_size=200))
-def test_equals_the_definition(content):
+def test_crc64_equals_the_bitwise_definition(content):
     assert crc64(content) == bitwise(content)
 
 
@@ -45,7 +45,7 @@ def test_crc64_continues_from_a_previous_value(first, second):
 
 
 @given(st.binary(max_size=2000), st.lists(st.integers(0, 2000), max_size=40))
-def test_cut_and_joined_is_the_same(content, cuts):
+def test_joined_crc64_of_two_parts_is_that_of_the_whole(content, cuts):
     edges = sorted({0, len(content), *(cut for cut in cuts if cut < len(content))})
     joined = EMPTY
     for start, stop in pairwise(edges):
@@ -54,19 +54,19 @@ def test_cut_and_joined_is_the_same(content, cuts):
 
 
 @given(st.binary(max_size=50), st.binary(max_size=50), st.binary(max_size=50))
-def test_joining_is_associative_and_the_empty_changes_nothing(a, b, c):
+def test_joining_is_associative_and_ignores_empty_parts(a, b, c):
     ab, bc = join(crc64(a), crc64(b), len(b)), join(crc64(b), crc64(c), len(c))
     assert join(ab, crc64(c), len(c)) == join(crc64(a), bc, len(b) + len(c)) == crc64(a + b + c)
     assert join(crc64(a), EMPTY, 0) == join(EMPTY, crc64(a), len(a)) == crc64(a)
 
 
 @pytest.mark.parametrize("length", [1, 7, 4096, 65537, 1 << 20, (1 << 20) + 1])
-def test_zeros_by_doubling_are_zeros(length):
+def test_crc64_of_zeros_by_doubling_is_that_of_the_bytes(length):
     assert of_zeros(length) == crc64(bytes(length))
 
 
 @given(st.integers(0, 1 << 62), st.integers(0, 1 << 62))
-def test_exabytes_join_like_bytes(first, second):
+def test_joining_works_for_lengths_of_exabytes(first, second):
     assert join(of_zeros(first), of_zeros(second), second) == of_zeros(first + second)
 
 

@@ -21,7 +21,7 @@ def mistake(host: str, path: str = "", bucket: str = "examplebucket"):
         ("localhost", "localhost"),
     ],
 )
-def test_endpoint_that_may_be_right_is_no_mistake(host, bucket):
+def test_possible_endpoint_is_not_reported_as_a_mistake(host, bucket):
     assert mistake(host, "/", bucket) is None
 
 

@@ -208,7 +208,7 @@ def test_local_error_is_also_the_builtin_of_its_errno(number):
         (errno.ENOSPC, OSError),
     ],
 )
-def test_local_error_found_by_ourselves_is_the_builtin_too(number, builtin):
+def test_local_error_raised_by_the_library_is_also_the_builtin(number, builtin):
     error = local_file_error("write", number, "/data/f")
     assert isinstance(error, builtin)
     assert error.errno == number

@@ -71,17 +71,17 @@ def test_records_are_read():
     assert record.is_of(META)
 
 
-def test_part_without_a_crc_counts_for_nothing():
+def test_part_without_a_crc_is_not_resumed():
     record = read_oss2(changed(OSS2, ["parts", 0, "part_crc"], None), *CALL)
     assert record.spans == (Done(0, 100, (1 << 64) - 1),)
 
 
-def test_bytes_without_a_crc_are_told_apart():
+def test_crc_of_zero_in_a_v2_checkpoint_means_unknown():
     record = read_v2(v2(changed(V2_DATA, ["DownloadInfo", "CRC64"], 0)), "bucket", "dir/key", None, "/data/file")
     assert record.prefix == Prefix(200, None, 100)
 
 
-def test_bytes_that_a_file_probably_has():
+def test_last_parts_of_a_v2_checkpoint_are_not_trusted():
     prefix = Prefix(500, 7, 100)
     assert [prefix.without_last_parts(size) for size in (0, 99, 399, 400, 10_000)] == [0, 0, 0, 100, 200]
 
@@ -90,7 +90,7 @@ def test_bytes_that_a_file_probably_has():
     "change",
     [{"size": 251}, {"etag": "B2"}, {"last_modified": None}, {"last_modified": datetime(2024, 1, 1, tzinfo=UTC)}],
 )
-def test_record_of_another_version_is_not_taken(change):
+def test_record_of_another_version_is_not_used(change):
     fields = {"size": 250, "etag": "A1", "last_modified": META.last_modified, **change}
     assert not read_oss2(OSS2, *CALL).is_of(ObjectMeta("dir/key", crc64=5, **fields))
 
@@ -160,7 +160,7 @@ def test_arbitrary_bytes_raise_no_other_error(data):
             read(data)
 
 
-def test_names_are_those_of_the_other_tools(tmp_path):
+def test_record_file_names_equal_those_of_the_other_tools(tmp_path):
     import alibabacloud_oss_v2 as v2_package
     from alibabacloud_oss_v2.checkpoint import DownloadCheckpoint
     from oss2 import ResumableDownloadStore

@@ -28,12 +28,12 @@ from aioss_resume._core.globs import Selection
         ("a\nb*", ["a\nb", "a\nb\n"], []),
     ],
 )
-def test_pattern(pattern, matches, others):
+def test_pattern_matches_the_expected_keys(pattern, matches, others):
     selection = Selection([pattern], [])
     assert [name for name in [*matches, *others] if selection.has(name)] == matches
 
 
-def test_any_of_include_and_none_of_exclude():
+def test_key_must_match_any_include_and_no_exclude():
     selection = Selection(["*.csv", "x/**"], ["**/tmp*"])
     names = ["a.csv", "x/a", "tmp.csv", "x/tmp/a", "x/tmp1", "y"]
     assert [name for name in names if selection.has(name)] == ["a.csv", "x/a", "x/tmp/a"]
@@ -46,7 +46,7 @@ def test_no_pattern_raises(pattern, name):
 
 
 @given(st.text(st.characters(exclude_characters="*?["), min_size=1, max_size=12), st.text(max_size=12))
-def test_plain_text_matches_itself_alone(pattern, name):
+def test_pattern_without_wildcards_matches_only_itself(pattern, name):
     selection = Selection([pattern], [])
     assert selection.has(pattern)
     assert selection.has(name) == (name == pattern)

@@ -34,7 +34,7 @@ def test_groups_are_bounded_and_full(sizes):
     assert len(group) < GROUP_OBJECTS
 
 
-def test_groups_become_as_large_as_their_time_allows():
+def test_group_size_adapts_to_the_time_that_groups_take():
     slow, quick = Groups(), Groups()
     for _ in range(100):
         slow.note(25, 16 << 20, 60)
@@ -51,7 +51,7 @@ def test_groups_become_as_large_as_their_time_allows():
     st.one_of(st.none(), st.floats(1, 1e9)),
     st.lists(st.tuples(st.booleans(), st.integers(0, 60)), max_size=80),
 )
-def test_parts_are_never_more_than_the_limits_however_the_cluster_changes(requests, rate, steps):
+def test_allowances_never_exceed_the_limits_when_workers_join_or_leave(requests, rate, steps):
     budget, taken = Budget(requests, rate), list[Allowance]()
     for takes, threads in steps:
         if takes:
@@ -76,7 +76,7 @@ def test_every_thread_has_a_group_and_all_of_the_limit_is_used():
 
 
 @given(st.integers(0, 5 * GROUP_BYTES), st.lists(st.tuples(st.integers(0, 2**29), st.integers(1, 2**27)), max_size=6))
-def test_ranges_are_what_is_missing(size, gaps):
+def test_ranges_cover_exactly_the_missing_bytes(size, gaps):
     done, at = [], 0
     for gap, length in gaps:
         start, at = at + gap, at + gap + length
@@ -91,7 +91,7 @@ def test_ranges_are_what_is_missing(size, gaps):
 
 
 @pytest.mark.parametrize("cluster", [Cluster(objects=500_000), Cluster(objects=20_000, workers=3, slow=0, dying=0)])
-def test_large_cluster_comes_near_what_the_account_allows(cluster):
+def test_simulated_large_cluster_nearly_reaches_the_limits_of_the_account(cluster):
     outcome = simulate(cluster)
     assert outcome.most_used <= 4 * cluster.workers
     assert outcome.most_groups <= cluster.workers

@@ -41,13 +41,13 @@ def test_key_that_leads_elsewhere_is_refused(below):
         ("ab:c", "ab:c"),
     ],
 )
-def test_path_of_a_key(below, path):
+def test_key_maps_to_the_expected_path(below, path):
     assert path_of_key(below) == path
 
 
 @given(keys)
 @example("%2E/%/%25")
-def test_path_tells_its_key(below):
+def test_key_can_be_recovered_from_its_path(below):
     try:
         path = path_of_key(below)
     except UnusableKeyError:
@@ -82,13 +82,13 @@ def in_the_way(*names):
     return [(name, earlier) for name in names if (earlier := order.file_in_the_way(name)) is not None]
 
 
-def test_key_below_a_file_is_found_with_others_between():
+def test_file_in_the_way_is_found_with_other_keys_between():
     names = ["a", "a-b", "a-b/c", "a/", "a/b", "a/b/c", "ab", "b/c", "b0"]
     assert in_the_way(*names) == [("a-b/c", "a-b"), ("a/", "a"), ("a/b", "a"), ("a/b/c", "a")]
 
 
 @given(st.sets(keys, max_size=12))
-def test_keys_in_the_way_are_those_that_a_search_finds(names):
+def test_file_in_the_way_agrees_with_an_exhaustive_search(names):
     ordered = sorted(names, key=str.encode)
     taken = dict(in_the_way(*ordered))
     files = set()
@@ -99,7 +99,7 @@ def test_keys_in_the_way_are_those_that_a_search_finds(names):
             files.add(name)
 
 
-def test_names_that_a_file_system_takes_for_the_same():
+def test_folded_names_are_equal_if_the_file_system_cannot_distinguish_them():
     assert folded("A/É", case=True, form=False) == folded("a/é", case=True, form=False)
     assert folded("e\u0301", case=False, form=True) == folded("é", case=False, form=True)
     assert folded("A", case=False, form=True) != folded("a", case=False, form=True)

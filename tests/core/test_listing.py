@@ -45,7 +45,7 @@ def parse(body: bytes, step: int = 1 << 20) -> Page:
 
 
 @pytest.mark.parametrize("step", [1, 7, 1000, 1 << 20])
-def test_page_is_read_however_it_arrives(step):
+def test_page_is_parsed_the_same_however_it_is_split(step):
     inner = f"<EncodingType>url</EncodingType>{ENTRY.format('a%2Fb%20%2B', 3)}{ENTRY.format('c', 0)}"
     inner += "<CommonPrefixes><Prefix>d%2F</Prefix></CommonPrefixes>"
     inner += "<IsTruncated>true</IsTruncated><NextContinuationToken>x%3D</NextContinuationToken>"
@@ -57,7 +57,7 @@ def test_page_is_read_however_it_arrives(step):
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_every_key_comes_byte_for_byte(key):
+def test_keys_are_returned_byte_for_byte(key):
     inner = f"<EncodingType>url</EncodingType>{ENTRY.format(escape(quote(key, safe='')), 1)}{LAST}"
     assert [found.key for found in parse(page_of(inner)).objects] == [key]
 
@@ -71,7 +71,7 @@ def test_plus_and_percent_are_themselves_without_an_encoding():
     assert parse(page_of(ENTRY.format("a+b%20", 1) + LAST)).objects[0].key == "a+b%20"
 
 
-def test_restored_archive_says_so():
+def test_restored_archived_object_does_not_count_as_archived():
     entry = ENTRY.format("k", 1).replace("<Owner>", '<RestoreInfo>ongoing-request="true"</RestoreInfo><Owner>')
     assert parse(page_of(entry + LAST)).objects[0].restore == 'ongoing-request="true"'
 
@@ -176,7 +176,7 @@ def check(*pages: Page, prefix: str = "", start_after: str = "") -> None:
         order.check(each)
 
 
-def test_pages_that_go_forward_pass():
+def test_pages_in_ascending_order_are_accepted():
     check(page("p/a", "p/b", token="1"), page("p/c", prefixes=("p/bb/",), token="2"), page("p/é"), prefix="p/")
 
 
@@ -207,6 +207,6 @@ def test_names_that_were_not_asked_for_are_refused():
 
 
 @given(st.sets(st.text(min_size=1, max_size=5), max_size=20))
-def test_order_is_that_of_the_bytes(names):
+def test_keys_are_ordered_by_their_bytes(names):
     keys = sorted((name for name in names if name.isprintable()), key=lambda name: name.encode())
     check(page(*keys))

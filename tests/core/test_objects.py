@@ -58,7 +58,7 @@ def test_weak_or_absent_etag_is_not_sent_in_if_match(header):
 
 
 @given(st.integers(0, (1 << 64) - 1))
-def test_crc64_is_read_completely_number(crc64):
+def test_crc64_header_is_an_unsigned_64_bit_number(crc64):
     assert read_crc64(str(crc64)) == crc64
 
 

@@ -109,12 +109,12 @@ def test_bad_timeout_is_refused(field, value):
 
 
 @pytest.mark.parametrize("field", ["connect", "response", "stall", "min_speed_window"])
-def test_timeout_of_no_time_is_refused(field):
+def test_timeout_of_zero_is_refused(field):
     with pytest.raises(ConfigError, match=field):
         Timeouts(**{field: 0})
 
 
-def test_no_least_speed_and_no_waits_are_allowed():
+def test_min_speed_and_waits_may_be_zero():
     assert Timeouts(min_speed=0).min_speed == 0
     assert RetryPolicy(wait_initial=0, wait_max=0, deadline=0).wait_max == 0
 
@@ -185,7 +185,7 @@ def test_bad_rate_is_refused(value):
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, None, True])
-def test_bad_concurrency_of_all_is_refused(value):
+def test_bad_concurrency_of_a_downloader_is_refused(value):
     with pytest.raises(ConfigError, match="concurrency"):
         checked_concurrency(value)
 

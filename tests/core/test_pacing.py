@@ -50,7 +50,7 @@ def test_idle_time_is_saved_up_for_one_burst_only():
 
 
 @given(st.floats(1.0, 1e9), st.floats(1.0, 1e9), st.integers(1, 1 << 24), st.floats(0, 5))
-def test_changed_rate_holds_for_what_is_not_covered_yet(before, after, length, pause):
+def test_changed_rate_applies_to_bytes_that_were_drawn_already(before, after, length, pause):
     pacer = Pacer(before, 0.0)
     wait = pacer.draw(length, 0.0)
     now = min(pause, wait)
@@ -58,7 +58,7 @@ def test_changed_rate_holds_for_what_is_not_covered_yet(before, after, length, p
     assert pacer.wait(now) == pytest.approx((wait - now) * before / after, rel=1e-6, abs=1e-6)
 
 
-def test_rate_can_be_taken_away_and_set_again():
+def test_rate_can_be_removed_and_set_again():
     pacer = Pacer(1000.0, 0.0)
     assert pacer.draw(10_000, 0.0) > 9
     pacer.change(None, 1.0)

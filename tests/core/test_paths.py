@@ -88,7 +88,7 @@ def test_names_are_those_of_earlier_releases():
         (NAME, {"last_modified": datetime(2026, 1, 3, tzinfo=UTC)}),
     ],
 )
-def test_other_content_goes_to_another_part_file(name, change):
+def test_part_file_name_depends_on_the_content(name, change):
     assert part_name("f", name, replace(META, **change)) != part_name("f", NAME, META)
 
 
@@ -96,7 +96,7 @@ def test_part_file_is_the_same_for_the_same_content():
     assert part_name("f", NAME, replace(META, content_type="x", user_metadata={"a": "b"})) == part_name("f", NAME, META)
 
 
-def test_checkpoint_is_of_one_object_version_and_destination():
+def test_checkpoint_name_depends_on_object_version_and_destination():
     found = {
         checkpoint_name(destination, name, version_id)
         for destination in ("/a/f", "/b/f", "/a/g")
@@ -106,11 +106,11 @@ def test_checkpoint_is_of_one_object_version_and_destination():
     assert len(found) == 27
 
 
-def test_lock_is_one_for_all_objects_of_a_destination():
+def test_destination_has_one_lock_name_for_all_objects():
     assert lock_name("f") == lock_name("f")
 
 
-def test_temporary_name_is_a_part_files_and_another_one_for_each_token():
+def test_temporary_name_ends_like_a_part_file_and_depends_on_the_token():
     assert temporary_name("report", "one") == ".report.one.part"
     assert temporary_name("report", "two") == ".report.two.part"
 

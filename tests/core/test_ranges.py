@@ -12,13 +12,13 @@ offsets = st.integers(0, LARGEST - 1)
 
 
 @given(offsets, st.integers(1, 1 << 60))
-def test_header_counts_the_last_byte_in(start, length):
+def test_range_header_includes_the_last_byte(start, length):
     first, last = Range(start, start + length).header().removeprefix("bytes=").split("-")
     assert (int(first), int(last) + 1 - int(first)) == (start, length)
 
 
 @pytest.mark.parametrize("range_", [Range(0, 0), Range(5, 5), Range(6, 5), Range(-1, 5)])
-def test_range_that_http_cannot_say_has_no_header(range_):
+def test_range_that_http_cannot_express_has_no_header(range_):
     with pytest.raises(AssertionError):
         range_.header()
 

@@ -37,7 +37,7 @@ WINDOWS = st.integers(256 * 1024, 128 * MiB)
 
 
 @given(st.data(), WINDOWS, st.integers(0, 2**40), st.integers(1, 2**31))
-def test_horizon_keeps_to_the_window_and_never_goes_back(
+def test_horizon_stays_within_the_window_and_never_decreases(
     data: st.DataObject, window: int, start: int, length: int
 ) -> None:
     stop = start + length

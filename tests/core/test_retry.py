@@ -55,7 +55,7 @@ def test_attempts_start_over_only_after_progress_that_counts():
     assert PROGRESS_THAT_COUNTS == 64 * 1024
 
 
-def test_last_failure_counts_although_progress_came_with_it():
+def test_failure_counts_even_if_it_followed_progress():
     attempts = Attempts(RetryPolicy(attempts=2))
     assert attempts.wait_after(CUT, progress=0, chance=0.5) is not None
     assert attempts.wait_after(CUT, progress=1 << 20, chance=0.5) is not None
@@ -63,7 +63,7 @@ def test_last_failure_counts_although_progress_came_with_it():
     assert attempts.wait_after(CUT, progress=0, chance=0.5) is None
 
 
-def test_final_error_ends_it_whatever_progress_was_made():
+def test_final_error_ends_the_attempts_despite_progress():
     assert tries(service(403, "AccessDenied"), RetryPolicy(), progress=1 << 30) == 1
 
 
@@ -153,7 +153,7 @@ def test_retry_after_is_never_negative(header):
     ],
     ids=lambda value: f"{value!r:.60}",
 )  # fmt: skip
-def test_whether_trying_again_may_help(error, helps):
+def test_only_errors_that_a_retry_may_cure_are_retried(error, helps):
     assert may_help(error) is helps
     assert tries(error, RetryPolicy(attempts=2)) == (2 if helps else 1)
 

@@ -51,7 +51,7 @@ NAME = ObjectName("bucket", "key")
         ("nonsense", None),
     ],
 )
-def test_W01_ranges_are_read_as_the_rfc_has_them(header: str | None, expected: list[Range] | None) -> None:
+def test_W01_ranges_are_parsed_as_in_rfc_9110(header: str | None, expected: list[Range] | None) -> None:
     specs = read_ranges(header)
     assert (None if specs is None else satisfiable(specs, 100)) == expected
 
@@ -114,7 +114,7 @@ DATES = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun
         ({"if-match": '"A1"', "if-unmodified-since": "Sun, 06 Nov 1994 08:49:36 GMT"}, None),
     ],
 )
-def test_W02_conditions_are_heeded_as_the_rfc_has_them(headers: dict[str, str], status: int | None) -> None:
+def test_W02_conditions_are_evaluated_as_in_rfc_9110(headers: dict[str, str], status: int | None) -> None:
     assert precondition_status(headers, META) == status
 
 
@@ -189,10 +189,10 @@ def told(status: int, code: str, retry_after: float | None = None) -> Any:
         (IntegrityError("x"), 502),
     ],
 )
-def test_W03_status_tells_what_is_wrong(error: Any, status: int) -> None:
+def test_W03_each_error_has_its_status(error: Any, status: int) -> None:
     assert error_status(error)[0] == status
 
 
-def test_W03_throttled_says_when_to_come_back() -> None:
+def test_W03_throttled_response_has_retry_after() -> None:
     assert error_status(told(503, "SlowDown", 7.2)) == (503, [("retry-after", "7")])
     assert error_status(told(429, "SlowDown")) == (503, [("retry-after", "1")])

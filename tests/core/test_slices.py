@@ -11,7 +11,7 @@ SIZES = st.integers(0, 25)
 
 
 @given(OFFSETS, OFFSETS, st.none() | st.integers(0, 30), SIZES)
-def test_slice_is_pythons(start: int | None, stop: int | None, most: int | None, size: int) -> None:
+def test_slice_equals_a_slice_of_python(start: int | None, stop: int | None, most: int | None, size: int) -> None:
     whole = bytes(range(size))
     found = Slice(start, stop, most).of(size)
     assert whole[found.start : found.stop] == whole[start:stop][:most]

@@ -17,9 +17,6 @@ def nothing() -> None:
     pass
 
 
-# Transfers of one request: first come, first served.
-
-
 @given(st.integers(1, 5), st.lists(st.none() | st.integers(0, 30), max_size=80))
 def test_single_requests_are_granted_in_order_and_never_beyond_the_limit(limit: int, steps: list[int | None]) -> None:
     """A step is None, to ask, or the number of the request that ends."""
@@ -69,9 +66,6 @@ def test_slot_may_be_given_back_as_soon_as_it_is_granted() -> None:
     assert slots.taken == 0
 
 
-# Transfers of many requests, on a link that all slots share.
-
-
 @dataclass
 class Transfer:
     """A transfer that asks for one slot at a time, up to its own number, and fetches a part in each."""
@@ -87,7 +81,7 @@ class Transfer:
     first_at: float | None = None
     ended_at: float | None = None
     gave_way: int = 0
-    speed: float = 1e12  # bytes a second of a flight, of late
+    speed: float = 1e12  # the current bytes a second of each flight
 
     def __post_init__(self) -> None:
         self.share = Share(self.began)

@@ -41,7 +41,7 @@ class Histories(RuleBasedStateMachine):
         self.transfer = Transfer(self.size, part_size=self.part_size, kept=kept)
         self.flights = []
         self.interrupted = set()
-        self.is_written = bytearray(self.size)  # by one flight of this life, or kept from an earlier one
+        self.is_written = bytearray(self.size)  # by a flight of this run, or kept from an earlier run
         for span in kept:
             self.is_written[span.start : span.stop] = b"\1" * (span.stop - span.start)
 
@@ -182,7 +182,9 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def the_whole_object_is_covered_once(self):
         transfer = self.transfer
-        flying = [flight for flight in transfer._flying if flight.stop > flight.start]  # not what was given up at once
+        flying = [
+            flight for flight in transfer._flying if flight.stop > flight.start
+        ]  # a flight that was given up at once has no bytes
         pieces = [*transfer._waiting, *flying, *transfer._unproven, *transfer._done]
         edge = 0
         for piece in sorted(pieces, key=lambda piece: (piece.start, piece.stop)):

@@ -16,14 +16,14 @@ lengths = st.integers(0, 1 << 40)
 
 
 @given(lengths, st.just(0.0) | speeds, st.just(0.0) | speeds, latencies)
-def test_piece_is_worth_a_request_or_all_or_nothing(remaining, speed, newcomer, latency):
+def test_share_is_nothing_everything_or_worth_a_request(remaining, speed, newcomer, latency):
     taken = share(remaining, speed, newcomer, latency)
     assert 0 <= taken <= remaining
     assert taken in (0, remaining) or min(taken, remaining - taken) >= SHARE_LEAST
 
 
 @given(lengths, speeds, speeds, latencies)
-def test_both_end_together(remaining, speed, newcomer, latency):
+def test_shared_flights_end_at_the_same_time(remaining, speed, newcomer, latency):
     taken = share(remaining, speed, newcomer, latency)
     if 0 < taken < remaining:
         old, new = (remaining - taken) / speed, latency + taken / newcomer
@@ -43,12 +43,12 @@ def test_stalled_flight_gives_away_all_it_has_left(remaining, newcomer, latency)
 
 
 @given(lengths, speeds, speeds, latencies)
-def test_flight_that_is_nearly_there_is_left_alone(remaining, speed, newcomer, latency):
+def test_flight_that_is_nearly_complete_is_not_shared(remaining, speed, newcomer, latency):
     if remaining / speed <= max(0.05, 2 * latency):
         assert share(remaining, speed, newcomer, latency) == 0
 
 
-def test_piece_that_is_not_worth_a_request_stays():
+def test_share_that_is_too_small_for_a_request_is_not_taken():
     assert share(MiB, 1e5, 5e3, 0.0) == 0  # it would be 49,933 bytes
     assert share(MiB, 1e5, 1e4, 0.0) == MiB - round(MiB / 1.1)
 
@@ -57,7 +57,7 @@ def test_flights_of_equal_speed_share_the_tail_in_halves():
     assert share(100 * MiB, 1e7, 1e7, 0.0) == 50 * MiB
 
 
-def test_both_pieces_may_be_as_small_as_the_least():
+def test_both_halves_may_have_the_least_size():
     assert share(2 * SHARE_LEAST, 1e5, 1e5, 0.0) == SHARE_LEAST
 
 
@@ -137,9 +137,9 @@ def test_speed_follows_the_received_bytes_quickly():
 def test_flight_that_got_going_and_waits_for_a_second_is_stalled():
     flight = took_off(Transfer(8 * MiB, part_size=8 * MiB), 0.0)
     flight.receive(SHARE_LEAST, 1.0)
-    assert flight.speed(9.0) > 0  # it is not known to wait: there may be much to write
+    assert flight.speed(9.0) > 0  # nobody said that it waits: it may be writing
     flight.wait(9.0)
-    flight.wait(9.5)  # it waits since 9.0 all the same
+    flight.wait(9.5)  # it has waited since 9.0, not since 9.5
     assert flight.speed(9.75) > 0
     assert flight.speed(10.0) == 0.0
     flight.receive(1, 10.0)
@@ -225,7 +225,7 @@ def test_expected_speed_of_a_new_flight_is_the_recent_median(landings):
     assert newcomer.remaining == remaining // 2
 
 
-def test_last_byte_of_a_stalled_connection_changes_hands():
+def test_last_byte_of_a_stalled_connection_is_taken_over():
     transfer = Transfer(4 * MiB, part_size=4 * MiB)
     flight = took_off(transfer, 0.0)
     flight.receive(flight.remaining - 1, 1.0)
@@ -233,7 +233,7 @@ def test_last_byte_of_a_stalled_connection_changes_hands():
     newcomer = transfer.claim_share(3.0)
     assert newcomer is not None
     assert (newcomer.start, newcomer.stop) == (4 * MiB - 1, 4 * MiB)
-    assert transfer.claim_share(3.0) is None  # the newcomer's byte is not worth another one
+    assert transfer.claim_share(3.0) is None  # one byte is not worth another flight
 
 
 def test_stalled_flight_is_taken_over_though_no_other_has_a_speed():
@@ -252,11 +252,11 @@ def test_nothing_is_shared_before_anything_has_a_speed():
     assert not transfer.can_share(0.005)
 
 
-def test_newcomer_for_a_part_may_be_called_slow_like_any_other():
+def test_new_flight_with_a_share_may_count_as_slow_too():
     transfer = Transfer(MiB, part_size=MiB)
     landed(transfer, 16.0, MiB // 2, 16.0)
     flight = took_off(transfer, 15.0)
-    flight.receive(MiB // 32, 16.0)  # as slow as the one that has landed, and not got going
+    flight.receive(MiB // 32, 16.0)  # as slow as the one that has ended, and still at its beginning
     newcomer = transfer.claim_share(16.0)
     assert newcomer is not None
     assert flight.remaining > 0
@@ -287,7 +287,7 @@ def test_equal_connections_need_few_more_requests_than_parts(latency):
 
 @pytest.mark.parametrize("latency", LATENCIES)
 @pytest.mark.parametrize("slow", [0, MiB // 4, 2 * MiB])
-def test_slow_connection_does_not_decide_the_end_nor_cost_requests_without_end(latency, slow):
+def test_slow_connection_does_not_delay_the_end_and_costs_few_requests(latency, slow):
     def sender(_number, slot):
         return steady(slow if slot == 7 else 20 * MiB)
 
@@ -296,7 +296,7 @@ def test_slow_connection_does_not_decide_the_end_nor_cost_requests_without_end(l
     assert ended.seconds <= 3 + 8 * latency
 
 
-def test_one_connection_after_another_is_not_robbed_while_it_waits_for_its_first_byte():
+def test_new_flight_keeps_its_span_while_it_waits_for_its_first_byte():
     transfer = Transfer(8 * MiB, part_size=4 * MiB)
     first, second = transfer.claim(), transfer.claim()
     assert first is not None
@@ -308,7 +308,7 @@ def test_one_connection_after_another_is_not_robbed_while_it_waits_for_its_first
     transfer.land(first, 0.3)
     newcomer = transfer.claim_share(0.3)
     assert newcomer is not None
-    assert second.remaining >= SHARE_LEAST  # it was not called slow
+    assert second.remaining >= SHARE_LEAST  # it did not count as slow, so it kept this
 
 
 def test_flight_without_a_byte_is_taken_over_only_once():
@@ -330,7 +330,7 @@ def test_flight_without_a_byte_is_taken_over_only_once():
     transfer.land(flight, 100.0)
     heir.begin(100.0)
     for now in (100.3, 101.0, 200.0, 1e6):
-        transfer.claim_share(now)  # a part of it may go, never all of it
+        transfer.claim_share(now)  # it may lose a part, but never all
         assert heir.remaining >= SHARE_LEAST
 
 

@@ -102,7 +102,7 @@ def auto(most=32):
     return Window(most, is_sought=True)
 
 
-def test_begins_with_few_and_with_all_of_a_fixed_number():
+def test_automatic_limit_begins_small_and_a_fixed_one_at_its_value():
     assert auto().limit == AUTO_FIRST
     assert auto(2).limit == 2
     assert Window(8, is_sought=False).limit == 8
@@ -126,7 +126,7 @@ def test_link_that_throttles_each_connection_is_used_from_the_beginning(most, sh
 
 
 @pytest.mark.parametrize("most", [5, 8, 11, 32, 100])
-def test_maximum_is_reached_whatever_it_is(most):
+def test_any_maximum_is_reached(most):
     link = Link(auto(most), each=25 * MB)
     link.run(3)
     assert link.window.limit == most
@@ -145,21 +145,21 @@ def test_shared_link_is_left_to_others(latency, cost):
 
 
 @pytest.mark.parametrize("worth", [6, 8, 10, 12, 20])
-def test_number_stops_near_where_it_stops_paying(worth):
+def test_limit_stops_growing_when_more_requests_gain_little(worth):
     link = Link(auto(), each=25 * MB, total=worth * 25 * MB)
     link.run(3)
     assert 0.8 * worth <= link.window.limit <= 1.4 * worth
     assert link.run(57) >= 0.93 * worth * 25 * MB * 57
 
 
-def test_connections_that_still_get_going_are_no_proof_of_growth():
+def test_connections_that_still_speed_up_do_not_count_as_a_gain():
     link = Link(auto(), each=25 * MB, total=75 * MB, climb=0.6)
     link.run(60)
     assert max(link.limits) <= 16
     assert link.window.limit <= 8
 
 
-def test_connections_that_get_going_slowly_are_all_used():
+def test_connections_that_speed_up_slowly_are_all_used():
     link = Link(auto(), each=25 * MB, climb=0.5)
     link.run(20)
     assert link.window.limit == 32
@@ -173,16 +173,16 @@ def test_link_that_becomes_wider_is_noticed():
     assert link.window.limit == 32
 
 
-def test_landings_do_not_disturb_the_measuring():
+def test_flights_that_end_do_not_disturb_the_measurement():
     window, received = auto(), 0
-    for step in range(300):  # a tick after each landing, before the next take-off, as Fill gives them
+    for step in range(300):  # the scheduler ticks after a flight has ended, before the next one begins
         received += round(window.limit * 25 * MB * 0.01)
         window.tick(step / 100, received, is_busy=False, latency=0.01)
         window.tick(step / 100, received, is_busy=True, latency=0.01)
     assert window.limit == 32
 
 
-def test_idle_slots_prove_nothing():
+def test_limit_does_not_grow_while_slots_are_idle():
     window, received = auto(), 0
     for step in range(100):
         received += 25 * MB * (1 + step)
@@ -198,7 +198,7 @@ def test_requests_in_flight_stay_near_what_the_server_allows_in_total(bears, is_
     early = link.refusals
     brought = link.run(60)
     assert max(link.limits[-600:]) <= bears + max(1, bears // 8)
-    assert link.refusals - early <= (60 if bears == 1 else 30)  # between 1 and 2 there is no smaller step
+    assert link.refusals - early <= (60 if bears == 1 else 30)  # a limit of 1 can only grow by doubling
     assert early <= 80
     assert brought >= 0.6 * bears * 25 * MB * 60
 
@@ -256,7 +256,7 @@ def test_noisy_link_does_not_make_the_number_jump(seed, worth):
 
 happenings = st.one_of(
     st.just("trouble"),
-    st.integers(0, 40),  # that there is room for
+    st.integers(0, 40),  # resources for so many requests only
     st.tuples(st.integers(-(10**6), 10**10), st.booleans(), st.floats(0, 2)),
 )
 
@@ -285,7 +285,7 @@ def test_number_keeps_its_bounds_and_halves_at_most_once_a_second(most, is_sough
             gained, is_busy, latency = what
             received += gained
             window.tick(now, received, is_busy=is_busy, latency=latency)
-            assert window.limit >= before // 2  # what a growth brought is all that a tick takes back
+            assert window.limit >= before // 2  # a tick takes back no more than the last growth
             assert window.limit <= 2 * before
         assert 1 <= window.limit <= most
 

@@ -64,7 +64,7 @@ def is_reserved(name: str) -> bool:
         ("\\\\server\\share\\PRN.tar.gz", "'PRN.tar.gz' is the name of a device"),
     ],
 )
-def test_path_that_windows_understands_otherwise_is_refused(path, problem):
+def test_path_that_windows_interprets_differently_is_refused(path, problem):
     assert problem_of_path(path) == problem
 
 
@@ -108,7 +108,7 @@ def test_usual_path_has_no_problem(path):
         ("tab\t", "tab%09"),
     ],
 )
-def test_segment_as_a_name(segment, name):
+def test_segment_maps_to_the_expected_name(segment, name):
     assert escaped(segment) == name
     assert unescaped(name) == segment
 
@@ -117,7 +117,7 @@ def test_segment_as_a_name(segment, name):
 @given(hostile)
 @example("CON/NUL.txt/a:b/x. /%43ON")
 @example("%/%25/%2525//")
-def test_hostile_key_stays_below_its_directory_meets_no_device_and_comes_back(below):
+def test_hostile_key_maps_to_a_reversible_path_without_devices(below):
     try:
         path = path_of_key(below, windows=True)
     except UnusableKeyError:
@@ -145,7 +145,7 @@ def test_name_that_is_too_long_is_refused():
     with pytest.raises(UnusableKeyError, match="longer than 255"):
         path_of_key("d/" + "a" * 256, windows=True)
     with pytest.raises(UnusableKeyError, match="longer than 255"):
-        path_of_key(":" * 100, windows=True)  # by its escapes
+        path_of_key(":" * 100, windows=True)  # each colon is escaped by three characters
 
 
 @given(segments)

@@ -22,7 +22,7 @@ BODY = b"""<?xml version="1.0" encoding="UTF-8"?>
 </Error>"""
 
 
-def test_error_is_read_without_what_it_echoes_of_secrets():
+def test_secrets_echoed_in_an_error_are_not_shown():
     assert read_error(BODY) == {
         "Code": "SignatureDoesNotMatch",
         "Message": "It does not match.",
@@ -70,7 +70,7 @@ def test_dtd_is_refused_with_all_its_entities(body):
         "<Error><Code>A</Code></Error>".encode("utf-32"), b"<Error><Code>&x;</Code></Error>",
     ],
 )  # fmt: skip
-def test_other_bodies_have_nothing_to_show(body):
+def test_body_that_is_not_an_error_of_oss_yields_nothing(body):
     assert read_error(body) in ({}, {"Code": ""})
 
 
@@ -80,7 +80,7 @@ def test_declared_charset_is_followed(charset):
     assert read_error(body) == {"Message": "Grüße"}
 
 
-def test_bytes_that_are_not_the_declared_charset_end_the_reading():
+def test_invalid_bytes_in_the_declared_charset_end_the_parsing():
     assert read_error(b"<Error><Code>A</Code><Message>\xff\xfe</Message></Error>").get("Code") == "A"
 
 

@@ -16,7 +16,7 @@ from .campaign import Campaign
 from .race import Race
 
 _SHM = Path("/dev/shm")
-_COPIES = 3  # of the object, that must fit: the part file, the file before it, and room for others
+_COPIES = 3  # the disk must have space for so many copies of the object: part file, earlier file, and some reserve
 
 
 def main() -> int:

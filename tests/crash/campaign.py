@@ -18,7 +18,7 @@ BUCKET, KEY = "examplebucket", "exampledir/crash.bin"
 CONCURRENCY = 8
 LOST_AT_MOST = 64 * MiB + CONCURRENCY * 2 * MiB
 """Bytes fetched twice because of one kill: what the checkpoint lags behind, and what the slots have in memory."""
-_UNCERTAIN = CONCURRENCY * MiB // 2  # LocalOSS counts a piece of 512 KiB when it begins to hand it over
+_UNCERTAIN = CONCURRENCY * MiB // 2  # LocalOSS counts a piece of 512 KiB when it begins to send it
 THRESHOLD = 1 * MiB  # so that small objects keep checkpoints too
 
 _SETTLE_SECONDS = 10.0
@@ -34,7 +34,7 @@ class Ledger:
     def __init__(self) -> None:
         self.received = 0
         self.kills = 0
-        self._position = 0  # what the last run that told resumed from
+        self._position = 0  # the resumed bytes that a run reported last
         self._received_since = 0
         self._kills_since = 0
 

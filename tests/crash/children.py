@@ -70,6 +70,6 @@ class Child(DownloadProcess):
 def _targets(descriptors: Path) -> list[str]:
     found = []
     for each in descriptors.iterdir():
-        with suppress(FileNotFoundError):  # closed since
+        with suppress(FileNotFoundError):  # closed meanwhile
             found.append(os.readlink(each))
     return found

@@ -10,11 +10,11 @@ from aioss_resume.testing import GiB, LocalOSS
 
 from .runs import Run
 
-_LOOK_SECONDS = 0.05  # how long a wait for bytes may miss that the process has ended
+_LOOK_SECONDS = 0.05  # between two looks whether the process has ended
 _START_SECONDS = 0.8  # the interpreter, the imports and the first requests
 _COMMIT_SECONDS = 0.1  # the last writes, the rename, the clean-up
-_PROOF_SPEED = 2 * GiB  # bytes a second at which kept spans are read back, about: the commit waits for that
-_WORTH_CUTTING = 0.02  # of the object
+_PROOF_SPEED = 2 * GiB  # bytes a second, about, at which kept spans are read back before the commit
+_WORTH_CUTTING = 0.02  # as a fraction of the object
 _RENAME_LOOK_SECONDS = 0.0005
 
 

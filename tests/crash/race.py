@@ -14,7 +14,7 @@ from .runs import Run
 from .watching import Watcher
 
 BUCKET, KEY = "examplebucket", "exampledir/race.bin"
-_MOST_SECONDS = 0.7  # from one kill to the next: about what a process takes to start and to bring 64 MiB
+_MOST_SECONDS = 0.7  # between two kills: about the time in which a process starts and fetches 64 MiB
 _LOOK_SECONDS = 0.002
 
 

@@ -17,7 +17,7 @@ from aioss_resume.testing import LocalOSS
 from .runs import Run
 
 _TABLE = Path("/proc/net/tcp")
-_STILL_SECONDS = 0.004  # without a byte handed over: the queues are full, or the server has nothing to send
+_STILL_SECONDS = 0.004  # if no byte moves for so long, the queues are full, or the server has nothing to send
 _STOP_SECONDS = 2.0
 
 
@@ -51,7 +51,7 @@ def _queued(port: int) -> int:
         _, local, remote, _, queues, *_ = line.split()
         unsent, unread = (int(count, 16) for count in queues.split(":"))
         if local.endswith(suffix) and not remote.endswith(":0000"):
-            total += unsent  # the server's end
+            total += unsent  # in the server's send queue
         elif remote.endswith(suffix):
-            total += unread  # the process's end
+            total += unread  # in the process's receive queue
     return total

@@ -14,19 +14,26 @@ from aioss_resume._io.storage import Storage
 METHODS: Final = tuple(name for name, value in vars(Storage).items() if callable(value) and not name.startswith("_"))
 
 _FORGIVEN: Final = {
-    ("close", ".lock"),  # nothing was written
+    ("close", ".lock"),  # nothing was written to it
     ("unlink", ".lock"),  # a lock file that stays locks nothing
     ("close", ".mode"),
     ("unlink", ".mode"),
     ("close", ".checkpoint"),  # it was read
     ("open", ".checkpoint"),  # one that cannot be read is ignored
 }
-_FORGIVEN_IN_PROOFS: Final = {("open", ".part"), ("read_at", ".part"), ("close", ".part")}  # it is fetched again
+_FORGIVEN_IN_PROOFS: Final = {
+    ("open", ".part"),
+    ("read_at", ".part"),
+    ("close", ".part"),
+}  # a span that cannot be read back is fetched again
 
 
 def may_be_forgiven(method: str, kind: str, error: int, *, is_resumed: bool) -> bool:
     """Whether a failure with that method and kind of file may go unnoticed; nothing else may."""
-    if (method, error) == ("open", errno.EMFILE):  # the file is as good as ever
+    if (method, error) == (
+        "open",
+        errno.EMFILE,
+    ):  # the process has no descriptors left, so this says nothing about the file
         return False
     return (method, kind) in (_FORGIVEN | _FORGIVEN_IN_PROOFS if is_resumed else _FORGIVEN)
 

@@ -23,7 +23,7 @@ from math import prod
 from .disk import Image, Inode, Link, Returned, Step, Sync, Truncate, Write, put, resize
 
 SECTOR = 512
-_SECTORS_EACH = 6  # a write of so few is torn in every way
+_SECTORS_EACH = 6  # a write of at most so many sectors is torn in every possible way
 
 Content = dict[Inode, bytearray]
 Files = dict[Inode, bytes]
@@ -81,7 +81,7 @@ def images(
 def _chosen(choices: Sequence[Sequence[Effect]], most: int, dice: random.Random) -> Iterator[Sequence[Effect]]:
     if prod(map(len, choices)) <= most:
         return iter(product(*choices))
-    # All kept and all dropped are always among them.
+    # The combinations in which everything is kept, or everything is dropped, are always among those chosen.
     kept_or_dropped = [[each[0] for each in choices], [each[min(1, len(each) - 1)] for each in choices]]
     by_chance = ([dice.choice(each) for each in choices] for _ in range(most - 2))
     return iter([*kept_or_dropped, *by_chance])

@@ -121,8 +121,6 @@ class Disk(Storage):
     def open_descriptors(self) -> int:
         return len(self._descriptors)
 
-    # What the library calls.
-
     def open(self, path: StrPath, flags: int, mode: int = 0o600) -> int:
         with self._lock:
             directory, name = self._at(path)

@@ -32,7 +32,7 @@ def mutations(recorded: Recorded) -> Iterator[Mutation]:
     assert isinstance(rename, Link)
     checkpoints = {step.to for step in steps if isinstance(step, Link) and step.name.endswith(".checkpoint")} - {None}
     is_flush = [isinstance(step, Sync) and step.of in checkpoints for step in steps]
-    if sum(is_flush) > 1:  # the first has nothing to spoil
+    if sum(is_flush) > 1:  # an unsynced first checkpoint replaces none, so it does no harm
         yield changed(
             "checkpoints are not synced", [step for step, flush in zip(steps, is_flush, strict=True) if not flush]
         )
@@ -61,7 +61,7 @@ def mutations(recorded: Recorded) -> Iterator[Mutation]:
     if recorded.keeps_progress:
         for index in removals:
             yield changed("the checkpoint goes before the rename", _moved(steps, index, at))
-            # Before the rename it would be there; after it, and not yet synced, it must be there still.
+            # The checkpoint must be there not only before the rename, but also until the directory is synced.
             yield changed("the checkpoint goes before the directory is synced", _moved(steps, index, directory_synced))
 
 

@@ -169,7 +169,7 @@ def _moments(recorded: Recorded) -> Iterator[tuple[int, int, bool]]:
     for cut in range(begins, len(journal) + 1):
         for back in backs:
             if back <= cut:
-                # Where names are kept in order, directories are not synced: the last name may be lost.
+                # On file systems that keep names in order, directories are not synced, so the last name may be lost.
                 yield cut, back, bool(returned) and cut > returned[-1] and not recorded.names_in_order
 
 

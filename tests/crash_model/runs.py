@@ -16,7 +16,7 @@ from .disk import Disk, Returned
 from .promises import Recorded
 
 BUCKET, KEY = "examplebucket", "key"
-DIRECTORY = Path("/data")  # on the Disk alone: whatever forgets to ask the storage finds no such directory
+DIRECTORY = Path("/data")  # exists on the Disk only, so code that bypasses the storage fails
 DESTINATION = DIRECTORY / "file"
 PART = 100 * KiB
 SIZE = 4 * PART
@@ -28,7 +28,7 @@ RANGED: dict[str, Any] = {"part_size": PART, "multiget_threshold": PART, "concur
 
 def downloader_onto(bucket: Any, storage: Storage) -> Downloader:
     downloader = Downloader(bucket)
-    downloader._storage = storage  # a private door: nobody but these tests brings another file system
+    downloader._storage = storage  # private: only tests replace the file system
     return downloader
 
 
@@ -49,7 +49,7 @@ class Recorder:
         self._oss = oss
         self._path = path
         self._old = old
-        # The first names are in the journal too, so that the cuts know of them.
+        # Made through the Disk, so that the cuts include these first names, too.
         self.disk = Disk()
         self.disk.mkdir(DIRECTORY)
         if old is not None:

@@ -26,7 +26,7 @@ DOCS = ROOT / "docs"
 SCRIPTS = sysconfig.get_path("scripts")
 CONTENT = b"line\n" * 100_000
 
-# What is not run, by its first words, and why.
+# The first words of each block that is not run, and the reason.
 NOT_RUN = {
     "python3 -m venv": "an environment of its own; the README's lines are the first thing that is tried anew",
     ".venv/bin/": "in that environment",
@@ -89,14 +89,11 @@ def test_every_page_with_code_is_run() -> None:
     assert pages == here | guides
 
 
-# Programs
-
-
 @pytest.mark.parametrize("name", ["zh-CN", "ja"])
 def test_programs_of_a_translation_run(name: str, oss: LocalOSS, environment: dict[str, str]) -> None:
     programs = [block.text for block in blocks(DOCS / f"{name}.md", "python")]
     assert len(programs) == 2
-    # The first ends with asyncio.run(main()); the second goes on from it.
+    # The second program uses names of the first one.
     said = run([sys.executable, "-c", f"ENDPOINT = {oss.endpoint!r}\n" + "\n".join(programs)], environment)
     assert Path("examplefile.txt").read_bytes() == CONTENT
     assert Path("mirror/exampleobject.txt").read_bytes() == CONTENT
@@ -124,8 +121,6 @@ async def test_parts_of_programs_in_the_readme_run(oss: LocalOSS, bucket: Any, e
     assert Path("data/v3/a").read_bytes() == CONTENT
     assert Path("data/file").read_bytes() == b"x" * 10_000
 
-
-# Functions of the how-to guides
 
 FUNCTIONS = {
     "slow-lines": {"over_a_modem": ("copy",), "until_it_is_there": ("copy",), "within_a_minute": ("copy",)},
@@ -172,9 +167,6 @@ def test_faults_that_the_page_on_testing_names_are_there() -> None:
     assert len(names) > 12
     with LocalOSS() as oss:
         assert [name for name in names if not callable(getattr(oss.faults, name, None))] == []
-
-
-# Commands
 
 
 @pytest.mark.parametrize(
@@ -239,9 +231,6 @@ def test_tutorial_from_the_first_to_the_last_line(environment: dict[str, str]) -
         assert "verified" in run(["bash", "-euc", fetch], theirs)
         assert Path("again.bin").read_bytes() == Path("bucket/big.bin").read_bytes()
         server.send_signal(signal.SIGINT)
-
-
-# The index of errors
 
 
 def test_index_names_every_error_and_every_exit_code() -> None:

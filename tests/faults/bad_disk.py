@@ -31,7 +31,7 @@ class BadDisk(Storage):
         """How many calls were done before the first that failed."""
         self._call, self._error, self._after, self._kind = call, error, after, kind
         self._names: dict[int, str] = {}
-        self._lock = threading.Lock()  # guards all of these
+        self._lock = threading.Lock()  # guards the attributes above
 
     def _meet(self, call: str, of: StrPath | int) -> None:
         with self._lock:
@@ -54,7 +54,7 @@ class BadDisk(Storage):
         return descriptor
 
     def close(self, descriptor: int) -> None:
-        super().close(descriptor)  # as Linux does, whatever it says
+        super().close(descriptor)  # Linux closes the descriptor even when close() fails
         self._meet("close", descriptor)
 
     def write_at(self, descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
@@ -175,6 +175,6 @@ class BusyDisk(Storage):
 async def onto(storage: Storage, bucket: Any, path: Path, **keywords: Any) -> DownloadResult:
     """download(), onto that disk."""
     downloader = Downloader(bucket)
-    downloader._storage = storage  # a private door for tests
+    downloader._storage = storage  # private: only tests replace the file system
     async with downloader:
         return await downloader.download("key", path, **{**RANGED, "retry": THRICE, **keywords})

@@ -43,9 +43,6 @@ def put(oss: LocalOSS, *keys: str) -> None:
         oss.put("examplebucket", key, key.encode())
 
 
-# B01: what is iterated.
-
-
 async def test_B01_iterable_that_raises_ends_the_batch(oss: LocalOSS, bucket: Any, root: Path) -> None:
     put(oss, "a", "b")
     closed = []
@@ -87,7 +84,7 @@ async def test_B01_endless_generator_is_closed_when_the_block_is_left(oss: Local
         assert closed == [True]
 
 
-async def test_B01_nonsense_is_an_outcome(oss: LocalOSS, bucket: Any, root: Path) -> None:
+async def test_B01_invalid_item_is_a_failed_outcome(oss: LocalOSS, bucket: Any, root: Path) -> None:
     put(oss, "a")
     items: list[Any] = [
         None,
@@ -142,9 +139,6 @@ async def test_B01_iterable_may_use_the_downloader_itself(oss: LocalOSS, bucket:
     assert sorted(tree(root)) == ["a1", "a2", "b1", "b2"]
 
 
-# B02: paths that meet.
-
-
 async def test_B02_two_items_with_one_path_never_mix(oss: LocalOSS, bucket: Any, root: Path) -> None:
     sizes = {"a": 600 * KiB, "b": 500 * KiB}
     for seed, (key, size) in enumerate(sizes.items()):
@@ -189,9 +183,6 @@ async def test_B02_failure_does_not_take_the_directory_from_the_others(oss: Loca
         assert [key for key, action in actions(outcomes).items() if action != "downloaded"] == keys[:1]
 
 
-# B03: the manifest.
-
-
 @pytest.mark.parametrize("what", ["torn", "noise", "newer", "deleted", "other prefix", "directory", "empty"])
 async def test_B03_manifest_never_makes_a_wrong_file_count_as_right(
     oss: LocalOSS, bucket: Any, root: Path, what: str
@@ -228,7 +219,9 @@ async def test_B03_manifest_never_makes_a_wrong_file_count_as_right(
         }
     oss.clear_requests()
     await mirror(bucket, "p/", root)
-    assert bool(gets(oss)) == (what in ("newer", "directory"))  # otherwise there is a new manifest by now
+    assert bool(gets(oss)) == (
+        what in ("newer", "directory")
+    )  # in all other cases the first run has made a new manifest
 
 
 async def test_B03_two_runs_at_once_do_no_harm(oss: LocalOSS, bucket: Any, root: Path) -> None:
@@ -295,9 +288,6 @@ async def test_B03_killed_again_and_again_only_what_is_missing_is_fetched(
     }
 
 
-# B04: files that were changed.
-
-
 async def test_B04_changed_files_are_noticed(oss: LocalOSS, bucket: Any, root: Path) -> None:
     names = ["edited", "touched", "deleted", "replaced", "linked", "directory", "read-only", "untouched"]
     put(oss, *(f"p/{name}" for name in names))
@@ -331,9 +321,6 @@ async def test_B04_changed_files_are_noticed(oss: LocalOSS, bucket: Any, root: P
     assert isinstance(outcomes["p/directory"].error, IsADirectoryError)
     assert isinstance(outcomes["p/linked"].error, LocalFileError)
     assert outside(root)["outside/file"] == b"precious"
-
-
-# B05: deletion.
 
 
 async def test_B05_only_what_was_downloaded_and_is_not_listed_is_deleted(
@@ -386,15 +373,14 @@ async def test_B05_more_than_half_is_refused_unless_forced(oss: LocalOSS, bucket
     for number in range(5, 9):
         oss.delete("examplebucket", f"p/{number}")
     with pytest.raises(ConfigError, match="4 of 4"):
-        await mirror(bucket, "p/", root, delete_extra=True)  # an empty listing
-    await mirror(bucket, "wrong/", root, delete_extra=True)  # knows nothing of these files
+        await mirror(bucket, "p/", root, delete_extra=True)  # the listing is empty now
+    await mirror(bucket, "wrong/", root, delete_extra=True)  # no file in the manifest has that prefix
     assert len(tree(root)) == 4
 
 
-# B06: the prefix changes meanwhile.
-
-
-async def test_B06_each_outcome_is_of_what_was_there(oss: LocalOSS, bucket: Any, root: Path) -> None:
+async def test_B06_changes_during_the_listing_give_correct_files_and_outcomes(
+    oss: LocalOSS, bucket: Any, root: Path
+) -> None:
     keys = [f"p/{number:04}" for number in range(1500)]
     put(oss, *keys)
     async with (
@@ -415,8 +401,6 @@ async def test_B06_each_outcome_is_of_what_was_there(oss: LocalOSS, bucket: Any,
     assert set(actions(again).values()) == {"unchanged"}
     assert gets(oss) == []
 
-
-# S: hostile listings and trees.
 
 HOSTILE = sorted(
     {
@@ -507,7 +491,7 @@ async def test_S03_directory_that_is_swapped_for_a_link_meanwhile(oss: LocalOSS,
 
     def swap() -> None:
         for number in itertools.count():
-            with suppress(OSError):  # a download may have made it anew
+            with suppress(OSError):  # a download may have created the directory again
                 (root / "d").rename(root / f"was{number}")
                 (root / "d").symlink_to(root.parent / "outside")
             with suppress(OSError):
@@ -544,7 +528,7 @@ async def test_S05_control_characters_reach_no_message(
     assert "NUL" in str(outcome.error)
 
 
-async def test_S06_names_follow_one_policy(oss: LocalOSS, bucket: Any, root: Path) -> None:
+async def test_S06_keys_that_are_unusual_paths_are_escaped_or_refused(oss: LocalOSS, bucket: Any, root: Path) -> None:
     put(oss, "p/a", "p/a//b", "p/b//c", "p/b/./d", "p/c/%", "p/d%2E", "p/e/%2E")
     oss.put("examplebucket", "p/f/", b"")
     outcomes = await mirror(bucket, "p/", root)
@@ -572,7 +556,7 @@ async def test_S10_page_without_bounds_is_refused(oss: LocalOSS, bucket: Any, ro
         }[what]
         oss.faults.status(200, key="", body=body, times=None)
     async with Downloader(bucket) as downloader, downloader.list() as objects:
-        if what == "key":  # one page may have it; no request and no file will
+        if what == "key":  # a listing may contain such a key, but no request is sent for it
             assert len((await anext(objects)).key) == 8_000_000
         else:
             with pytest.raises(ProtocolError):

@@ -44,7 +44,8 @@ async def test_R01_memory_does_not_grow_with_the_object(oss: LocalOSS, path: Pat
     )
     said, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
-    # Four slots, each with what is gathered, what is written and aiohttp's buffer; and what the allocator keeps.
+    # Each of the four slots has a buffer that is filled, one that is written, and those of aiohttp. 48 MiB are for
+    # memory that the allocator keeps.
     assert int(said) < 4 * 4 * MiB + 48 * MiB
 
 
@@ -64,10 +65,10 @@ async def test_R04_network_that_fails_now_and_then_never_makes_a_wrong_file(
             path = tmp_path / str(number)
             await downloader.download("key", path, **{**RANGED, "retry": RetryPolicy(attempts=20, wait_initial=0.0)})
             is_there(path)
-    oss.faults.clear()  # not every die needs to have fallen
+    oss.faults.clear()  # not every fault with a probability needs to have happened
 
 
-async def test_R06_loop_turns_while_bytes_come(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_R06_event_loop_keeps_running_while_bytes_arrive(oss: LocalOSS, bucket: Any, path: Path) -> None:
     """No time is measured: between two turns of the loop at most what aiohttp has buffered is handled."""
     size = 64 * MiB
     put(oss, size)
@@ -108,5 +109,5 @@ async def test_R07_all_bytes_are_counted_against_the_rate(oss: LocalOSS, bucket:
         wait = downloader._client._pacer.wait(clock.now())
     is_there(path)
     assert clock.waits
-    # No time goes by, so who draws next must wait for all that was drawn beyond one burst, which is a second at most.
+    # The clock stands still, so the next draw waits for everything beyond one burst, which is at most a second's worth.
     assert (SIZE - 2 * PART) / PART <= wait <= SIZE / PART

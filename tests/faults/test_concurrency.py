@@ -122,11 +122,8 @@ async def turns(count: int) -> None:
         await asyncio.sleep(0)
 
 
-# Cancellation.
-
-
 @pytest.mark.parametrize("what", ["download", "small", "head", "downloader"])
-async def test_X01_cancelled_after_any_turn_nothing_is_left_and_it_can_be_resumed(
+async def test_X01_download_cancelled_after_any_loop_iteration_leaves_nothing_and_can_be_resumed(
     oss: LocalOSS, bucket: Any, path: Path, what: str
 ) -> None:
     put(oss, 1000 if what == "small" else SIZE)
@@ -166,7 +163,7 @@ async def test_X02_cancelled_write_has_ended_before_its_file_is_closed(
     for _ in range(times):
         task.cancel()
         await turns(50)
-        assert not task.done()  # the thread still writes, to a descriptor that must stay what it is
+        assert not task.done()  # the thread is still writing, so the descriptor must not be closed
     disk.may_end.set()
     await asyncio.wait([task])
     assert task.cancelled()
@@ -186,7 +183,7 @@ async def test_X03_download_ended_by_a_timeout_can_be_resumed(oss: LocalOSS, buc
 
 
 @pytest.mark.parametrize("apart", [0, 1, 3, 8])
-async def test_X04_cancelled_again_while_it_cleans_up_it_still_does(
+async def test_X04_second_cancellation_does_not_stop_the_cleanup(
     oss: LocalOSS, bucket: Any, path: Path, apart: int
 ) -> None:
     put(oss)
@@ -240,9 +237,6 @@ async def test_X07_downloader_of_another_loop_is_a_config_error(oss: LocalOSS, b
     assert oss.requests == []
 
 
-# The caller's callback.
-
-
 @pytest.mark.parametrize("after", [0, 3 * PART])
 @pytest.mark.parametrize("error", [ZeroDivisionError, asyncio.CancelledError])
 async def test_X08_callback_that_raises_ends_the_download_with_few_more_requests(
@@ -266,7 +260,7 @@ async def test_X08_callback_that_raises_ends_the_download_with_few_more_requests
     await brings(bucket, path, whole(size))
 
 
-async def test_X08_callback_that_waits_holds_up_no_byte(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_X08_waiting_callback_delays_no_byte(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss)
     may_end = asyncio.Event()
 
@@ -279,9 +273,6 @@ async def test_X08_callback_that_waits_holds_up_no_byte(oss: LocalOSS, bucket: A
     may_end.set()
     assert (await task).verified
     is_there(path)
-
-
-# Many for one path.
 
 
 async def test_X09_tasks_that_want_the_same_share_one_transfer(oss: LocalOSS, bucket: Any, path: Path) -> None:
@@ -316,7 +307,7 @@ async def test_X09_another_object_to_the_same_path_never_mixes(
 
 
 @pytest.mark.parametrize("on_busy", ["wait", "fail"])
-async def test_X10_of_two_processes_one_downloads(
+async def test_X10_two_processes_download_the_object_once(
     oss: LocalOSS, bucket: Any, path: Path, gate: Any, watch: Watch, on_busy: Any
 ) -> None:
     put(oss)
@@ -348,7 +339,7 @@ async def test_X10_small_object_that_takes_long_has_a_lock(oss: LocalOSS, bucket
     hold = oss.faults.never_answer(times=None)
     task = asyncio.create_task(aioss_resume.download(bucket, "key", path, **RANGED))
     with anyio.fail_after(20):
-        while not list(path.parent.glob(".*.lock")):  # noqa: ASYNC110  # a file's coming sets no event
+        while not list(path.parent.glob(".*.lock")):  # noqa: ASYNC110  # the creation of a file sets no event
             await asyncio.sleep(0.01)
     process = await start(oss, path, "fail")
     _, errors = await process.communicate()
@@ -458,7 +449,7 @@ async def test_X11_two_objects_without_locks_never_mix(oss: LocalOSS, bucket: An
     assert path.read_bytes() in (whole(), other)
 
 
-async def test_X12_killed_owner_holds_nobody_up(oss: LocalOSS, bucket: Any, path: Path, gate: Any) -> None:
+async def test_X12_killed_owner_blocks_no_other_process(oss: LocalOSS, bucket: Any, path: Path, gate: Any) -> None:
     put(oss)
     async with held_process(oss, path, gate) as process:
         process.kill()
@@ -522,9 +513,6 @@ async def test_X15_signal_ends_the_command_and_keeps_the_written_bytes(
     assert (await brings(bucket, path)).resumed_bytes == 5 * PART
 
 
-# The program around it.
-
-
 @asynccontextmanager
 async def taken_executor() -> AsyncIterator[None]:
     """The loop's default executor has one thread, which is taken."""
@@ -539,16 +527,16 @@ async def taken_executor() -> AsyncIterator[None]:
         may_end.set()
         await blocked
         await anyio.to_thread.run_sync(taken.shutdown)
-    loop._default_executor = None  # type: ignore[attr-defined]  # whoever comes next has one of its own
+    loop._default_executor = None  # type: ignore[attr-defined]  # later users of the loop get a new one
 
 
-async def test_X17_default_executor_that_is_taken_holds_no_file_up(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_X17_busy_default_executor_blocks_no_file_call(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss)
     async with taken_executor(), asyncio.timeout(30):
         await brings(bucket, path)
 
 
-async def test_X17_names_are_found_by_a_resolver_of_the_callers_then(oss: LocalOSS, path: Path) -> None:
+async def test_X17_custom_resolver_works_while_the_default_executor_is_busy(oss: LocalOSS, path: Path) -> None:
     put(oss)
     resolver = Resolver("127.0.0.1")
     async with taken_executor(), asyncio.timeout(30), with_session(named(oss), resolver=resolver) as downloader:
@@ -556,16 +544,14 @@ async def test_X17_names_are_found_by_a_resolver_of_the_callers_then(oss: LocalO
     is_there(path)
 
 
-async def test_X17_names_that_nobody_looks_up_are_not_waited_for_without_end(
-    oss: LocalOSS, path: Path, watch: Watch
-) -> None:
+async def test_X17_name_lookup_that_never_runs_times_out(oss: LocalOSS, path: Path, watch: Watch) -> None:
     bucket = oss.bucket("examplebucket", endpoint=f"http://oss.localhost:{oss.port}")
     async with taken_executor(), asyncio.timeout(30):
         await fails(watch, RequestError, bucket, path, timeouts=HASTY)
     assert oss.requests == []
 
 
-async def test_X18_limiter_of_anyio_that_is_taken_holds_nothing_up(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_X18_exhausted_limiter_of_anyio_blocks_nothing(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss)
     limiter = anyio.to_thread.current_default_thread_limiter()
     takers = [object() for _ in range(int(limiter.total_tokens))]

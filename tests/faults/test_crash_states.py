@@ -61,7 +61,7 @@ def test_C02_killed_process_is_resumed(oss: LocalOSS, path: Path) -> None:
     assert names(path.parent) == ["file"]
 
 
-async def test_C03_torn_checkpoint_is_none(bucket: Any, path: Path, kept: Path) -> None:
+async def test_C03_torn_checkpoint_is_ignored(bucket: Any, path: Path, kept: Path) -> None:
     whole_checkpoint = kept.read_bytes()
     for length in [*range(0, len(whole_checkpoint), 83), len(whole_checkpoint) - 1]:
         kept.write_bytes(whole_checkpoint[:length])
@@ -108,7 +108,7 @@ async def test_C07_checkpoint_is_removed_after_the_name_is_on_the_disk(done: lis
     assert max(positions(done, "unlink", ".checkpoint")) > synced
 
 
-async def test_C07_checkpoint_without_a_part_file_is_swept(bucket: Any, path: Path, kept: Path) -> None:
+async def test_C07_checkpoint_without_a_part_file_is_removed(bucket: Any, path: Path, kept: Path) -> None:
     leftover(path.parent, "part").unlink()
     assert (await brings(bucket, path)).resumed_bytes == 0
     assert names(path.parent) == ["file"]
@@ -129,7 +129,9 @@ async def test_C09_bytes_that_could_not_be_synced_are_neither_published_nor_sync
     assert caught.error.errno == errno.EIO
     assert len(positions(disk.done, "fsync", ".part")) == 1
     assert path.read_bytes() == OLD
-    assert list(path.parent.glob(".*.part")) == []  # the next run must not prove them from the kernel's memory
+    assert (
+        list(path.parent.glob(".*.part")) == []
+    )  # else the next run would prove bytes that are in the page cache only
     assert (await brings(bucket, path)).resumed_bytes == 0
 
 
@@ -218,7 +220,7 @@ async def test_C14_special_file_in_place_of_a_checkpoint_neither_hangs_nor_fills
         except PermissionError:
             pytest.skip("devices cannot be made here")
     with anyio.fail_after(30):
-        if kind == "directory":  # cannot be replaced by a rename: a checkpoint cannot be kept, and that is said
+        if kind == "directory":  # a rename cannot replace it, so no checkpoint can be kept, which is an error
             with pytest.raises(LocalFileError):
                 await aioss_resume.download(bucket, "key", path, part_size=PART, multiget_threshold=PART)
             assert path.read_bytes() in (OLD, whole())

@@ -74,7 +74,7 @@ async def test_D02_full_disk_ends_all_parts_at_once_and_keeps_the_written_bytes(
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO], ids=errno.errorcode.get)
-async def test_D03_quota_or_a_limit_of_size_is_a_full_disk(
+async def test_D03_exceeded_quota_or_size_limit_counts_as_a_full_disk(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, number: int
 ) -> None:
     put(oss)
@@ -250,7 +250,7 @@ async def test_D09_old_file_survives_every_failure(
 ) -> None:
     put(oss)
     name, arguments, kind = failure
-    pins.may_be_missing = name == "replace_object"  # the old bytes may come back under another ETag
+    pins.may_be_missing = name == "replace_object"  # the server gives the same bytes another ETag
     inode = path.stat().st_ino
     getattr(oss.faults, name)(*arguments, range=begins_at(5 * PART), times=None)
     await fails(watch, kind, bucket, path)
@@ -258,7 +258,7 @@ async def test_D09_old_file_survives_every_failure(
 
 
 @pytest.mark.parametrize("free", [0, 2, 5, 8, 11, 12])
-async def test_D10_few_descriptors_are_made_do_with_and_too_few_are_an_error(
+async def test_D10_download_works_with_few_descriptors_and_fails_clearly_with_too_few(
     oss: LocalOSS, bucket: Any, path: Path, free: int
 ) -> None:
     put(oss)
@@ -323,7 +323,7 @@ async def test_D14_slow_disk_stops_the_sockets(oss: LocalOSS, bucket: Any, path:
     task = asyncio.create_task(onto(disk, bucket, path, **keywords))
     try:
         assert await anyio.to_thread.run_sync(disk.begun.wait, 20)
-        # Gathered, in aiohttp's buffers and in the kernel's: this is never reached, however long one waits.
+        # Our buffers, those of aiohttp and those of the kernel together are smaller, so the server never sends so much.
         with pytest.raises(TimeoutError):
             await anyio.to_thread.run_sync(oss.wait_for_bytes, 48 * MiB, 1.0)
     finally:
@@ -347,7 +347,7 @@ async def test_D15_part_file_of_holes_is_detected(oss: LocalOSS, bucket: Any, pa
     assert (result.verified, result.resumed_bytes) == (True, 0)
 
 
-async def test_D15_part_file_without_a_checkpoint_is_not_believed(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_D15_part_file_without_a_checkpoint_is_not_resumed(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss)
     await interrupt(bucket, oss, path)
     leftover(path.parent, "checkpoint").unlink()

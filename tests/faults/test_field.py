@@ -58,9 +58,6 @@ async def run_python(program: str, *arguments: str, environment: dict[str, str] 
     return said.decode()
 
 
-# F01: the system's own paths.
-
-
 @pytest.fixture
 def system_links() -> Iterator[dict[str, str]]:
     """The links of /dev, which are as before at the end, also if a test that runs as root should fail."""
@@ -118,9 +115,6 @@ async def test_F01_nothing_in_dev_or_proc_is_a_destination(
     assert oss.requests == []
     assert sorted(os.listdir("/dev")) == before
     assert {path: os.readlink(path) for path in system_links} == system_links
-
-
-# F02: links.
 
 
 @SIZES
@@ -187,12 +181,9 @@ async def test_F02_link_planted_by_another_user_is_refused(
     assert isinstance(caught.value, LocalFileError)
     assert target.read_bytes() == OLD
     assert oss.requests == []
-    shared.chmod(0o777)  # without the sticky bit it is followed, as the kernel does
+    shared.chmod(0o777)  # without the sticky bit the link is followed, as the kernel does
     await aioss_resume.download(bucket, "key", shared / "planted", overwrite=overwrite)
     assert target.read_bytes() == whole(SMALL)
-
-
-# F03: permission bits of the replaced file.
 
 
 @SIZES
@@ -215,9 +206,6 @@ async def test_F03_group_of_the_replaced_file_is_kept(oss: LocalOSS, bucket: Any
     path.chmod(0o640)
     await brings(bucket, path, whole(size))
     assert (path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) == (65534, 0o640)
-
-
-# F04: callers that join a transfer.
 
 
 async def held_download(bucket: Any, path: Path, gate: Any) -> asyncio.Task[aioss_resume.DownloadResult]:
@@ -312,15 +300,14 @@ async def test_F04_joining_caller_that_does_not_wait_gets_its_own_error(
     assert (await first).verified
 
 
-# F05: stragglers.
-
-
 async def test_F05_slow_request_is_given_up_while_parts_wait(oss: LocalOSS, bucket: Any, path: Path) -> None:
     part, parts = MiB, 24
     size = part * parts
     put(oss, size)
     oss.faults.slow(2 * MiB, times=None)
-    slow = oss.faults.slow(10 * KiB, range=(4 * part, 5 * part))  # the last fault that a request meets counts
+    slow = oss.faults.slow(
+        10 * KiB, range=(4 * part, 5 * part)
+    )  # set last, so it replaces the other fault for this range
     keywords = {"part_size": part, "multiget_threshold": part, "concurrency": 4}
     await brings(bucket, path, whole(size), **keywords)
     assert slow.hits == 1
@@ -330,9 +317,6 @@ async def test_F05_slow_request_is_given_up_while_parts_wait(oss: LocalOSS, buck
     assert len(slow_part) >= 2
     assert slow_part[1] < last_part
     assert len(requests) <= parts + 4 + parts // 10
-
-
-# F06: sessions of the caller's.
 
 
 @pytest.mark.parametrize(
@@ -429,9 +413,6 @@ async def test_F06_session_with_auth_is_refused_by_name(oss: LocalOSS, bucket: A
     assert oss.requests == []
 
 
-# F07: mistakes in the endpoint.
-
-
 def bucket_at(endpoint: str, name: str = "examplebucket") -> Any:
     return oss2.Bucket(oss2.AuthV4("a", "s"), endpoint, name, region="cn-hangzhou", is_path_style=True)
 
@@ -442,27 +423,31 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-async def test_F07_https_where_the_server_speaks_http(oss: LocalOSS, path: Path, watch: Watch) -> None:
+async def test_F07_https_endpoint_of_an_http_server_is_named_in_the_hint(
+    oss: LocalOSS, path: Path, watch: Watch
+) -> None:
     bucket = bucket_at(f"https://127.0.0.1:{oss.port}")
     error = await fails(watch, RequestError, bucket, path)
     assert f"http://127.0.0.1:{oss.port}" in error.hint
     assert "does not speak TLS" in str(error)
 
 
-async def test_F07_http_where_the_server_speaks_https(path: Path, watch: Watch) -> None:
+async def test_F07_http_endpoint_of_an_https_server_is_named_in_the_hint(path: Path, watch: Watch) -> None:
     with LocalOSS(tls=tls_context()) as oss:
         error = await fails(watch, (RequestError, ProtocolError), bucket_at(f"http://127.0.0.1:{oss.port}"), path)
         assert "https://" in error.hint
 
 
-async def test_F07_http_where_nginx_speaks_https(oss: LocalOSS, bucket: Any, path: Path, watch: Watch) -> None:
+async def test_F07_error_of_nginx_for_http_at_an_https_port_has_a_hint(
+    oss: LocalOSS, bucket: Any, path: Path, watch: Watch
+) -> None:
     page = b"<html><head><title>400 The plain HTTP request was sent to HTTPS port</title></head></html>"
     oss.faults.status(400, body=page, times=None)
     error = await fails(watch, ServiceError, bucket, path)
     assert "https://" in error.hint
 
 
-async def test_F07_http_where_the_answer_is_a_tls_alert(path: Path, watch: Watch) -> None:
+async def test_F07_tls_alert_as_a_response_to_http_has_a_hint(path: Path, watch: Watch) -> None:
     async def answer_with_an_alert(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"\x15\x03\x01\x00\x02\x02\x46")
@@ -498,7 +483,7 @@ async def test_F07_path_in_the_endpoint_is_ignored_as_oss2_does(oss: LocalOSS, p
     await brings(bucket, path)
 
 
-async def test_F07_closed_port_is_said_in_words(path: Path, watch: Watch) -> None:
+async def test_F07_error_for_a_closed_port_says_connection_refused(path: Path, watch: Watch) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -540,9 +525,6 @@ async def test_F07_error_for_a_signature_of_another_region_names_the_right_one(
     assert "region must be a string" in str(await fails(watch, aioss_resume.ConfigError, bucket, path))
 
 
-# F08: keywords of oss2, and misspelt ones.
-
-
 @pytest.mark.parametrize(
     ("keyword", "meant"),
     [("num_threads", "concurrency"), ("filename", "path"), ("partsize", "part_size"), ("x", "store")],
@@ -573,8 +555,6 @@ async def test_F08_none_means_the_default_where_oss2_has_it(oss: LocalOSS, bucke
     await aioss_resume.download(bucket, "key", path, **unset, params=None)
     assert path.read_bytes() == whole(SMALL)
 
-
-# F09 and F11: many module-level calls at once.
 
 MANY = """
     import asyncio, json, logging, os, resource, sys, threading
@@ -649,12 +629,12 @@ async def test_F11_concurrent_calls_share_one_session_its_threads_and_one_budget
     assert found["descriptors"] <= 200
     assert found["at_end"] == 1
     assert oss.peak_in_flight <= 32
-    assert len({record.connection for record in oss.requests}) <= 150  # those that give way close theirs
+    assert (
+        len({record.connection for record in oss.requests}) <= 150
+    )  # flights that are ended early close their connections
 
 
-async def test_F11_what_calls_share_is_closed_when_the_last_of_them_ends(
-    oss: LocalOSS, bucket: Any, path: Path
-) -> None:
+async def test_F11_shared_session_is_closed_when_the_last_call_ends(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss, SMALL)
     program = """
         import asyncio, gc, os, sys, threading, weakref, oss2, aioss_resume
@@ -687,9 +667,6 @@ async def test_F11_what_calls_share_is_closed_when_the_last_of_them_ends(
     assert await run_python(program, oss.endpoint, str(path)) == "[None, None]\n"
 
 
-# F10: ETags that change on the way.
-
-
 @pytest.mark.parametrize("etag", ['"cdn-etag"', 'W/"cdn-etag"', ""])
 @pytest.mark.parametrize("on_change", ["restart", "fail"])
 async def test_F10_crc64_decides_where_the_etags_are_not_the_servers(
@@ -702,11 +679,13 @@ async def test_F10_crc64_decides_where_the_etags_are_not_the_servers(
     else:
         oss.faults.drop_header("ETag", times=None)
     assert (await brings(bucket, path, on_change=on_change)).verified
-    assert [record.status for record in oss.requests].count(412) <= 8  # those that were in flight together
+    assert [record.status for record in oss.requests].count(
+        412
+    ) <= 8  # requests that were already in flight at the first 412
 
 
 @pytest.mark.parametrize("at", [0, PART, 5 * PART])
-async def test_F10_etag_that_one_answer_has_otherwise_is_no_change(
+async def test_F10_different_etag_in_one_response_is_no_change(
     oss: LocalOSS, bucket: Any, path: Path, pins: Pins, at: int
 ) -> None:
     pins.may_be_missing = True
@@ -728,13 +707,10 @@ async def test_F10_download_interrupted_behind_a_cdn_is_resumed(
     assert (result.resumed_bytes, result.verified) == (5 * PART, True)
 
 
-async def test_F10_content_range_in_other_letters_is_read(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_F10_content_range_is_case_insensitive(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss)
     oss.faults.set_header("Content-Range", f"Bytes 0-{PART - 1}/{SIZE}", range=(0, PART))
     await brings(bucket, path)
-
-
-# F12: proxies of the environment.
 
 
 @pytest.fixture
@@ -751,7 +727,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "ALL_PROXY", "all_proxy"])
-async def test_F12_proxy_of_the_environment_is_obeyed_and_its_password_shown_to_nobody_else(
+async def test_F12_proxy_of_the_environment_is_used_and_its_password_sent_to_it_only(
     oss: LocalOSS, bucket: Any, path: Path, proxy: Proxy, watch: Watch,
     monkeypatch: pytest.MonkeyPatch, no_proxies: None, name: str,
 ) -> None:  # fmt: skip
@@ -809,9 +785,6 @@ async def test_F12_netrc_stays_ignored(
                 pass
 
 
-# F13: a provider of keys that fails for a while.
-
-
 class Hiccuping(CredentialsProvider):  # type: ignore[misc]  # oss2 has no types
     """Gives good keys, but fails at every third call, and always once `is_down`."""
 
@@ -826,7 +799,7 @@ class Hiccuping(CredentialsProvider):  # type: ignore[misc]  # oss2 has no types
         return Credentials("local-access-key-id", "local-access-key-secret", "")
 
 
-async def test_F13_keys_serve_on_while_their_provider_fails(oss: LocalOSS, path: Path, watch: Watch) -> None:
+async def test_F13_keys_stay_in_use_while_their_provider_fails(oss: LocalOSS, path: Path, watch: Watch) -> None:
     put(oss)
     provider = Hiccuping()
     watch.secrets.add("canary-metadata-word")
@@ -868,10 +841,7 @@ async def test_F13_refused_keys_whose_provider_fails_are_the_providers_error(
     assert path.read_bytes() == OLD
 
 
-# F14: a private certificate authority.
-
-
-async def test_F14_unknown_authority_is_an_error_that_names_both_ways_out(
+async def test_F14_unknown_authority_is_an_error_that_names_both_solutions(
     path: Path, tmp_path: Path, watch: Watch
 ) -> None:
     authority = trustme.CA()

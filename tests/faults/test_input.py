@@ -45,9 +45,6 @@ def temporary(oss: LocalOSS) -> Any:
     )
 
 
-# Names.
-
-
 @pytest.mark.parametrize("key", ESCAPING)
 async def test_S01_key_never_decides_where_a_file_goes(oss: LocalOSS, bucket: Any, tmp_path: Path, key: str) -> None:
     oss.put("examplebucket", key, size=SIZE, seed=1)
@@ -167,9 +164,6 @@ async def test_S09_dtd_is_not_read(oss: LocalOSS, bucket: Any, path: Path, watch
     assert len(str(error)) < 1000
 
 
-# Checkpoints of others.
-
-
 def signed(content: Any) -> bytes:
     """A checkpoint whose own CRC-64 holds."""
     text = json.dumps(content, separators=(",", ":"), sort_keys=True)
@@ -259,9 +253,6 @@ async def test_S14_unfinished_files_are_for_their_owner_only_and_the_result_foll
     assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~umask
 
 
-# Secrets.
-
-
 async def test_S15_no_secret_is_in_any_file(oss: LocalOSS, path: Path, watch: Watch) -> None:
     put(oss)
     bucket = temporary(oss)
@@ -306,7 +297,7 @@ async def test_S17_no_secret_is_in_any_error_its_chain_or_its_pickle(
     name, arguments = fault
     getattr(oss.faults, name)(*arguments, range=begins_at(PART), times=None)
     error = await fails(watch, AiossError, temporary(oss), path)
-    watch.logged.append(pickle.dumps(error).decode("latin-1"))  # watch searches it, as it has the error
+    watch.logged.append(pickle.dumps(error).decode("latin-1"))  # watch searches the pickled error, too
     assert error.__cause__ is error.__context__ is None
 
 
@@ -342,14 +333,14 @@ async def test_S20_pickled_error_holds_no_secret(oss: LocalOSS, path: Path, watc
 
 
 @pytest.mark.parametrize("name", ["evil.com#", "evil.com/", "a b", "..", "a@b", "a?b", "A", "", "a\r\nb", "x" * 64])
-async def test_S21_bucket_that_cannot_be_is_refused(path: Path, name: str) -> None:
+async def test_S21_invalid_bucket_is_refused(path: Path, name: str) -> None:
     auth = oss2.AuthV4("an-access-key-id", "an-access-key-secret")
     with pytest.raises((oss2.exceptions.ClientError, ConfigError)):
         await aioss_resume.download(oss2.Bucket(auth, "http://127.0.0.1:1", name, region="r"), "key", path)
     assert path.read_bytes() == OLD
 
 
-async def test_S23_name_that_the_server_says_is_not_used(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_S23_file_name_sent_by_the_server_is_not_used(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss, headers={"Content-Disposition": 'attachment; filename="../evil"'})
     await brings(bucket, path)
     assert names(path.parent) == ["file"]

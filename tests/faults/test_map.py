@@ -87,6 +87,6 @@ def test_every_grave_row_has_a_test_that_carries_its_id(rows: list[Row]) -> None
     assert [row.id for row in grave if not any(name.startswith(f"test_{row.id}_") for _, name in row.tests)] == []
 
 
-def test_every_other_test_here_is_of_the_map(rows: list[Row]) -> None:
+def test_every_other_test_in_this_directory_is_in_the_catalogue(rows: list[Row]) -> None:
     files = {path.name for path in HERE.glob("test_*.py")} - {Path(__file__).name}
     assert [test for file in files for test in names_in(f"faults/{file}") if not _ID_IN_NAME.match(test)] == []

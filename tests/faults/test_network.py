@@ -44,9 +44,6 @@ PARTS = range(2, 12)
 """The requests of a download in ranges, but for the first."""
 
 
-# The body ends too soon.
-
-
 @pytest.mark.parametrize("cut", [0, 1, 3 * MiB, 4 * MiB - 1])
 async def test_N01_truncated_body_continues_from_its_last_byte(
     oss: LocalOSS, bucket: Any, path: Path, cut: int
@@ -56,7 +53,7 @@ async def test_N01_truncated_body_continues_from_its_last_byte(
     result = await brings(bucket, path, whole(4 * MiB), multiget_threshold=8 * MiB)
     _, second = asked(oss)
     assert second is not None
-    # What aiohttp had read and not handed over when it broke is lost: at most twice its buffer and a read.
+    # Bytes that were still in aiohttp's buffer at the reset are lost: at most twice its size and one read.
     assert cut - 2 * MiB <= second[0] <= cut
     assert (result.attempts, result.fetched_bytes) == (2, 4 * MiB)
 
@@ -75,7 +72,7 @@ async def test_N01_body_that_is_cut_forever_is_bounded_by_attempts(
 
 @CUTS
 @WHERE
-async def test_N02_short_body_without_a_length_is_never_done(
+async def test_N02_short_body_without_a_length_is_not_complete(
     oss: LocalOSS, bucket: Any, path: Path, cut: int, where: int
 ) -> None:
     put(oss)
@@ -85,7 +82,7 @@ async def test_N02_short_body_without_a_length_is_never_done(
 
 @CUTS
 @WHERE
-async def test_N03_reset_in_the_middle_costs_no_right_byte(
+async def test_N03_bytes_received_before_a_reset_are_kept(
     oss: LocalOSS, bucket: Any, path: Path, cut: int, where: int
 ) -> None:
     put(oss)
@@ -104,7 +101,7 @@ async def test_N03_object_is_fetched_over_connections_that_keep_breaking(oss: Lo
 
 @pytest.mark.parametrize("fault", ["reset_before", "close_before"])
 @WHERE
-async def test_N04_connection_lost_before_the_answer_is_not_charged(
+async def test_N04_connection_lost_before_the_response_does_not_count_as_an_attempt(
     oss: LocalOSS, bucket: Any, path: Path, fault: str, where: int
 ) -> None:
     put(oss)
@@ -113,7 +110,9 @@ async def test_N04_connection_lost_before_the_answer_is_not_charged(
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-async def test_N04_stale_connection_is_not_charged(oss: LocalOSS, bucket: Any, path: Path, how: Any) -> None:
+async def test_N04_stale_connection_does_not_count_as_an_attempt(
+    oss: LocalOSS, bucket: Any, path: Path, how: Any
+) -> None:
     put(oss)
     oss.faults.close_idle(how, times=5)
     await brings(bucket, path, concurrency=1, retry=RetryPolicy(attempts=1))
@@ -149,8 +148,6 @@ async def test_N06_bytes_beyond_the_range_are_never_written_without_a_content_le
     assert (await brings(bucket, path)).verified
 
 
-# An answer that contradicts the request.
-
 CONTRADICTIONS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "N07 200 for a range": ("ignore_range", ()),
     "N08 a byte further": ("shift_range", (1,)),
@@ -176,7 +173,7 @@ async def comes_once(oss: LocalOSS, bucket: Any, path: Path, fault: tuple[str, t
     handle = getattr(oss.faults, name)(*arguments, nth=nth)
     result = await brings(bucket, path, concurrency=1)
     assert result.verified
-    assert result.attempts == result.requests + 1  # nothing of it was taken, and that cost one request
+    assert result.attempts == result.requests + 1  # the contradicting response was dropped, which cost one request
     assert handle.hits == 1
 
 
@@ -227,7 +224,7 @@ async def test_N08_another_range_forever_ends_soon(
 
 @contradictions("N09")
 @pytest.mark.parametrize("nth", range(1, 12))
-async def test_N09_no_answer_is_taken_without_a_content_range(
+async def test_N09_response_without_a_content_range_is_refused(
     oss: LocalOSS, bucket: Any, path: Path, fault: Any, nth: int
 ) -> None:
     await comes_once(oss, bucket, path, fault, nth)
@@ -286,9 +283,6 @@ async def test_N12_another_length_forever_ends_soon(
     await comes_for_ever(oss, bucket, path, watch, fault, 0)
 
 
-# Wrong bytes.
-
-
 @pytest.mark.parametrize("offset", [0, PART - 1, PART, SIZE - 1])
 async def test_N13_flipped_bit_is_found_and_repaired(oss: LocalOSS, bucket: Any, path: Path, offset: int) -> None:
     put(oss)
@@ -308,9 +302,6 @@ async def test_N13_bit_that_always_flips_leaves_the_old_file_and_nothing_else(
     assert sum(record.bytes_sent for record in oss.requests) == 2 * size
     oss.faults.clear()
     await brings(bucket, path, whole(size))
-
-
-# Too slow.
 
 
 @pytest.mark.parametrize("after", [0, 1000])
@@ -415,7 +406,9 @@ async def test_N17_black_hole_has_a_limit_of_time(path: Path, watch: Watch, blac
 
 
 async def test_N17_handshake_that_is_never_answered_has_a_limit_of_time(path: Path, watch: Watch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:  # the kernel connects; nobody says a word
+    with socket.create_server(
+        ("127.0.0.1", 0)
+    ) as listener:  # the kernel accepts the connection, and no program answers
         bucket = bucket_at(f"https://127.0.0.1:{listener.getsockname()[1]}")
         error = await fails(watch, RequestError, bucket, path, timeouts=Timeouts(connect=0.3))
     assert "could not connect in time" in str(error)
@@ -426,7 +419,7 @@ async def test_N17_connecting_to_a_black_hole_can_be_cancelled(path: Path, black
     port = black_hole("127.0.0.1", 0)
     before = unanswered(port)
     task = asyncio.create_task(aioss_resume.download(bucket_at(f"http://127.0.0.1:{port}"), "key", path, **RANGED))
-    while unanswered(port) == before:  # noqa: ASYNC110  # of the kernel
+    while unanswered(port) == before:  # noqa: ASYNC110  # the kernel sets no event
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
@@ -507,9 +500,6 @@ async def test_N18_error_for_an_unknown_host_names_the_host_only(oss: LocalOSS, 
     assert path.read_bytes() == OLD
 
 
-# TLS.
-
-
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
     return trustme.CA()
@@ -547,7 +537,7 @@ async def test_N20_bad_certificate_is_refused_once_and_nothing_is_sent(
 
 @CUTS
 @WHERE
-async def test_N21_tls_body_cut_without_a_goodbye_is_never_done(
+async def test_N21_tls_body_cut_without_close_notify_is_not_complete(
     path: Path, authority: trustme.CA, cut: int, where: int
 ) -> None:
     with served_with(authority.issue_cert("127.0.0.1")) as oss:
@@ -558,13 +548,10 @@ async def test_N21_tls_body_cut_without_a_goodbye_is_never_done(
     is_there(path)
 
 
-# OSS has trouble.
-
-
 @pytest.mark.parametrize("status", [500, 502, 504])
 @pytest.mark.parametrize("times", [1, 5])
 @WHERE
-async def test_N22_passing_server_fault_is_retried(
+async def test_N22_temporary_server_fault_is_retried(
     oss: LocalOSS, bucket: Any, path: Path, status: int, times: int, where: int
 ) -> None:
     put(oss)
@@ -574,7 +561,7 @@ async def test_N22_passing_server_fault_is_retried(
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
-async def test_N22_lasting_server_fault_says_whom_to_ask(
+async def test_N22_lasting_server_fault_is_an_error_with_a_hint(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, status: int
 ) -> None:
     put(oss)
@@ -594,7 +581,7 @@ async def test_N22_server_fault_ends_with_the_deadline(oss: LocalOSS, bucket: An
 
 
 @pytest.mark.parametrize("concurrency", [1, 8])
-async def test_N23_storm_is_not_answered_by_more_than_attempts_of_each_span(
+async def test_N23_requests_in_a_storm_are_bounded_by_the_attempts_of_each_span(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, concurrency: int
 ) -> None:
     put(oss)
@@ -603,7 +590,7 @@ async def test_N23_storm_is_not_answered_by_more_than_attempts_of_each_span(
     assert len(oss.requests) <= 1 + concurrency * ATTEMPTS
 
 
-async def test_N23_storm_that_spares_half_of_the_requests_is_got_through(
+async def test_N23_download_survives_a_storm_that_spares_half_of_the_requests(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     put(oss)
@@ -650,9 +637,6 @@ async def test_N25_hostile_retry_after_is_clamped(oss: LocalOSS, bucket: Any, pa
     is_there(path)
     assert len(clock.waits) == 1
     assert 0 <= clock.waits[0] <= 5.0
-
-
-# Redirects.
 
 
 def temporary(oss: LocalOSS) -> Any:
@@ -716,9 +700,6 @@ async def test_N28_redirect_to_nowhere_ends_soon(
     assert len(oss.requests) == 3
 
 
-# Keys and clocks.
-
-
 class Provider:
     """New temporary keys each time it is asked."""
 
@@ -758,7 +739,7 @@ async def test_N29_unknown_key_midway_is_fetched_again(oss: LocalOSS, path: Path
 
 @pytest.mark.parametrize("seconds", [-86_400, 1_000_000])
 @pytest.mark.parametrize("nth", [1, 5])
-async def test_N30_clock_that_is_off_is_learned_from_the_answer(
+async def test_N30_clock_offset_is_learned_from_the_response(
     oss: LocalOSS, bucket: Any, path: Path, seconds: float, nth: int
 ) -> None:
     put(oss)
@@ -779,9 +760,6 @@ async def test_N31_denial_midway_is_not_retried_and_keeps_the_written_bytes(
     assert fault.hits == 1
     fault.cancel()
     assert (await brings(bucket, path)).resumed_bytes == 5 * PART
-
-
-# The object changes.
 
 
 @pytest.mark.parametrize("nth", [2, 7, 11])
@@ -848,7 +826,7 @@ async def test_N35_other_bytes_under_the_same_etag_are_never_mixed(
     put(oss)
     new = whole(SIZE, 2)
     oss.faults.stealth_replace(new, nth=nth, stale_crc=stale_crc)
-    if stale_crc:  # then there is no telling what is right
+    if stale_crc:  # the CRC-64 of OSS is that of the old bytes, so nothing can be verified
         await fails(watch, IntegrityError, bucket, path)
     else:
         assert (await brings(bucket, path, new)).verified
@@ -914,9 +892,6 @@ async def test_N40_malformed_crc64_of_an_answer_is_refused(
     assert len(oss.requests) == 3
 
 
-# Encodings, and objects of other kinds.
-
-
 async def test_N41_object_stored_as_gzip_stays_as_it_is(oss: LocalOSS, bucket: Any, path: Path) -> None:
     stored = gzip.compress(whole(SIZE), compresslevel=1, mtime=0)
     oss.put("examplebucket", "key", stored, headers={"Content-Encoding": "gzip"})
@@ -962,9 +937,6 @@ async def test_N44_error_for_an_archived_object_says_what_to_do(
     assert len(oss.requests) == 1
 
 
-# Somebody else answers, or bad HTTP.
-
-
 @WHERE
 async def test_N45_login_page_is_no_object(oss: LocalOSS, bucket: Any, path: Path, watch: Watch, where: int) -> None:
     put(oss)
@@ -995,14 +967,14 @@ async def test_N46_proxy_that_wants_a_password_is_not_asked_again(
     assert len(oss.requests) == 1
 
 
-async def test_N47_interim_answers_are_passed_over(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_N47_interim_responses_are_skipped(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss, 1000)
     oss.faults.informational(50)
     await brings(bucket, path, whole(1000))
 
 
 @pytest.mark.parametrize("count", [2000, None])
-async def test_N47_flood_of_interim_answers_ends(
+async def test_N47_flood_of_interim_responses_is_given_up(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, count: int | None
 ) -> None:
     put(oss, 1000)
@@ -1025,7 +997,7 @@ WIRE: dict[str, tuple[str, tuple[Any, ...]]] = {
 
 
 @pytest.mark.parametrize("fault", WIRE.values(), ids=WIRE.keys())
-async def test_N48_bad_http_is_an_error_of_ours_or_the_object(
+async def test_N48_bad_http_gives_an_aioss_error_or_the_right_object(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, fault: tuple[str, tuple[Any, ...]]
 ) -> None:
     put(oss)
@@ -1042,7 +1014,7 @@ async def test_N48_bad_http_is_an_error_of_ours_or_the_object(
 
 @pytest.mark.parametrize("length", [None, GiB])
 @pytest.mark.parametrize("code", [403, 500])
-async def test_N49_endless_error_body_is_not_read_on(
+async def test_N49_endless_error_body_is_not_read_to_its_end(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, length: int | None, code: int
 ) -> None:
     put(oss)
@@ -1050,7 +1022,7 @@ async def test_N49_endless_error_body_is_not_read_on(
     error = await fails(watch, (AccessDeniedError, ServerFaultError), bucket, path)
     assert len(str(error)) < 4000
     assert len(oss.requests) == (1 if code == 403 else ATTEMPTS)
-    assert all(record.bytes_sent < 64 * MiB for record in oss.requests)  # what the sockets hold, and no more
+    assert all(record.bytes_sent < 64 * MiB for record in oss.requests)  # no more than the socket buffers hold
 
 
 async def test_N49_error_body_that_drips_is_not_waited_for(
@@ -1088,7 +1060,7 @@ ONCE: dict[str, Any] = {**RANGED, "retry": RetryPolicy(attempts=1), "concurrency
 
 
 @FAMILIES
-async def test_N51_family_that_is_refused_is_passed_over(oss: LocalOSS, path: Path, addresses: tuple[str, str]) -> None:
+async def test_N51_refused_address_family_is_skipped(oss: LocalOSS, path: Path, addresses: tuple[str, str]) -> None:
     put(oss)
     async with with_session(named(oss), resolver=Resolver(*addresses)) as downloader:
         await downloader.download("key", path, **ONCE)
@@ -1096,7 +1068,7 @@ async def test_N51_family_that_is_refused_is_passed_over(oss: LocalOSS, path: Pa
 
 
 @FAMILIES
-async def test_N51_family_that_is_a_black_hole_is_passed_over(
+async def test_N51_address_family_without_answers_is_skipped(
     oss: LocalOSS, path: Path, addresses: tuple[str, str], black_hole: Any, needs_six: None
 ) -> None:
     put(oss)
@@ -1106,7 +1078,7 @@ async def test_N51_family_that_is_a_black_hole_is_passed_over(
     is_there(path)
 
 
-async def test_N51_where_there_is_ipv6_only_it_is_used(path: Path, needs_six: None) -> None:
+async def test_N51_ipv6_is_used_if_there_is_no_ipv4(path: Path, needs_six: None) -> None:
     with LocalOSS(host="::1") as oss:
         put(oss)
         async with with_session(named(oss), resolver=Resolver("127.0.0.1", "::1")) as downloader:
@@ -1114,12 +1086,11 @@ async def test_N51_where_there_is_ipv6_only_it_is_used(path: Path, needs_six: No
         is_there(path)
 
 
-# The caller's session.
-
-
 async def test_N52_small_pool_fetches_the_object_and_nobody_waits_in_it(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss, 5 * PART)
-    oss.faults.delay(0.15, times=None)  # four that wait in the pool for each other would wait longer than they may
+    oss.faults.delay(
+        0.15, times=None
+    )  # four requests that wait in the pool for each other would exceed their time limit
     options = {**RANGED, "timeouts": Timeouts(connect=0.1, response=0.3), "retry": RetryPolicy(attempts=1)}
     async with with_session(bucket, limit=1) as downloader:
         await downloader.download("key", path, **options)

@@ -61,9 +61,6 @@ async def streamed(downloader: Downloader, **keywords: Any) -> bytes:
         return found
 
 
-# T01: the connection of the span that the reader waits for.
-
-
 @pytest.mark.parametrize("fault", ["reset", "truncate", "stall", "crawl", "status"])
 async def test_T01_stream_goes_on_from_its_last_byte(
     oss: LocalOSS, downloader: Downloader, content: bytes, fault: str
@@ -92,7 +89,7 @@ async def test_T01_no_byte_of_a_broken_stream_is_fetched_twice(
     assert len(set(starts)) == len(starts)
 
 
-async def test_T01_reads_go_on_as_well(oss: LocalOSS, downloader: Downloader, content: bytes) -> None:
+async def test_T01_read_goes_on_from_its_last_byte_too(oss: LocalOSS, downloader: Downloader, content: bytes) -> None:
     oss.faults.reset_after(30 * KiB, times=3)
     oss.faults.truncate(10 * KiB, times=3)
     assert await downloader.read("key", **PARTED) == content
@@ -105,9 +102,6 @@ async def test_T01_reads_go_on_as_well(oss: LocalOSS, downloader: Downloader, co
         content[: 3 * PART],
         content[5 * PART :],
     ]
-
-
-# T02: the reader is slow.
 
 
 async def test_T02_unread_stream_is_not_fetched_beyond_its_window(
@@ -149,9 +143,6 @@ async def test_T02_server_that_ignores_ranges_is_read_as_slowly_as_the_reader(os
         assert len(first) + len(rest) == size
         assert stream.verified
     assert len(oss.requests) == 1
-
-
-# T03: the reader leaves.
 
 
 async def leave_by_break(stream: Any) -> None:
@@ -257,9 +248,6 @@ async def test_T03_stream_cannot_be_read_after_its_block(oss: LocalOSS, download
             await reading
 
 
-# T04: another version.
-
-
 @pytest.mark.parametrize("what", ["replace", "delete", "grow", "shrink"])
 async def test_T04_changed_object_ends_the_stream_and_no_byte_of_another_version_is_handed_out(
     oss: LocalOSS, downloader: Downloader, what: str
@@ -286,9 +274,6 @@ async def test_T04_read_of_a_changed_object_is_an_error(oss: LocalOSS, downloade
     with pytest.raises(ObjectChangedError):
         await downloader.read("key", **PARTED)
     assert len(content) == SIZE
-
-
-# T05: the CRC-64 of the whole.
 
 
 async def test_T05_wrong_byte_is_an_integrity_error_instead_of_the_last_chunk(
@@ -340,9 +325,6 @@ async def test_T05_without_a_crc64_nothing_is_verified_and_require_says_so(
     with pytest.raises(IntegrityError):
         async with downloader.stream("key", integrity="require"):
             pass
-
-
-# T07: buffers.
 
 
 class Strided:
@@ -426,9 +408,6 @@ async def test_T07_shortened_flights_write_nothing_beyond_their_end(oss: LocalOS
         assert await downloader.read("key", concurrency=4) == content
 
 
-# T08: many ranges.
-
-
 async def test_T08_ten_thousand_ranges_cost_few_requests_and_no_byte_twice(
     oss: LocalOSS, downloader: Downloader
 ) -> None:
@@ -455,9 +434,6 @@ async def test_T08_gaps_are_not_fetched_beyond_max_gap(oss: LocalOSS, downloader
     await downloader.read_ranges("key", [(0, 10), (20, 30), (500, 510)], max_gap=10)
     assert sorted(range_ for range_ in asked(oss) if range_) == [(0, 30), (500, 510)]
     assert len(content) == SIZE
-
-
-# T09: many streams.
 
 
 async def test_T09_unread_streams_hold_no_slot(oss: LocalOSS, bucket: Any) -> None:

@@ -53,9 +53,6 @@ async def interrupt(oss: LocalOSS, url: str, path: Path) -> None:
     hold.cancel()
 
 
-# U01: expiry.
-
-
 @pytest.mark.parametrize("kind", ["plain", "async"])
 @pytest.mark.parametrize("after", [0, 4])
 async def test_U01_address_that_expires_is_refreshed_once_for_all_who_wait(
@@ -72,7 +69,7 @@ async def test_U01_address_that_expires_is_refreshed_once_for_all_who_wait(
         return refresh(url)
 
     first = presigned(bucket, seconds=3600)
-    # One refusal: the others of its time wait for the new address.
+    # OSS refuses one request; the requests of the same time wait for the new address.
     oss.faults.status(403, message="Request has expired.", after_requests=after)
     await download_url(first, path, refresh=refresh if kind == "plain" else refresh_async, **RANGED)
     assert path.read_bytes() == content
@@ -192,9 +189,6 @@ async def test_U01_newly_signed_address_continues_an_old_download(
     assert result.verified
 
 
-# U02: nothing of the query is stored or shown.
-
-
 def secrets_of(url: str) -> set[str]:
     query = urlsplit(url).query
     return {part.partition("=")[2] for part in query.split("&") if "signature=" in part.lower() or "redential=" in part}
@@ -214,7 +208,7 @@ async def test_U02_nothing_of_an_addresss_query_is_stored_logged_or_shown(
         await downloader.read(signed)
         oss.faults.status(500, times=1)
         await downloader.read(signed, retry=QUICK)
-        # A server that repeats what it was sent.
+        # A server that echoes the address in its error.
         oss.faults.status(403, message=url, times=1)
         with watch.raises(AccessDeniedError):
             await downloader.read(signed)
@@ -225,9 +219,6 @@ async def test_U02_nothing_of_an_addresss_query_is_stored_logged_or_shown(
     shown += [each.read_bytes().decode("latin-1") for each in path.parent.iterdir()]
     assert not [text for text in shown for secret in secrets if secret in text]
     assert len(content) == SIZE
-
-
-# U03: as it was signed, byte for byte; other servers.
 
 
 @pytest.mark.parametrize("key", ["a+b", "a%2Bb", "a b", "a//b", "ü/😀", "a%2Fb", "a?b&c=d", "a#b", "x" * 300])
@@ -339,9 +330,6 @@ async def test_U03_any_server_that_supports_ranges_works(plain_server: str, down
         assert await stream.read() == whole()
         assert not stream.verified
     assert (await downloader.head(url)).size == SIZE
-
-
-# U04: 200 for a range.
 
 
 async def test_U04_whole_object_instead_of_a_range_is_taken_from_its_start(

@@ -192,14 +192,14 @@ def test_W05_client_that_leaves_closes_what_is_upstream(port: int, oss: LocalOSS
         assert client.recv(100).startswith(b"HTTP/1.1 200")
     for client in clients[::2]:
         client.close()
-    # The others read nothing more: what is fetched for them is bounded, and comes to an end.
+    # The other clients read nothing more, so fetching for them must stop at some point.
     records, before = oss.requests, -1
     while len(records) != before or not all(record.is_finished for record in records):
         before = len(records)
         with contextlib.suppress(TimeoutError):
             oss.wait_for_requests(before + 1, timeout=0.5)
         records = oss.requests
-    assert sum(record.bytes_sent for record in records) < 20 * 16 * MiB  # sockets keep some, too
+    assert sum(record.bytes_sent for record in records) < 20 * 16 * MiB  # socket buffers hold some of it
     for client in clients[1::2]:
         client.close()
 

@@ -35,9 +35,6 @@ def runs(oss: LocalOSS) -> int:
     return asked(oss).count((0, PART))
 
 
-# Replaced midway.
-
-
 @pytest.mark.parametrize("at", range(0, 11 * PART, PART), ids=lambda at: f"part {at // PART}")
 async def test_object_replaced_at_any_part_becomes_the_new_version(
     oss: LocalOSS, bucket: Any, path: Path, at: int
@@ -112,7 +109,7 @@ async def test_another_size_under_the_same_etag_is_never_a_mixture(
 async def test_change_is_detected_even_if_the_server_ignores_if_match(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, on_change: Any
 ) -> None:
-    # The emulator takes a list of ETags, in which "*" is any: so a condition with these holds always.
+    # The server reads If-Match as a list of ETags, in which "*" matches any object. So this condition always holds.
     oss.put("examplebucket", "key", size=SIZE, seed=1, etag="one,*", no_crc=True)
     replacing = oss.faults.replace_object(size=SIZE, content_seed=2, range=begins_at(HALF))
     oss.faults.set_header("ETag", '"two,*"', times=None, range=lambda _: replacing.hits > 0)
@@ -191,9 +188,6 @@ async def test_version_requested_by_its_id_is_not_changed_by_a_newer_one(oss: Lo
     assert runs(oss) == 1
 
 
-# Deleted midway.
-
-
 @pytest.mark.parametrize("on_change", ["restart", "fail"])
 async def test_object_deleted_midway_is_an_error_and_not_restarted(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, on_change: Any
@@ -232,9 +226,6 @@ async def test_object_deleted_and_uploaded_again_is_fetched_from_zero(
     assert path.read_bytes() == whole(seed=2)
     assert result.resumed_bytes == 0
     assert names(path.parent) == ["file"]
-
-
-# Changed between two runs.
 
 
 @pytest.mark.parametrize("size", [*NOT_EVERY_SIZE, SIZE])

@@ -53,7 +53,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 P = ParamSpec("P")
 T = TypeVar("T")
 Run = Callable[[LocalOSS], Awaitable[Recorded]]
-RECOVERED = 45  # images of each run, about
+RECOVERED = 45  # about so many disk images of each run
 
 each_run = pytest.mark.parametrize("run", RUNS, ids=lambda run: run.__name__)
 
@@ -82,7 +82,7 @@ async def test_every_state_after_a_power_cut_keeps_the_promises_and_can_be_resum
         assert disk.read(recorded.destination) == recorded.new
         assert result.resumed_bytes + result.fetched_bytes == len(recorded.new)
         assert disk.open_descriptors == 0
-        # What nobody can find again may stay: a small file's passing name, a part file of another version.
+        # Files that no later run looks for may stay: temporary files of small objects, part files of other versions.
         others = set(disk.files()) - {str(recorded.destination)}
         assert all(name.endswith(".part") and name in image for name in others)
         if len(recorded.new) == SIZE and recorded.keeps_progress:

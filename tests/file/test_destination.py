@@ -50,17 +50,14 @@ def umask_of_027() -> Any:
     os.umask(before)
 
 
-# Parents.
-
-
-async def test_missing_parents_are_made(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_missing_parents_are_created(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     oss.put("examplebucket", "key", b"bytes")
     await download(bucket, "key", tmp_path / "a" / "b" / "c" / "file")
     assert (tmp_path / "a" / "b" / "c" / "file").read_bytes() == b"bytes"
     assert names(tmp_path / "a" / "b" / "c") == ["file"]
 
 
-async def test_parents_that_were_made_go_when_nothing_was_fetched(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_created_parents_are_removed_if_nothing_was_fetched(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     with pytest.raises(NoSuchKeyError):
         await download(bucket, "key", tmp_path / "a" / "b" / "c" / "file")
@@ -68,17 +65,12 @@ async def test_parents_that_were_made_go_when_nothing_was_fetched(oss: LocalOSS,
     assert names(tmp_path / "a") == []
 
 
-async def test_parents_that_were_made_stay_when_there_is_something_to_resume(
-    oss: LocalOSS, bucket: Any, tmp_path: Path
-) -> None:
+async def test_created_parents_stay_if_the_download_can_be_resumed(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE)
     oss.faults.status(403, times=None, after_requests=2)
     with pytest.raises(Exception, match="AccessDenied"):
         await download(bucket, "key", tmp_path / "a" / "file", concurrency=1, **SMALL)
     assert kinds(tmp_path / "a") == ["checkpoint", "part"]
-
-
-# Paths that cannot be fail before any request.
 
 
 async def test_directory_is_refused_as_a_destination(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
@@ -152,10 +144,7 @@ async def test_fifo_is_refused_as_a_destination(oss: LocalOSS, bucket: Any, tmp_
     assert oss.requests == []
 
 
-# While it runs, and after.
-
-
-async def test_while_it_runs_its_files_are_for_their_owner_only(
+async def test_files_of_a_running_download_are_for_their_owner_only(
     oss: LocalOSS, bucket: Any, tmp_path: Path, umask_of_027: None, gate: Any
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE)
@@ -171,7 +160,7 @@ async def test_while_it_runs_its_files_are_for_their_owner_only(
 
     async def watch(consumed: int, total: int | None) -> None:
         await anyio.to_thread.run_sync(look)
-        if ".checkpoint" in seen:  # it is flushed after a second: this is called until then
+        if ".checkpoint" in seen:  # called again until the checkpoint is flushed, after a second
             gate.open()
 
     await download(bucket, "key", tmp_path / "file", progress_callback=watch, store=store, retry=AT_ONCE, **SMALL)
@@ -280,7 +269,7 @@ async def test_store_has_the_checkpoint_and_the_part_file_stays_beside_the_desti
     assert names(tmp_path / "not" / "there") == []
 
 
-async def test_one_store_serves_files_of_one_name(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
+async def test_one_store_serves_destinations_with_equal_file_names(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE)
     store = CheckpointStore(tmp_path / "store")
     oss.faults.status(403, times=None, range=lambda asked: asked is not None and asked[0] > THRESHOLD)
@@ -288,9 +277,6 @@ async def test_one_store_serves_files_of_one_name(oss: LocalOSS, bucket: Any, tm
         with pytest.raises(Exception, match="AccessDenied"):
             await download(bucket, "key", tmp_path / directory / "file", store=store, concurrency=1, **SMALL)
     assert kinds(tmp_path / "store") == ["checkpoint", "checkpoint"]
-
-
-# What is there already.
 
 
 async def test_overwrite_always_fetches_again(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
@@ -352,7 +338,9 @@ async def test_overwrite_if_changed_fetches_objects_without_a_crc64(oss: LocalOS
 
 
 @pytest.mark.parametrize("overwrite", ["if_changed", "never"])
-async def test_overwrite_fetches_where_nothing_is(oss: LocalOSS, bucket: Any, tmp_path: Path, overwrite: Any) -> None:
+async def test_object_is_fetched_if_no_file_exists_whatever_overwrite_says(
+    oss: LocalOSS, bucket: Any, tmp_path: Path, overwrite: Any
+) -> None:
     oss.put("examplebucket", "key", b"bytes")
     result = await download(bucket, "key", tmp_path / "file", overwrite=overwrite)
     assert not result.skipped
@@ -378,9 +366,6 @@ async def test_overwrite_never_refuses_an_existing_destination(
     assert isinstance(caught.value, LocalFileError)
     assert sum(request.bytes_sent for request in oss.requests) == 0
     assert names(tmp_path) == before
-
-
-# Links and relative paths.
 
 
 async def test_hard_link_to_the_old_file_keeps_the_old_bytes(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 ERRORS = [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EINTR, errno.EMFILE]
 FURTHER_REQUESTS: Final = 5
 
-NEVER_FAIL: Final = {"access"}  # it answers no, whatever is wrong
+NEVER_FAIL: Final = {"access"}  # os.access() returns False instead of raising
 
 
 async def nothing_before(_oss: LocalOSS, _bucket: Any, _disk: Disk, _path: Path) -> None:
@@ -93,7 +93,7 @@ async def test_failure_of_any_call_is_an_error_and_the_next_run_succeeds(
             assert result.resumed_bytes + result.fetched_bytes == size
             assert disk.read(path) == whole(size), where
             if (method, calls.failed) == ("fsync", ".part"):
-                # The kernel forgets that it could not write, and shows what it did not write: nothing can prove that.
+                # After a failed fsync, the page cache shows bytes that are not on the disk, so nothing may be resumed.
                 assert result.resumed_bytes == 0
             left = set(disk.files()) - {str(DESTINATION), str(path)}
             assert not left, f"{where}: {left}"

@@ -25,15 +25,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "file"
 
 
-# No CRC-64 to compare with.
-
-
 @pytest.mark.parametrize("size", SIZES[1:])
 async def test_integrity_require_fails_before_any_body_is_read(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, size: int
 ) -> None:
     oss.put("examplebucket", "key", size=size, no_crc=True)
-    oss.faults.stall(0, times=None)  # whoever wants to read a byte waits for ever
+    oss.faults.stall(0, times=None)  # reading the first byte of a body would never end
     with anyio.fail_after(20), watch.raises(IntegrityError) as caught:
         await aioss_resume.download(bucket, "key", path, integrity="require", **RANGED)
     assert isinstance(caught.error, oss2.exceptions.InconsistentError)
@@ -51,7 +48,7 @@ async def test_integrity_require_leaves_the_old_file(oss: LocalOSS, bucket: Any,
     assert names(path.parent) == ["file"]
 
 
-async def test_integrity_require_of_a_resumed_download_fails_and_keeps_what_is_there_for_auto(
+async def test_integrity_require_of_a_resumed_download_fails_and_keeps_its_bytes(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1, no_crc=True)
@@ -76,15 +73,12 @@ async def test_integrity_require_passes_if_only_the_interrupted_run_got_no_crc64
     assert result.verified
 
 
-async def test_crc64_that_comes_with_a_later_answer_only_proves_nothing(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_crc64_of_a_later_response_only_verifies_nothing(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1, crc64=WRONG)
     oss.faults.drop_header("x-oss-hash-crc64ecma", range=(0, PART))
     result = await aioss_resume.download(bucket, "key", path, **RANGED)
     assert not result.verified
     assert path.read_bytes() == whole()
-
-
-# Not to be compared.
 
 
 async def test_enable_crc_false_compares_no_crc64_and_is_unverified(oss: LocalOSS, path: Path) -> None:
@@ -105,9 +99,6 @@ async def test_enable_crc_false_proves_kept_bytes_all_the_same(oss: LocalOSS, pa
     result = await aioss_resume.download(bucket, "key", path, **RANGED)
     assert path.read_bytes() == whole()
     assert (result.verified, result.resumed_bytes) == (False, 0)
-
-
-# It differs.
 
 
 @pytest.mark.parametrize("size", SIZES[1:])
@@ -146,7 +137,7 @@ async def test_repeated_mismatch_leaves_only_the_old_file(
     assert path.read_bytes() == whole(size)
 
 
-async def test_parents_that_were_made_go_with_a_mismatch(
+async def test_created_parents_are_removed_after_a_mismatch(
     oss: LocalOSS, bucket: Any, tmp_path: Path, watch: Watch
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, crc64=WRONG)
@@ -176,9 +167,6 @@ async def test_new_version_gets_a_second_fetch_of_its_own(oss: LocalOSS, bucket:
     assert path.read_bytes() == stored.content.read(0, SIZE)
     assert result.verified
     assert not oss.faults.unmet()
-
-
-# Resumed.
 
 
 async def test_resumed_download_whose_kept_bytes_hold_and_whose_crc64_differs_fetches_all_again(

@@ -62,9 +62,6 @@ async def resume_all(bucket: Any, path: Path, **keywords: Any) -> aioss_resume.D
     return result
 
 
-# Interrupted, and nothing else.
-
-
 @pytest.mark.parametrize("kept", [PART, KEPT, 9 * PART])
 async def test_cancelled_download_fetches_only_what_is_missing(
     oss: LocalOSS, bucket: Any, path: Path, kept: int
@@ -182,9 +179,6 @@ async def test_process_killed_before_its_first_checkpoint_does_no_harm(oss: Loca
     await resume_all(bucket, path)
 
 
-# Somebody touched the part file.
-
-
 def replace_by_a_directory(part: Path) -> None:
     part.unlink()
     part.mkdir()
@@ -226,9 +220,6 @@ async def test_directory_in_place_of_the_part_file_is_a_local_error_or_replaced(
     assert not path.exists()
 
 
-# The checkpoint is wrong.
-
-
 @pytest.mark.parametrize(
     "spans",
     [
@@ -259,7 +250,7 @@ async def test_checkpoint_cut_anywhere_or_with_any_bit_flipped_leads_to_the_righ
     good, written, data = checkpoint.read_bytes(), part.read_bytes(), whole(2 * PART)
     cuts = [good[:length] for length in range(len(good))]
     flips = [_flipped(good, bit) for bit in range(len(good) * 8)]
-    for bad in [*cuts, *flips]:  # by themselves, each is either refused or says the same
+    for bad in [*cuts, *flips]:  # decode() either refuses a damaged checkpoint or returns the same content
         try:
             found = decode(bad)
         except Unusable:
@@ -368,9 +359,6 @@ async def test_part_file_of_another_user_is_not_written_to(oss: LocalOSS, bucket
     assert path.stat().st_uid == 0
 
 
-# Planted names.
-
-
 def plant(kind: str, at: Path, victim: Path) -> None:
     at.unlink(missing_ok=True)
     if kind == "symlink":
@@ -436,9 +424,6 @@ def _our_names(oss: LocalOSS, path: Path) -> dict[str, str]:
     }
 
 
-# Nothing is missing.
-
-
 async def test_with_nothing_missing_one_request_of_a_single_byte_is_made(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
@@ -449,9 +434,6 @@ async def test_with_nothing_missing_one_request_of_a_single_byte_is_made(
     assert asked(oss) == [(0, 1)]
     assert oss.requests[0].headers["If-Match"]
     assert (result.resumed_bytes, result.fetched_bytes, result.verified) == (SIZE, 0, True)
-
-
-# Checkpoints elsewhere.
 
 
 async def test_store_keeps_the_checkpoint_and_only_the_part_file_lies_beside_the_destination(

@@ -94,9 +94,6 @@ async def until_it_waits_for_the_lock(task: asyncio.Task[Any]) -> None:
     pytest.fail("it did not wait")
 
 
-# Tasks of one process.
-
-
 @pytest.mark.parametrize("size", [1000, SIZE])
 async def test_tasks_that_want_the_same_share_one_transfer(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, size: int
@@ -160,7 +157,7 @@ async def test_cancelling_one_caller_does_not_stop_the_other(
     assert result.fetched_bytes == SIZE
 
 
-async def test_cancelling_every_caller_stops_it_and_leaves_what_can_be_resumed(
+async def test_cancelling_every_caller_stops_the_transfer_which_can_be_resumed(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, gate: Any
 ) -> None:
     stored = oss.put("examplebucket", "key", size=SIZE)
@@ -193,7 +190,7 @@ async def test_caller_that_arrives_while_the_last_one_leaves_starts_a_new_transf
     first = start(bucket, path)
     await gate.is_reached()
     first.cancel()
-    await asyncio.sleep(0)  # it leaves, and waits for its transfer's end
+    await asyncio.sleep(0)  # the cancelled caller waits for the end of its transfer
     assert not first.done()
     gate.open()
     result = await start(bucket, path, on_busy="fail")
@@ -232,7 +229,6 @@ async def test_another_object_to_the_same_path_fails_with_on_busy_fail(
         await start(bucket, path, on_busy="fail", **differs)
     gate.open()
     assert (await first).size == SIZE
-    # The second call sent no request.
     assert {(request.key, request.version_id) for request in oss.requests} == {("key", None)}
     assert not any("response-expires" in request.query for request in oss.requests)
 
@@ -332,9 +328,6 @@ async def test_different_paths_share_nothing(oss: LocalOSS, bucket: Any, tmp_pat
     oss.put("examplebucket", "key", b"bytes")
     await asyncio.gather(start(bucket, tmp_path / "a"), start(bucket, tmp_path / "b"))
     assert len(oss.requests) == 2
-
-
-# Processes.
 
 
 async def test_path_that_another_process_has_fails_with_on_busy_fail(

@@ -53,7 +53,7 @@ async def test_batch_that_is_synced_survives_a_power_cut(oss: LocalOSS, bucket: 
         at = len(disk.journal)
         await downloader.sync(results)
     assert lost(disk, disk.journal, begins, size) == set()
-    # Each sync that is there is needed, but those of the directories above the one that was there.
+    # Without any one of the syncs, something can be lost, except for those of directories that existed before.
     needed = 0
     for index in range(at, len(disk.journal)):
         without = [*disk.journal[:index], *disk.journal[index + 1 :]]
@@ -90,7 +90,7 @@ async def test_missing_files_are_one_error(oss: LocalOSS, bucket: Any, tmp_path:
         results = await batch(downloader, [tmp_path / str(number) for number in range(6)])
         for number in (0, 1, 3, 4):  # more than are synced at once
             (tmp_path / str(number)).unlink()
-        os.mkfifo(tmp_path / "3")  # would hang whoever opens it unawares
+        os.mkfifo(tmp_path / "3")  # opening it would block
         with pytest.raises(FileNotFoundError) as caught:
             await downloader.sync(results)
         assert caught.value.__notes__ == ["and 3 more could not be synced"]

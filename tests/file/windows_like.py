@@ -13,7 +13,7 @@ IN_USE = 32
 def in_use_error(path: StrPath) -> PermissionError:
     """As os.replace() and os.unlink() raise it on Windows."""
     error = PermissionError(errno.EACCES, "The process cannot access the file", os.fspath(path))
-    error.winerror = IN_USE  # type: ignore[attr-defined,unused-ignore]  # on Windows alone
+    error.winerror = IN_USE  # type: ignore[attr-defined,unused-ignore]  # only on Windows
     return error
 
 

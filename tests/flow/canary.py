@@ -24,7 +24,7 @@ TEMPORARY_SECRET = "canary-temporary-secret-77c0"
 class Caught:
     """The error that a `with watch.raises(...)` ended with."""
 
-    error: Any = None  # Any: as many kinds as there are tests
+    error: Any = None  # Any: each test expects another class
 
 
 @dataclass
@@ -111,7 +111,7 @@ class _Listener(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         said = record.getMessage()
         if record.name == "oss2.auth" and said.startswith("Init "):
-            return  # oss2 tells so of each auth that a test makes
+            return  # oss2 logs the access key id of each auth that a test creates
         if record.exc_info:
             said += "".join(traceback.format_exception(*record.exc_info))
         self._watch.logged.append(said)

@@ -16,7 +16,7 @@ from flow.ranged import SIZE, whole
 from aioss_resume.testing import Fault, GeneratedContent, LocalOSS, MiB
 
 _UNWATCHED = ("fsync", "fdatasync", "pwrite", "pwritev", "pread", "preadv", "open", "ftruncate")
-# File calls that BlockBuster does not know of.
+# Blocking file calls that BlockBuster does not watch by itself.
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ class Gate:
             others = [request for request in requests if "stall" not in request.faults]
             if len(others) < len(requests) and all(request.is_finished for request in others):
                 return
-            with suppress(TimeoutError):  # an answer may also end without another byte
+            with suppress(TimeoutError):  # a response may also end without sending another byte
                 self._oss.wait_for_bytes(sum(request.bytes_sent for request in requests) + 1, timeout=0.05)
         raise TimeoutError("no answer was held")
 
@@ -103,7 +103,7 @@ def nothing_blocks_the_loop() -> Iterator[None]:
     watch = BlockBuster(**ours)
     for name in _UNWATCHED:
         watch.functions[f"os.{name}"] = BlockBusterFunction(os, name, **ours)
-    # Of an absolute path it is arithmetic; of a relative one it calls os.getcwd(), which is watched by itself.
+    # For an absolute path it does not block. For a relative one it calls os.getcwd(), which is watched, too.
     del watch.functions["os.path.abspath"]
     # aiohttp 3.11 looks for ~/.netrc there, if the caller's session has trust_env.
     watch.functions["os.stat"].can_block_in("aiohttp/helpers.py", {"netrc_from_env"})

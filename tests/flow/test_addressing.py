@@ -84,9 +84,6 @@ async def bring(bucket: Any, path: Path, session: Session, key: str = "key", **k
         return await downloader.download(key, path, **{**RANGED, **keywords})
 
 
-# Host, path and CNAME style.
-
-
 @pytest.mark.parametrize(
     ("style", "host", "target"),
     [
@@ -165,9 +162,6 @@ async def test_buckets_timeout_counts_where_none_is_given(oss: LocalOSS, path: P
     assert len(oss.requests) == 2
 
 
-# TLS.
-
-
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
     return trustme.CA()
@@ -215,9 +209,6 @@ async def test_certificate_that_is_refused_costs_one_connection_and_no_request(
     assert not path.exists()
 
 
-# Proxies.
-
-
 @pytest.fixture
 def proxy() -> Iterator[Proxy]:
     with Proxy() as server:
@@ -236,15 +227,17 @@ def proxy_secrets(watch: Watch) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["http", "all", "http://examplehost.example.com"])
-async def test_all_goes_through_the_buckets_proxy(oss: LocalOSS, path: Path, proxy: Proxy, scheme: str) -> None:
+async def test_all_requests_go_through_the_buckets_proxy(oss: LocalOSS, path: Path, proxy: Proxy, scheme: str) -> None:
     oss.put("examplebucket", "a/../k+é", size=SIZE, seed=1)
     name = "examplehost.example.com"
     proxies = {scheme: f"http://{proxy.where}"}
     bucket = oss.bucket("examplebucket", endpoint=f"http://{name}:{oss.port}", proxies=proxies, cname=True)
-    result = await aioss_resume.download(bucket, "a/../k+é", path, **RANGED)  # the proxy resolves the name, not we
+    result = await aioss_resume.download(bucket, "a/../k+é", path, **RANGED)  # only the proxy can resolve the name
     assert result.verified
     assert path.read_bytes() == whole()
-    assert 11 <= len(oss.requests) <= len(proxy.requests) <= result.requests  # those of a shared-out tail may be left
+    assert (
+        11 <= len(oss.requests) <= len(proxy.requests) <= result.requests
+    )  # requests of a shared tail may be cancelled early
     assert all(line.startswith(f"GET http://{name}:{oss.port}/a%2F%2E%2E%2Fk%2B") for line, _ in proxy.requests)
     assert {authorization for _, authorization in proxy.requests} == {""}
 
@@ -271,7 +264,7 @@ async def test_proxys_user_and_password_are_sent_to_the_proxy_only(
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     proxies = {"http": f"http://{PROXY_USER}:{PROXY_WORD}@{proxy.where}"}
     bucket = oss.bucket("examplebucket", proxies=proxies)
-    watch.logged.clear()  # oss2 tells of the proxies of each bucket that is made
+    watch.logged.clear()  # oss2 logs the proxies of each new bucket
     await aioss_resume.download(bucket, "key", path, **RANGED)
     expected = base64.b64encode(f"{PROXY_USER}:{PROXY_WORD}".encode()).decode()
     assert {authorization for _, authorization in proxy.requests} == {f"Basic {expected}"}
@@ -283,7 +276,7 @@ async def test_proxys_user_and_password_are_sent_to_the_proxy_only(
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-async def test_proxy_that_wants_to_know_who_asks_is_not_asked_again(
+async def test_proxy_that_requires_authentication_is_not_asked_again(
     path: Path, refusing_proxy: Proxy, watch: Watch, scheme: str
 ) -> None:
     with LocalOSS() as oss:

@@ -86,7 +86,7 @@ async def test_download_is_right_without_the_attribute_and_one_warning_names_it(
             result = await downloader.download("key", tmp_path / str(number), **RANGED)
             assert result.verified
             assert (tmp_path / str(number)).read_bytes() == whole(SIZE)
-    assert hidden.refused == 1  # by the check, and nobody asked for it afterwards
+    assert hidden.refused == 1  # the check asked for it once, and nothing did afterwards
     [warning] = warnings_in(caplog)
     assert hidden.name in warning
 
@@ -101,7 +101,7 @@ async def test_stall_is_noticed_without_the_attributes(
         await aioss_resume.download(bucket, "key", tmp_path / "file", **keywords)
 
 
-async def test_pause_that_is_shorter_than_the_stall_limit_is_none_without_the_attributes(
+async def test_pause_shorter_than_the_stall_limit_is_no_stall_without_the_attributes(
     oss: LocalOSS, bucket: Any, tmp_path: Path, hidden: Hidden
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)

@@ -130,9 +130,6 @@ def assert_nothing_was_lost(oss: LocalOSS, path: Path, result: Any) -> None:
     assert names(path.parent) == ["file"]
 
 
-# Each way to sign.
-
-
 @pytest.mark.parametrize(
     ("auth", "scheme"),
     [(oss2.Auth, "OSS "), (oss2.AuthV2, "OSS2 "), (oss2.AuthV4, "OSS4-HMAC-SHA256 ")],
@@ -181,9 +178,6 @@ async def test_anonymous_download_of_a_private_object_is_denied_once(oss: LocalO
     assert isinstance(caught.error, oss2.exceptions.AccessDenied)
     assert len(oss.requests) == 1
     assert names(path.parent) == []
-
-
-# The provider.
 
 
 async def test_provider_is_asked_once_and_off_the_loop(oss: LocalOSS, path: Path) -> None:
@@ -341,13 +335,15 @@ async def test_provider_without_keys_is_a_credentials_error_before_any_request(
     assert caught.error.__cause__ is caught.error.__context__ is None
     assert "Provider" in str(caught.error)
     assert caught.error.hint
-    assert len(provider.threads) == (4 if isinstance(given, Exception) else 1)  # an exception may pass
+    assert len(provider.threads) == (
+        4 if isinstance(given, Exception) else 1
+    )  # exceptions may be temporary, so they are tried again
     assert oss.requests == []
     assert names(path.parent) == []
 
 
 @pytest.mark.parametrize("given", NO_KEYS)
-async def test_provider_that_runs_dry_midway_is_a_credentials_error_and_the_download_resumes(
+async def test_provider_without_keys_midway_is_a_credentials_error_and_the_download_resumes(
     oss: LocalOSS, path: Path, midway: Happens, watch: Watch, given: Any
 ) -> None:
     midway(lambda: oss.expire(TEMPORARY_ID))
@@ -361,11 +357,8 @@ async def test_provider_that_runs_dry_midway_is_a_credentials_error_and_the_down
     assert path.read_bytes() == whole()
 
 
-# The user replaces bucket.auth.
-
-
 @pytest.mark.parametrize("version", ["v1", "v2", "v4"])
-async def test_auth_put_in_the_place_of_an_expired_one_is_picked_up(
+async def test_replaced_auth_is_used_after_the_keys_have_expired(
     oss: LocalOSS, path: Path, midway: Happens, version: str
 ) -> None:
     bucket = oss.bucket("examplebucket", auth=oss2.StsAuth(TEMPORARY_ID, TEMPORARY_SECRET, TOKEN, auth_version="v4"))
@@ -380,16 +373,13 @@ async def test_auth_put_in_the_place_of_an_expired_one_is_picked_up(
     assert OTHER_TOKEN in {record.headers["x-oss-security-token"] for record in oss.requests}
 
 
-async def test_auth_put_in_the_place_of_another_signs_the_very_next_request(oss: LocalOSS) -> None:
+async def test_replaced_auth_signs_the_next_request(oss: LocalOSS) -> None:
     bucket = oss.bucket("examplebucket", auth=oss2.StsAuth(TEMPORARY_ID, TEMPORARY_SECRET, TOKEN, auth_version="v4"))
     async with Downloader(bucket) as downloader:
         await downloader.head("key")
         bucket.auth = oss2.StsAuth(OTHER_ID, OTHER_SECRET, OTHER_TOKEN, auth_version="v4")
         await downloader.head("key")
     assert [record.headers["x-oss-security-token"] for record in oss.requests] == [TOKEN, OTHER_TOKEN]
-
-
-# The clock.
 
 
 @pytest.mark.parametrize("offset", [HOUR, -HOUR])
@@ -403,7 +393,7 @@ async def test_wrong_clock_is_learned_from_one_refusal(oss: LocalOSS, path: Path
     assert oss.requests[0].status == 403
 
 
-async def test_clock_that_jumps_to_and_fro_midway_costs_no_part(oss: LocalOSS, path: Path) -> None:
+async def test_clock_that_jumps_midway_costs_no_part(oss: LocalOSS, path: Path) -> None:
     jumps = {3 * PART: HOUR, 6 * PART: -HOUR}
 
     def jump(range_: Any) -> bool:
@@ -454,9 +444,6 @@ async def test_oss2_of_the_process_keeps_its_clock_and_its_log(oss: LocalOSS, pa
     assert not oss2.auth.logger.disabled
 
 
-# Signers of the user's own.
-
-
 async def test_signer_of_no_class_of_oss2_signs_each_request_off_the_loop(oss: LocalOSS, path: Path) -> None:
     auth = OwnSigner(oss)
     result = await aioss_resume.download(oss.bucket("examplebucket", auth=auth), "key", path, **RANGED)
@@ -478,7 +465,7 @@ async def test_subclass_that_overrides_nothing_is_signed_for_as_its_parent(oss: 
         pass
 
     bucket = oss.bucket("examplebucket", auth=Named(oss.access_key_id, oss.access_key_secret))
-    oss.clock_offset = HOUR  # which a signer of the user's own would not get over
+    oss.clock_offset = HOUR  # a custom signer would use its own clock, and be refused
     result = await aioss_resume.download(bucket, "key", path, **RANGED)
     assert_nothing_was_lost(oss, path, result)
 
@@ -495,9 +482,6 @@ async def test_signer_that_raises_is_a_credentials_error_that_repeats_nothing(
     assert "Broken" in str(caught.error)
     assert caught.error.__cause__ is caught.error.__context__ is None
     assert oss.requests == []
-
-
-# What is wrong from the beginning.
 
 
 @pytest.mark.parametrize("auth", [oss2.Auth, oss2.AuthV2, oss2.AuthV4], ids=["v1", "v2", "v4"])

@@ -116,17 +116,17 @@ def _audit(kind: str, _args: tuple[Any, ...]) -> None:
         watching.meet(kind)
 
 
-sys.addaudithook(_audit)  # it cannot be taken away again, and does nothing without a watch
+sys.addaudithook(_audit)  # a hook cannot be removed; without a watch it does nothing
 
 
 @pytest.mark.parametrize("times", [1, 4])
 @pytest.mark.parametrize("size", [0, THRESHOLD - 1, SIZE])
-async def test_cancelled_at_any_file_call_it_leaves_nothing_running_and_can_be_resumed(
+async def test_download_cancelled_at_any_file_call_leaves_nothing_running_and_can_be_resumed(
     oss: LocalOSS, bucket: Any, tmp_path: Path, same_bytes: Same, size: int, times: int
 ) -> None:
     stored = oss.put("examplebucket", "key", size=size)
     seen = set()
-    # Kind by kind: how many calls there are of the others, and in which order, may differ from run to run.
+    # One kind of call at a time, because the number and order of the other calls may differ between runs.
     for kind in sorted(FileCalls.kinds):
         for nth in itertools.count(1):
             directory = tmp_path / f"{kind}{nth}" / "made"
@@ -143,12 +143,12 @@ async def test_cancelled_at_any_file_call_it_leaves_nothing_running_and_can_be_r
             assert result.resumed_bytes + result.fetched_bytes == size
             assert same_bytes(directory / "file", stored.content)
             assert files(directory) == ["file"]
-    of_the_lock = {"os.remove", "fcntl.flock"} if size == SIZE else set()  # a small object has none
+    of_the_lock = {"os.remove", "fcntl.flock"} if size == SIZE else set()  # a small object is not locked
     assert seen >= {"open", "os.mkdir", "os.rename"} | of_the_lock
 
 
 @pytest.mark.parametrize("times", [1, 4])
-async def test_cancelled_at_any_file_call_of_a_resumed_run_it_can_be_resumed_still(
+async def test_resumed_download_cancelled_at_any_file_call_can_be_resumed_again(
     oss: LocalOSS, bucket: Any, tmp_path: Path, same_bytes: Same, times: int
 ) -> None:
     stored = oss.put("examplebucket", "key", size=SIZE)
@@ -156,7 +156,9 @@ async def test_cancelled_at_any_file_call_of_a_resumed_run_it_can_be_resumed_sti
         path = tmp_path / str(nth) / "file"
         fault = oss.faults.status(403, times=None, range=lambda asked: asked is not None and asked[0] > THRESHOLD)
         with pytest.raises(Exception, match="AccessDenied"):
-            await start(bucket, path, concurrency=1)  # what comes first is written before the rest is refused
+            await start(
+                bucket, path, concurrency=1
+            )  # one request at a time, so that the first part is written before the next is refused
         fault.cancel()
         assert files(path.parent) == [".checkpoint", ".part"]
         task = start(bucket, path)
@@ -207,7 +209,7 @@ def check_what_is_left(directory: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("size", [0, THRESHOLD - 1, SIZE])
-async def test_cancelled_after_any_turn_it_leaves_nothing_running_and_can_be_resumed(
+async def test_download_cancelled_after_any_loop_iteration_leaves_nothing_running_and_can_be_resumed(
     oss: LocalOSS, bucket: Any, tmp_path: Path, same_bytes: Same, size: int
 ) -> None:
     stored = oss.put("examplebucket", "key", size=size)
@@ -254,7 +256,7 @@ async def test_second_run_fetches_only_what_the_cancelled_one_had_not_written(
 
 
 @pytest.mark.parametrize("between", [*range(20), 30, 50])
-async def test_cancelled_twice_it_still_cleans_up(
+async def test_download_cancelled_twice_still_cleans_up(
     oss: LocalOSS, bucket: Any, path: Path, stalled: Any, same_bytes: Same, between: int
 ) -> None:
     task = start(bucket, path, fsync=True)
@@ -311,7 +313,7 @@ async def test_caller_that_withdraws_its_cancellation_can_continue(
     assert same_bytes(path, GeneratedContent(SIZE))
 
 
-async def test_asyncio_timeout_around_it_is_a_timeout_error(
+async def test_asyncio_timeout_around_a_download_raises_timeout_error(
     oss: LocalOSS, bucket: Any, path: Path, stalled: Any
 ) -> None:
     task = asyncio.current_task()
@@ -331,13 +333,13 @@ async def test_asyncio_timeout_around_it_is_a_timeout_error(
     assert files(path.parent) == [".checkpoint", ".part"]
 
 
-async def test_asyncio_wait_for_around_it_is_a_timeout_error(bucket: Any, path: Path, stalled: Any) -> None:
+async def test_asyncio_wait_for_around_a_download_raises_timeout_error(bucket: Any, path: Path, stalled: Any) -> None:
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(download(bucket, "key", path, **SMALL), 0.3)
     assert ".lock" not in files(path.parent)
 
 
-async def test_anyio_scope_around_it_is_cancelled_and_caught(
+async def test_cancelled_scope_of_anyio_catches_its_own_cancellation(
     oss: LocalOSS, bucket: Any, path: Path, stalled: Any, same_bytes: Same
 ) -> None:
     task = asyncio.current_task()
@@ -400,7 +402,7 @@ async def test_error_that_arrives_with_the_cancellation_is_not_logged_as_never_r
 
 
 @pytest.mark.parametrize("seconds", [0, 0.3])
-async def test_passed_deadline_is_a_request_error_and_leaves_what_can_be_resumed(
+async def test_passed_deadline_is_a_request_error_and_the_download_can_be_resumed(
     oss: LocalOSS, bucket: Any, path: Path, stalled: Any, same_bytes: Same, seconds: float
 ) -> None:
     with pytest.raises(RequestError, match="deadline") as caught:
@@ -423,7 +425,7 @@ async def test_deadline_ends_the_wait_before_another_attempt(oss: LocalOSS, buck
     assert files(path.parent) == []
 
 
-async def test_loop_that_ends_in_the_middle_leaves_what_can_be_resumed(
+async def test_download_whose_loop_ends_midway_can_be_resumed(
     oss: LocalOSS, bucket: Any, path: Path, stalled: Any, same_bytes: Same
 ) -> None:
     async def leave() -> None:

@@ -283,7 +283,7 @@ async def test_folder_object_becomes_an_empty_file(oss: LocalOSS, bucket: Any, p
     assert (result.size, result.key) == (0, "folder/")
 
 
-async def test_whole_answer_to_the_first_range_is_taken(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_whole_response_to_the_first_range_is_accepted(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "folder/", b"not empty")  # OSS ignores ranges of folder objects
     oss.faults.ignore_range()
     result = await download(bucket, "folder/", path)
@@ -322,7 +322,7 @@ async def test_without_a_crc64_integrity_auto_downloads_unverified(
 
 
 @pytest.mark.parametrize("size", [0, 1000, THRESHOLD + 3 * PART])
-async def test_without_a_crc64_integrity_require_fails_after_one_answer_and_leaves_nothing(
+async def test_without_a_crc64_integrity_require_fails_after_one_response_and_leaves_nothing(
     oss: LocalOSS, bucket: Any, tmp_path: Path, size: int
 ) -> None:
     oss.put("examplebucket", "key", size=size, no_crc=True)
@@ -337,7 +337,7 @@ async def test_integrity_require_passes_where_oss_sends_a_crc64(oss: LocalOSS, b
     assert (await download(bucket, "key", path, integrity="require", **SMALL)).verified
 
 
-async def test_key_that_is_not_there_takes_one_request(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_missing_key_takes_one_request(oss: LocalOSS, bucket: Any, path: Path) -> None:
     with pytest.raises(NoSuchKeyError) as caught:
         await download(bucket, "key", path)
     assert (caught.value.bucket, caught.value.key, caught.value.status) == ("examplebucket", "key", 404)

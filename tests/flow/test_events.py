@@ -117,7 +117,7 @@ async def test_async_hook_is_awaited_in_order_and_a_slow_one_delays_no_download(
         seen.append(type(event))
 
     async with Downloader(bucket, on_event=hook) as downloader:
-        await downloader.download("key", tmp_path / "file", **RANGED)  # although the hook has not returned once
+        await downloader.download("key", tmp_path / "file", **RANGED)  # returns although the hook is still blocked
         assert seen == []
         gate.set()
     assert seen[0] is DownloadStarted

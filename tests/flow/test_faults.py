@@ -52,9 +52,6 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "file"
 
 
-# The body ends too soon.
-
-
 @pytest.mark.parametrize("fault", ["reset_after", "truncate"])
 async def test_cut_span_continues_from_its_last_written_byte(
     oss: LocalOSS, bucket: Any, path: Path, fault: str
@@ -66,7 +63,7 @@ async def test_cut_span_continues_from_its_last_written_byte(
     first, second = asked(oss)
     assert first is not None
     assert second is not None
-    # What had been read of the socket and not taken over when it broke is lost: at most twice READ_BUFFER and a read.
+    # Bytes that were still in aiohttp's buffer at the reset are lost: at most twice READ_BUFFER and one read.
     assert cut - 2 * MiB <= second[0] <= cut
     assert second[1] == size
     assert path.read_bytes() == whole(size)
@@ -158,9 +155,6 @@ async def test_endless_fault_on_every_part_but_the_first_is_bounded_by_attempts_
     assert caught.error.__notes__
 
 
-# Too slow.
-
-
 async def test_connection_below_the_least_speed_is_given_up(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     oss.faults.slow(20_000)
@@ -183,9 +177,6 @@ async def test_answer_later_than_the_response_timeout_is_requested_again(
     result = await aioss_resume.download(bucket, "key", path, fsync=False, retry=QUICK, timeouts=timeouts)
     assert result.attempts == 2
     assert path.read_bytes() == whole()
-
-
-# Another status.
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
@@ -221,9 +212,6 @@ async def test_lasting_error_status_ends_typed_and_with_a_request_id(
     assert caught.error.__notes__ == ["after 3 attempts, the last 3 of them without progress"]
     assert len(oss.requests) == 3
     assert names(path.parent) == []
-
-
-# An answer that contradicts the request.
 
 
 async def test_ignored_range_is_not_written(oss: LocalOSS, bucket: Any, path: Path) -> None:
@@ -289,7 +277,7 @@ async def test_content_range_that_makes_no_sense_is_refused(
 
 @pytest.mark.parametrize("name", ["Content-Range", "Content-Length", "ETag", "x-oss-hash-crc64ecma", "Last-Modified"])
 @pytest.mark.parametrize("where", ["first", "others"])
-async def test_header_that_is_missing_once_costs_no_right_byte(
+async def test_header_that_is_missing_once_does_no_harm(
     oss: LocalOSS, bucket: Any, path: Path, name: str, where: str
 ) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
@@ -375,9 +363,6 @@ async def test_content_encoding_of_a_stored_object_is_kept(oss: LocalOSS, bucket
     assert path.read_bytes() == whole()
 
 
-# Wrong bytes.
-
-
 async def test_flipped_bit_costs_one_more_fetch_of_the_object(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     oss.faults.flip_bit(3 * PART + 5)
@@ -404,9 +389,6 @@ async def test_bit_that_flips_each_time_is_an_integrity_error_and_leaves_nothing
     oss.faults.clear()
     await aioss_resume.download(bucket, "key", path, **RANGED)
     assert path.read_bytes() == whole()
-
-
-# Somebody else answers.
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -473,9 +455,6 @@ async def test_error_body_that_is_no_xml_of_oss_leaves_the_status(
     assert caught.error.status == 403
     assert len(str(caught.error)) < 4000
     assert len(oss.requests) == 1
-
-
-# The disk.
 
 
 @pytest.fixture
@@ -563,7 +542,7 @@ async def test_read_only_directory_is_an_error_before_any_request(
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     locked = tmp_path / "locked"
     with ExitStack() as stack:
-        if os.geteuid() == 0:  # whom no mode stops
+        if os.geteuid() == 0:  # permission bits do not stop root
             stack.enter_context(mounted(locked, "ro,size=1m"))
         else:
             locked.mkdir(0o555)
@@ -624,5 +603,7 @@ async def test_part_file_that_vanishes_midway_is_a_local_error(
         await aioss_resume.download(bucket, "key", path, **{**RANGED, "concurrency": 1})
     assert caught.error.errno == errno.ENOENT
     assert [each.read_bytes() for each in path.parent.iterdir()] == ([] if old is None else [old])
-    fetched = [range_ for range_ in asked(oss) if range_ != (0, 1)]  # that one looks whether the file is there already
+    fetched = [
+        range_ for range_ in asked(oss) if range_ != (0, 1)
+    ]  # that request checks whether the file is up to date
     assert len(set(fetched)) == len(fetched)

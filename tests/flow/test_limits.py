@@ -25,9 +25,6 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "file"
 
 
-# How much at once.
-
-
 @pytest.mark.parametrize("concurrency", [1, 3])
 async def test_download_has_no_more_requests_in_flight_than_its_concurrency(
     oss: LocalOSS, bucket: Any, path: Path, same_bytes: Same, concurrency: int
@@ -100,7 +97,8 @@ async def test_no_more_tasks_exist_than_requests_may_fly_however_many_parts(
         most = max(most, len(asyncio.all_tasks()) - around)
         await asyncio.sleep(0)
     assert len(oss.requests) >= 300
-    # The transfer, its flusher, and one for each flying span; aiohttp's own while it connects, one a request.
+    # One task for the transfer, one for its flusher, and one for each flying span. aiohttp has one for each new
+    # connection.
     assert 2 + 3 <= most <= 2 + 2 * 3
 
 
@@ -126,9 +124,6 @@ async def test_max_bytes_per_second_still_fetches_the_object(
     async with Downloader(bucket, max_bytes_per_second=10e6) as downloader:
         await downloader.download("key", path, **SMALL)
     assert same_bytes(path, stored.content)
-
-
-# The session.
 
 
 async def test_session_of_the_callers_is_used_and_never_closed(
@@ -177,9 +172,6 @@ async def test_closed_session_of_the_callers_is_an_error_that_is_not_retried(
     assert oss.requests == []
 
 
-# HEAD.
-
-
 async def test_head_says_what_oss_says(oss: LocalOSS, bucket: Any) -> None:
     stored = oss.put(
         "examplebucket",
@@ -225,9 +217,6 @@ async def test_head_is_retried_and_raises_no_such_key(oss: LocalOSS, bucket: Any
     assert [request.status for request in oss.requests] == [503, 200, 404]
 
 
-# Where it may be used.
-
-
 async def test_downloader_is_used_within_async_with(oss: LocalOSS, bucket: Any, path: Path) -> None:
     downloader = Downloader(bucket)
     with pytest.raises(ConfigError, match="async with"):
@@ -269,7 +258,7 @@ async def test_downloader_belongs_to_its_event_loop(oss: LocalOSS, bucket: Any, 
     assert oss.requests == []
 
 
-async def test_downloads_of_two_loops_meet_at_the_lock(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_downloads_of_two_loops_exclude_each_other_by_the_lock(oss: LocalOSS, bucket: Any, path: Path) -> None:
     oss.put("examplebucket", "key", size=PART // 2)
     oss.faults.stall(0)
     async with anyio.create_task_group() as group:
@@ -311,9 +300,6 @@ async def test_repr_of_a_downloader_says_where_and_whether_it_is_open(bucket: An
 async def test_downloader_refuses_bad_arguments(bucket: Any, keywords: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         Downloader(bucket, **keywords)
-
-
-# Leaving a Downloader's block.
 
 
 async def test_leaving_the_block_ends_the_calls_that_run_and_their_downloads_can_be_resumed(

@@ -66,4 +66,4 @@ def test_download_and_stream_are_right(oss: LocalOSS, bucket: Any, tmp_path: Pat
     with asyncio.Runner(loop_factory=OtherLoop) as runner:
         assert runner.run(main()) == whole(SIZE)
     assert (tmp_path / "file").read_bytes() == whole(SIZE)
-    assert CopyingTransport.copied > before + SIZE // 2  # it was this way, and not aiohttp's own
+    assert CopyingTransport.copied > before + SIZE // 2  # so the body was received through this transport

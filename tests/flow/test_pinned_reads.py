@@ -69,7 +69,7 @@ async def test_empty_object_that_has_grown_is_another_one(oss: LocalOSS, bucket:
         meta = await downloader.head("key")
         assert await WAYS[way](downloader, meta, None, None) == b""
         oss.put("examplebucket", "key", b"x")
-        if way == "stream":  # the others need not ask
+        if way == "stream":  # a read of nothing sends no request
             with pytest.raises(ObjectChangedError):
                 await WAYS[way](downloader, meta, None, None)
 

@@ -369,7 +369,7 @@ async def test_locals_of_our_frames_show_none_of_the_keys_of_a_provider_that_lac
 async def test_successful_download_logs_no_secret(oss: LocalOSS, tmp_path: Path, watch: Watch, auth: str) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
     oss.add_credentials(TEMPORARY_ID, TEMPORARY_SECRET, TOKEN if "sts" in auth or auth == "own" else None)
-    oss.faults.status(500, range=begins_at(PART))  # and is told of in a warning
+    oss.faults.status(500, range=begins_at(PART))  # logged as a warning
     bucket = oss.bucket("examplebucket", auth=AUTHS[auth]())
     with talkative_loop(asyncio.get_running_loop()):
         async with Downloader(bucket) as downloader:

@@ -14,9 +14,6 @@ from aioss_resume.testing import KiB, LocalOSS, MiB
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("content")]
 
 
-# Views.
-
-
 async def test_view_of_another_bucket_shares_session_limits_and_end(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     oss.put("otherbucket", "key", b"other")
     events: list[Any] = []
@@ -38,9 +35,6 @@ async def test_view_of_another_bucket_shares_session_limits_and_end(oss: LocalOS
             downloader.for_bucket(wrong)
 
 
-# The rate.
-
-
 @pytest.mark.parametrize("rate", [0, -1, "fast", float("nan"), True])
 async def test_invalid_rate_is_a_config_error_and_changes_nothing(bucket: Any, rate: Any) -> None:
     async with Downloader(bucket, max_bytes_per_second=5e6) as downloader:
@@ -58,9 +52,6 @@ async def test_raised_rate_takes_effect_on_what_waits(bucket: Any) -> None:
             downloader.max_bytes_per_second = None
             assert len(await stream.read()) == SIZE - 1
         assert [await read for read in reads] == [whole(), whole()]
-
-
-# Keys.
 
 
 class Expiring:
@@ -166,9 +157,6 @@ async def test_stream_that_is_left_before_it_has_begun_keeps_nothing(oss: LocalO
         await stream.read()
 
 
-# Cancellation, at every step of every new coroutine.
-
-
 async def read(downloader: Downloader) -> None:
     await downloader.read("key", part_size=PART)
 
@@ -192,7 +180,7 @@ async def head(downloader: Downloader) -> None:
 
 
 @pytest.mark.parametrize("call", [read, read_into, read_ranges, stream, head])
-async def test_cancelled_at_any_step_nothing_is_left(bucket: Any, call: Any) -> None:
+async def test_call_cancelled_at_any_step_leaves_nothing(bucket: Any, call: Any) -> None:
     """Steps of the loop are counted; those after the call's own end change nothing."""
     async with Downloader(bucket, concurrency=3) as downloader:
         for steps in [*range(30), *range(30, 400, 7)]:
@@ -207,7 +195,7 @@ async def test_cancelled_at_any_step_nothing_is_left(bucket: Any, call: Any) -> 
             assert downloader._client is not None
             assert downloader._client.slots.taken == 0
             assert not downloader._client.slots.has_waiting
-        assert len(await downloader.read("key")) == SIZE  # all is still in order
+        assert len(await downloader.read("key")) == SIZE  # the Downloader still works
 
 
 async def test_reads_and_streams_end_with_their_downloader(oss: LocalOSS, bucket: Any) -> None:
@@ -219,9 +207,6 @@ async def test_reads_and_streams_end_with_their_downloader(oss: LocalOSS, bucket
         with pytest.raises(RequestError, match="was closed"):
             await call
     hold.cancel()
-
-
-# Slots.
 
 
 async def test_small_read_beside_a_large_download_gets_a_slot_before_a_part_ends(

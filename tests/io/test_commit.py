@@ -194,9 +194,6 @@ def test_name_that_is_taken_is_not_written_over(destination: Path) -> None:
     assert not destination.exists()
 
 
-# Whether it can be one.
-
-
 def test_missing_parents_are_created_and_listed_and_can_be_removed(tmp_path: Path) -> None:
     destination = tmp_path / "a" / "b" / "c" / "file"
     place = prepare(destination, fsync=True)
@@ -206,14 +203,14 @@ def test_missing_parents_are_created_and_listed_and_can_be_removed(tmp_path: Pat
     assert os.listdir(tmp_path) == []
 
 
-def test_made_parents_that_are_used_by_now_stay(tmp_path: Path) -> None:
+def test_created_parents_that_are_in_use_stay(tmp_path: Path) -> None:
     place = prepare(tmp_path / "a" / "b" / "file", fsync=False)
     (tmp_path / "a" / "another").write_bytes(b"")
     remove_made(STORAGE, place.made)
     assert os.listdir(tmp_path / "a") == ["another"]
 
 
-def test_existing_parents_are_not_ours(destination: Path) -> None:
+def test_existing_parents_do_not_count_as_created(destination: Path) -> None:
     assert prepare(destination, fsync=True) == ([], False)
     destination.write_bytes(OLD)
     assert prepare(destination, fsync=True) == ([], True)

@@ -102,7 +102,7 @@ async def test_provider_with_only_the_refused_keys_is_detected(threads: Threads)
     assert not await shared.replace(await shared.keys())
 
 
-async def test_keys_that_differ_in_the_token_only_are_others(threads: Threads) -> None:
+async def test_keys_with_another_token_are_different_keys(threads: Threads) -> None:
     shared = ring(threads, Provider(("a", "s", "old"), ("a", "s", "new")))
     assert await shared.replace(await shared.keys())
     assert (await shared.keys()).security_token == "new"
@@ -130,7 +130,7 @@ async def test_waiting_tasks_share_the_attempts_of_a_failing_provider(threads: T
     shared = ring(threads, provider, Impatient())
     found = await asyncio.gather(*(shared.keys() for _ in range(50)), return_exceptions=True)
     assert {type(error) for error in found} == {CredentialsError}
-    assert len({id(error) for error in found}) == 50  # each has its own, with its own traceback
+    assert len({id(error) for error in found}) == 50  # each caller gets an error with a traceback of its own
     assert len({(str(error), error.is_temporary) for error in found if isinstance(error, CredentialsError)}) == 1
     assert provider.asked == 4
 
@@ -200,7 +200,7 @@ async def test_provider_without_usable_keys_is_a_credentials_error_that_repeats_
         link = link.__cause__ or link.__context__
 
 
-async def test_after_a_failure_the_next_who_asks_is_served(threads: Threads) -> None:
+async def test_next_request_after_a_failed_fetch_gets_keys(threads: Threads) -> None:
     failing = Failing(RuntimeError())
     kept = ring(threads, failing)
     with pytest.raises(CredentialsError):
@@ -209,7 +209,7 @@ async def test_after_a_failure_the_next_who_asks_is_served(threads: Threads) -> 
     assert (await kept.keys()).access_key_id == "a"
 
 
-async def test_keys_serve_on_while_their_provider_fails_and_it_is_asked_again_with_waits(
+async def test_keys_stay_in_use_while_their_provider_fails_and_is_asked_again_with_waits(
     threads: Threads, caplog: pytest.LogCaptureFixture
 ) -> None:
     failing, clock = Failing(given=Credentials("a", "s", None)), SetClock()

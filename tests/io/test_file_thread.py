@@ -39,7 +39,7 @@ class Held:
         await anyio.to_thread.run_sync(self.has_begun.wait)
 
 
-async def test_calls_are_made_one_behind_the_other_in_one_thread(file_thread: FileThread) -> None:
+async def test_calls_are_made_one_after_the_other_in_one_thread(file_thread: FileThread) -> None:
     made: list[tuple[int, str]] = []
 
     def call(number: int) -> int:
@@ -62,8 +62,8 @@ async def test_exception_of_a_call_is_raised_where_it_is_awaited(file_thread: Fi
             await awaited(fail)
 
 
-@pytest.mark.parametrize("file_thread", [1], indirect=True)  # a second thread would begin what waits
-async def test_cancelled_before_it_begins_a_call_is_not_made_but_an_uncancelled_one_is(file_thread: FileThread) -> None:
+@pytest.mark.parametrize("file_thread", [1], indirect=True)  # a second thread would begin the waiting calls
+async def test_call_cancelled_before_it_begins_is_made_only_by_run_uncancelled(file_thread: FileThread) -> None:
     first, unmade, made = Held(), Held(), Held()
     unmade.may_end.set()
     made.may_end.set()
@@ -82,7 +82,7 @@ async def test_cancelled_before_it_begins_a_call_is_not_made_but_an_uncancelled_
     assert (unmade.times, made.times) == (0, 1)
 
 
-async def test_cancelled_again_and_again_it_waits_for_a_call_that_has_begun(file_thread: FileThread) -> None:
+async def test_run_cancelled_repeatedly_waits_for_a_call_that_has_begun(file_thread: FileThread) -> None:
     held = Held()
     task = asyncio.create_task(file_thread.run(held))
     await held.begun()
@@ -101,7 +101,7 @@ async def test_hanging_call_does_not_block_later_calls_forever(file_thread: File
     stuck = Held()
     task = asyncio.create_task(file_thread.run(stuck))
     await stuck.begun()
-    for _ in range(2):  # each brings help of its own, which ends when nothing waits
+    for _ in range(2):  # each time another thread helps, and ends when no call waits
         assert await file_thread.run(lambda: "there") == "there"
         helper = file_thread.threads[-1]
         assert len(file_thread.threads) == 2
@@ -116,7 +116,7 @@ async def test_results_of_calls_before_a_hanging_one_are_delivered(file_thread: 
     first, stuck = Held(), Held()
     tasks = [asyncio.create_task(file_thread.run(call)) for call in (first, lambda: "there", stuck)]
     await first.begun()
-    first.may_end.set()  # the others are done in one go with it
+    first.may_end.set()  # the same thread goes on with the other calls
     await stuck.begun()
     assert await asyncio.gather(*tasks[:2]) == ["let go", "there"]
     assert not tasks[2].done()
@@ -124,21 +124,21 @@ async def test_results_of_calls_before_a_hanging_one_are_delivered(file_thread: 
     assert await tasks[2] == "let go"
 
 
-async def test_when_all_threads_are_stuck_there_are_no_more(file_thread: FileThread) -> None:
+async def test_no_more_threads_start_when_all_are_stuck(file_thread: FileThread) -> None:
     stuck = [Held() for _ in range(5)]
     tasks = [asyncio.create_task(file_thread.run(held)) for held in stuck]
     for held in stuck[:4]:
         await held.begun()
     assert len(file_thread.threads) == 4
     stuck[0].may_end.set()
-    await stuck[4].begun()  # by a thread that there was already
+    await stuck[4].begun()  # begun by one of the existing threads
     assert len(file_thread.threads) == 4
     for held in stuck:
         held.may_end.set()
     assert await asyncio.gather(*tasks) == ["let go"] * 5
 
 
-async def test_closed_while_a_call_is_stuck_its_thread_ends_after_it(file_thread: FileThread) -> None:
+async def test_thread_with_a_stuck_call_ends_after_it_when_closed(file_thread: FileThread) -> None:
     stuck = Held()
     tasks = [asyncio.create_task(file_thread.run(stuck))]
     await stuck.begun()

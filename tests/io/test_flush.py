@@ -46,7 +46,7 @@ async def test_last_flushed_checkpoint_is_loaded(path: Path, threads: Threads, f
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-async def test_it_is_on_the_disk_before_it_gets_its_name(path: Path, threads: Threads) -> None:
+async def test_checkpoint_is_on_the_disk_before_its_rename(path: Path, threads: Threads) -> None:
     storage = ToldStorage()
     await file_at(path, threads, storage).flush(OLD)
     assert storage.calls.index("write_at") < storage.calls.index("fsync") < storage.calls.index("replace")
@@ -58,7 +58,7 @@ async def test_without_fsync_nothing_is_synced(path: Path, threads: Threads) -> 
     assert "fsync" not in storage.calls
 
 
-async def test_killed_at_any_call_it_leaves_the_old_one_or_the_new_one(path: Path, threads: Threads) -> None:
+async def test_flush_killed_at_any_call_leaves_the_old_or_the_new_checkpoint(path: Path, threads: Threads) -> None:
     told = ToldStorage()
     await file_at(path, threads).flush(OLD)
     await file_at(path, threads, told).flush(NEW)
@@ -70,14 +70,14 @@ async def test_killed_at_any_call_it_leaves_the_old_one_or_the_new_one(path: Pat
         left = file_at(path, threads).load()
         assert left in (OLD, NEW)
         seen.append((told.calls[number], left == NEW))
-        await file_at(path, threads).flush(NEW)  # what the killed one left is no hindrance
+        await file_at(path, threads).flush(NEW)  # the temporary file that the killed flush left is replaced
         assert file_at(path, threads).load() == NEW
         assert os.listdir(path.parent) == [path.name]
     assert ("replace", False) in seen
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
-async def test_failure_at_any_call_leaves_the_old_one_and_nothing_beside_it(
+async def test_flush_that_fails_at_any_call_leaves_only_the_old_checkpoint(
     path: Path, threads: Threads, number: int
 ) -> None:
     told = ToldStorage()

@@ -76,7 +76,7 @@ def test_reservation_excludes_others_of_this_process_and_creates_no_file(path: P
     assert one.reserve()
     assert not other.reserve()
     assert not other.try_lock()
-    other.release()  # takes nothing from whom it belongs to
+    other.release()  # it holds nothing, so nothing is released
     assert not other.reserve()
     assert not one.is_held
     assert not path.exists()

@@ -37,7 +37,7 @@ def found(path: str, *paths: str, bucket: str = "bucket") -> dict[str, Entry]:
         manifest.close()
 
 
-def test_entries_come_back(path: str) -> None:
+def test_recorded_entries_are_returned(path: str) -> None:
     other = replace(ENTRY, path="other", crc64=None, bucket="b2")
     saved(path, ENTRY, other)
     assert found(path, ENTRY.path, "other", "missing") == {ENTRY.path: ENTRY, "other": other}
@@ -62,7 +62,7 @@ def test_file_that_was_not_synced_counts_until_the_machine_starts_anew(path: str
     (tmp_path / "one").write_text("1\n")
     (tmp_path / "two").write_text("2\n")
     unsynced = replace(ENTRY, is_synced=False)
-    assert not knows("missing", unsynced)  # a system that does not tell
+    assert not knows("missing", unsynced)  # a system without a boot id
     assert knows("one", unsynced)
     assert not knows("two")
     assert not knows("missing")
@@ -79,12 +79,12 @@ def test_files_of_objects_that_are_gone(path: str) -> None:
     manifest.forget(["a"])
     assert manifest.unlisted("p/") == ([entries[2]], 2)
     manifest.close()
-    manifest = Manifest(path, "bucket")  # what was listed is known until the end of the run alone
+    manifest = Manifest(path, "bucket")  # keys are only noted for the duration of one run
     assert len(manifest.unlisted("p/")[0]) == 2
     manifest.close()
 
 
-def test_names_are_claimed_in_turn(path: str) -> None:
+def test_first_path_claims_a_folded_name(path: str) -> None:
     manifest = Manifest(path, "bucket")
     assert manifest.claim([("A", "a"), ("b", "b"), ("a", "a")]) == {"a"}
     assert manifest.claim([("a", "a"), ("A", "a"), ("B", "b")]) == {"a", "B"}
@@ -112,12 +112,12 @@ def test_damaged_manifest_is_replaced_or_misses_entries(path: str, how: str) -> 
         for entry in entries[::100]:
             answer = found(path, entry.path)
             wrong += answer not in ({}, {entry.path: entry})
-    except sqlite3.DatabaseError:  # the batch goes on without
+    except sqlite3.DatabaseError:  # then the batch goes on without a manifest
         assert how in ("torn", "cut")
     assert not wrong
 
 
-def test_newer_format_is_left_alone(path: str) -> None:
+def test_manifest_of_a_newer_format_is_left_alone(path: str) -> None:
     saved(path, ENTRY)
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA user_version = 99")
@@ -130,7 +130,7 @@ def test_newer_format_is_left_alone(path: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["database", "text", "directory", "link", "fifo", "journal"])
-def test_something_else_is_left_alone(tmp_path: Path, what: str) -> None:
+def test_file_that_is_not_a_manifest_is_left_alone(tmp_path: Path, what: str) -> None:
     path, other = tmp_path / "mine.db", tmp_path / "other"
     other.write_bytes(b"precious")
     if what == "database":
@@ -222,7 +222,7 @@ META = ObjectMeta("p/dir/é\udcff", 10, "A1")
         (replace(ENTRY, etag=""), replace(META, etag=""), FILE, False),
     ],
 )
-def test_what_shows_that_a_file_is_unchanged(
+def test_entry_shows_whether_a_file_is_unchanged(
     entry: Entry, meta: ObjectMeta, file: FileState | None, unchanged: bool
 ) -> None:
     assert entry.shows_unchanged("bucket", meta, file) is unchanged

@@ -137,7 +137,7 @@ def test_lock_file_is_closed_before_it_is_removed(tmp_path: Path) -> None:
     assert (storage.refused, storage.open_files, os.listdir(tmp_path)) == ([], 0, [])
 
 
-def test_what_a_system_does_not_tell_is_not_asked_for() -> None:
+def test_stat_results_without_optional_fields_are_understood() -> None:
     fields = (stat.S_IFREG | 0o666, 5, 1, 1, 0, 0, 700, 0, 0, 0)
     found = os.stat_result(fields, {})  # as on Windows: no blocks
     assert allocated(found) == 700

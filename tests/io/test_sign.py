@@ -148,7 +148,7 @@ async def test_signature_is_the_one_that_oss2_computes_for_the_same_time(
         "GET", object_url(bucket, NAME), headers=dict(HEADERS), params=dict(PARAMS), region="cn-hangzhou", product="oss"
     )
     auth._sign_request(theirs, NAME.bucket, NAME.key)
-    # Whatever time oss2 took from the machine's clock is the time that we sign at.
+    # Sign at the time that oss2 took from the machine's clock.
     told = theirs.headers.get("date") or theirs.headers["x-oss-date"]
     form = "%Y%m%dT%H%M%SZ" if version == "v4" else "%a, %d %b %Y %H:%M:%S GMT"
     signed = await sign(bucket, threads, now=datetime.strptime(told, form).replace(tzinfo=UTC))
@@ -168,9 +168,6 @@ async def test_app_name_of_the_bucket_is_sent(threads: Threads) -> None:
     signed = await sign(bucket_of(AUTHS[0], app_name="their-app"), threads)
     assert signed.headers["User-Agent"].startswith("aioss-resume (")
     assert signed.headers["User-Agent"].endswith("/their-app")
-
-
-# Nobody else is touched, and nobody hears.
 
 
 async def test_signing_changes_nothing_in_oss2_for_the_rest_of_the_process(threads: Threads) -> None:
@@ -224,9 +221,6 @@ async def test_repr_of_a_signed_request_shows_no_secret(threads: Threads) -> Non
     assert signature not in shown
 
 
-# A signer of the user's own.
-
-
 class Own:
     """Signs as it likes."""
 
@@ -254,9 +248,6 @@ async def test_exception_of_a_custom_signer_is_reported_by_its_type_only(threads
     assert "the-secret" not in str(caught.value)
     assert caught.value.__cause__ is caught.value.__context__ is None
     assert (caught.value.bucket, caught.value.key) == NAME
-
-
-# Buckets that cannot be downloaded from.
 
 
 async def test_bucket_without_region_cannot_sign_v4() -> None:

@@ -77,10 +77,10 @@ async def test_waiting_tasks_of_two_calls_in_a_row_are_counted_separately() -> N
     first = await waiting(flight, 3)
     await asyncio.sleep(0)
     call.may_end.set()
-    while flight.is_running:  # noqa: ASYNC110  # a few iterations
+    while flight.is_running:  # noqa: ASYNC110  # it ends within a few iterations of the loop
         await asyncio.sleep(0)
     call.may_end.clear()
-    second = await waiting(flight, 1)  # while those of the first call may not have gone on yet
+    second = await waiting(flight, 1)  # the waiters of the first call may not have resumed yet
     assert await asyncio.gather(*first) == [1] * 3
     call.may_end.set()
     assert await second[0] == 2

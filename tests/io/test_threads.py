@@ -91,7 +91,7 @@ async def test_run_cancelled_waits_for_a_call_that_has_begun(threads: Threads) -
     assert held.ended
 
 
-async def test_run_cancelled_again_and_again_waits_all_the_same(threads: Threads) -> None:
+async def test_run_cancelled_repeatedly_still_waits(threads: Threads) -> None:
     held = Held()
     task = asyncio.ensure_future(threads.run(held))
     await held.has_begun()
@@ -272,7 +272,7 @@ async def test_serial_queue_continues_after_being_empty(threads: Threads) -> Non
     queue = SerialQueue(threads)
     for _ in range(3):
         assert await asyncio.wrap_future(queue.submit(int)) == 0
-        await threads.close()  # it waits until the queue has come to rest too
+        await threads.close()  # must also wait for the thread that empties the queue
 
 
 async def test_serial_queue_without_a_thread_makes_no_call_and_continues_later(threads: Threads) -> None:
@@ -287,7 +287,7 @@ async def test_serial_queue_without_a_thread_makes_no_call_and_continues_later(t
     assert not held.begun.is_set()
 
 
-async def test_calls_after_the_end_do_nothing(threads: Threads) -> None:
+async def test_calls_submitted_after_close_do_nothing(threads: Threads) -> None:
     made: list[int] = []
     threads.submit_again(lambda: made.append(1))
     await threads.run(int)

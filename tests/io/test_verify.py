@@ -33,7 +33,7 @@ async def test_unchanged_span_matches(path: Path, threads: Threads) -> None:
 
 
 @pytest.mark.parametrize("offset", [SPAN.start, 2 * MiB, SPAN.stop - 1])
-async def test_span_with_one_bit_flipped_does_not_hold(path: Path, threads: Threads, offset: int) -> None:
+async def test_span_with_one_bit_flipped_does_not_match(path: Path, threads: Threads, offset: int) -> None:
     damaged = bytearray(BYTES)
     damaged[offset] ^= 1
     path.write_bytes(damaged)
@@ -49,7 +49,7 @@ async def test_damage_outside_a_span_is_not_its_own(path: Path, threads: Threads
 
 
 @pytest.mark.parametrize("size", [0, SPAN.start, SPAN.stop - 1])
-async def test_span_that_the_file_ends_within_or_before_does_not_hold(path: Path, threads: Threads, size: int) -> None:
+async def test_span_beyond_the_end_of_the_file_does_not_match(path: Path, threads: Threads, size: int) -> None:
     os.truncate(path, size)
     assert not await span_matches_disk(path, SPAN, threads)
 

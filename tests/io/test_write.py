@@ -54,9 +54,6 @@ def assert_tells_the_truth(sink: FileSink, path: Path, start: int) -> None:
     assert not any(path.read_bytes()[sink.offset :])
 
 
-# Written.
-
-
 async def test_chunks_are_written_behind_each_other_from_the_offset_on(path: Path, threads: Threads) -> None:
     sink = await (await part_of(path, threads)).open_at(500, EMPTY)
     await sink.write(CHUNKS)
@@ -102,9 +99,6 @@ async def test_sinks_of_one_file_write_side_by_side(path: Path, threads: Threads
     assert path.read_bytes() == b"".join(bytes([n + 1]) * 10_000 for n in range(10))
 
 
-# Cancelled.
-
-
 @pytest.mark.parametrize("times", [1, 2, 5])
 async def test_cancelled_write_ends_before_it_raises_and_never_writes_after_the_close(
     path: Path, threads: Threads, times: int
@@ -144,7 +138,7 @@ async def test_write_cancelled_before_its_thread_call_writes_nothing(path: Path,
 
 
 @pytest.mark.parametrize("times", [1, 3])
-async def test_another_file_that_gets_the_descriptors_number_stays_untouched(
+async def test_file_that_reuses_the_descriptor_number_stays_untouched(
     path: Path, tmp_path: Path, threads: Threads, times: int
 ) -> None:
     storage = HeldStorage()
@@ -162,7 +156,7 @@ async def test_another_file_that_gets_the_descriptors_number_stays_untouched(
     for _ in range(times):
         task.cancel()
         await turns()
-    assert _descriptors_of(path) == before  # open as long as a thread writes to it
+    assert _descriptors_of(path) == before  # it stays open while a thread writes to it
     storage.may_end.set()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -227,9 +221,6 @@ def _descriptors_of(path: Path) -> list[int]:
     return found
 
 
-# Failed.
-
-
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG])
 async def test_failed_write_is_a_local_error_and_the_sink_knows_what_was_taken(
     path: Path, threads: Threads, number: int
@@ -272,9 +263,6 @@ async def test_failed_creation_of_the_part_file_leaves_none(path: Path, threads:
             await part_of(path, threads, ToldStorage(number, OSError(errno.EIO, "broken")))
         assert caught.value.errno == errno.EIO
         assert not path.exists()
-
-
-# The part file.
 
 
 async def test_part_file_has_the_objects_length_and_is_for_its_owner_only(path: Path, threads: Threads) -> None:

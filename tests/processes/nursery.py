@@ -64,7 +64,7 @@ def child() -> Iterator[None]:
     """Nothing of the parent runs in a child, whatever happens there."""
     try:
         yield
-    except BaseException:  # noqa: BLE001  # or it would run on as a second nursery
+    except BaseException:  # noqa: BLE001  # else the child would go on as a second nursery
         sys.excepthook(*sys.exc_info())
         os._exit(1)
     os._exit(0)
@@ -75,7 +75,7 @@ def main() -> None:
         number = os.fork()
         if not number:
             with child():
-                ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _ANYONE)  # or a process may trace its own children only
+                ctypes.CDLL(None).prctl(_PR_SET_PTRACER, _ANYONE)  # else only its own parent may trace it
                 print(os.getpid(), flush=True)
                 sys.stdin.readline()
                 print(json.dumps(asyncio.run(download(**json.loads(line)))), flush=True)

@@ -43,14 +43,16 @@ def fork_in_the_middle(place: Place, child: Callable[[], int]) -> None:
         if children or not consumed:
             return
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # that forking with threads is risky: it is the point
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # Python warns of forking with threads, which is what is tested
             number = os.fork()
         if number:
             children.append(number)
             return
         code = 3
         try:
-            asyncio._set_running_loop(None)  # as asyncio.run() wants it; the parent's loop is not ours to run
+            asyncio._set_running_loop(None)  # asyncio.run() refuses to start while the parent's loop counts as running
             code = child()
         finally:
             os._exit(code)

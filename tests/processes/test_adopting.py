@@ -105,7 +105,7 @@ def killed_midway(
         if process.poll() is not None or time.monotonic() > until:
             process.kill()
             raise AssertionError(process.communicate()[1].decode())
-        time.sleep(0.01)  # its files tell no one
+        time.sleep(0.01)  # there is no event for changes of its files
     process.kill()
     process.communicate()
     fault.cancel()
@@ -134,7 +134,7 @@ async def test_every_part_that_was_complete_is_kept(
     result = await resumable_download(bucket, KEY, str(path), PART, PART, num_threads=2)
     assert path.read_bytes() == whole(SIZE)
     assert result.verified
-    if tool == "oss-v2":  # bytes of its last parts were in the buffer of the process; it has no sum of each part
+    if tool == "oss-v2":  # the last parts were partly in its buffer, and it records no CRC of each part
         assert result.resumed_bytes >= (parts - 4) * PART or result.attempts > PARTS + 5
     else:
         assert result.resumed_bytes >= min(parts * PART, SIZE)
@@ -157,12 +157,12 @@ async def test_bytes_that_were_lost_are_fetched_again(
     result = await resumed(bucket, path)
     assert path.read_bytes() == whole(SIZE)
     assert result.verified
-    assert result.resumed_bytes < 10 * PART or result.attempts > PARTS + 5  # v2 has no sum of each part
+    assert result.resumed_bytes < 10 * PART or result.attempts > PARTS + 5  # oss-v2 records no CRC of each part
     assert [file.name for file in path.parent.iterdir()] == ["file"]
 
 
 @pytest.mark.parametrize(("tool", "python"), WHO)
-async def test_only_when_it_is_asked_for(
+async def test_records_of_other_tools_are_used_only_with_adopt(
     oss: LocalOSS, bucket: Any, home: Path, path: Path, tool: str, python: str
 ) -> None:
     await asyncio.to_thread(killed_midway, oss, home, path, tool, python, 5)
@@ -175,7 +175,7 @@ async def test_only_when_it_is_asked_for(
 
 
 @pytest.mark.parametrize(("tool", "python"), WHO)
-async def test_what_is_left_of_another_version_is_not_used(
+async def test_leftovers_of_another_version_are_not_used(
     oss: LocalOSS, bucket: Any, home: Path, path: Path, tool: str, python: str
 ) -> None:
     await asyncio.to_thread(killed_midway, oss, home, path, tool, python, 5)
@@ -247,7 +247,7 @@ async def test_no_record_touches_another_file(
                 file.unlink()
         left.write_bytes(data)
         hostile = mutated(content, dice)
-        if tool == "oss-v2" and isinstance(hostile, dict) and dice.random() < 0.8:  # with a digest that fits
+        if tool == "oss-v2" and isinstance(hostile, dict) and dice.random() < 0.8:  # with a digest that is valid again
             hostile["MD5"] = md5(json.dumps(hostile.get("Data", {})).encode()).hexdigest()
         record.write_text(json.dumps(hostile))
         result = await resumed(bucket, path)
@@ -308,7 +308,7 @@ async def test_other_tool_is_not_disturbed_by_what_we_leave(
 
 
 @pytest.mark.parametrize(("tool", "python"), WHO)
-async def test_both_at_the_same_time_leave_the_right_file(
+async def test_two_tools_at_the_same_time_leave_the_right_file(
     oss: LocalOSS, bucket: Any, home: Path, path: Path, tool: str, python: str
 ) -> None:
     oss.faults.slow(400_000, times=None)

@@ -87,7 +87,7 @@ def kind(call: str) -> str:
     ],
     ids=["small", "ranged", "resumed", "refused-midway"],
 )
-def test_whichever_call_fails_the_file_is_the_old_or_the_new_and_the_next_run_succeeds(
+def test_failure_of_any_system_call_leaves_the_old_or_the_new_file_and_the_next_run_succeeds(
     oss: LocalOSS,
     traced: Traced,
     path: Path,
@@ -121,7 +121,7 @@ def test_whichever_call_fails_the_file_is_the_old_or_the_new_and_the_next_run_su
     files = unhurt.names_below(path.parent)
     next_run()
 
-    first = list(CALLS).index(method)  # another errno for the first call of each method
+    first = list(CALLS).index(method)  # so that the first call of each method gets a different errno
     for nth in itertools.count(1):
         for number in ERRORS if os.environ.get("EVERY_ERRNO") else [ERRORS[(first + nth) % len(ERRORS)]]:
             ended = download(failing(method, nth, errno.errorcode[number], files))

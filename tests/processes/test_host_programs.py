@@ -36,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def started(oss: LocalOSS, program: str, path: Path) -> subprocess.Popen[str]:
-    # -X dev: what is never closed or awaited is told on stderr, tasks that are destroyed too.
+    # -X dev reports on stderr whatever is never closed or awaited, and tasks that are destroyed.
     command = [sys.executable, "-X", "dev", str(PROGRAMS), program, oss.endpoint, oss.region, BUCKET, KEY, str(path)]
     environment = os.environ | {"OSS_ACCESS_KEY_ID": oss.access_key_id, "OSS_ACCESS_KEY_SECRET": oss.access_key_secret}
     pipe = subprocess.PIPE
@@ -47,7 +47,7 @@ def told(oss: LocalOSS, program: str, path: Path) -> Any:
     """What the program printed, once it has ended well and with nothing on stderr."""
     with started(oss, program, path) as process:
         output, complaints = process.communicate(timeout=60)
-    # oss2's (see pyproject.toml), and what asyncio says of a machine that is busy, are none of ours.
+    # Warnings of oss2 (see pyproject.toml), and of asyncio about a busy machine, are not about this library.
     lines = [line for line in complaints.splitlines() if "utcnow" not in line and not line.startswith("Executing <")]
     assert lines == []
     assert process.returncode == 0
@@ -83,7 +83,7 @@ def test_fork_in_the_middle_harms_neither_the_parent_nor_the_child(
         ("fail_with_a_download_pending", {"raised": ["the host program's own"]}),
     ],
 )
-def test_loop_that_ends_with_a_download_pending_leaves_what_can_be_resumed(
+def test_pending_download_of_a_loop_that_ends_can_be_resumed(
     program: str, expected: object, oss: LocalOSS, path: Path, tmp_path: Path
 ) -> None:
     held = oss.faults.stall(after_requests=6, times=None)
@@ -140,7 +140,7 @@ def test_program_of_asyncio_run_that_is_interrupted_can_be_resumed(
     assert not path.exists()
     held.cancel()
     kept = resume(oss, path).resumed_bytes
-    # Python asks the program to end on SIGINT alone. A flush may have been made before the others end it.
+    # Python turns only SIGINT into an exception. With other signals, only an earlier flush counts.
     assert kept >= 4 * MiB if number == signal.SIGINT else kept >= 0
     assert path.read_bytes() == RIGHT
     assert list(tmp_path.iterdir()) == [path]

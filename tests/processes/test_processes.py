@@ -72,7 +72,7 @@ def assert_well(runs: list[Run], codes: list[int]) -> None:
 def test_processes_share_the_work_where_locks_hold(
     count: int, stack: ExitStack, oss: LocalOSS, path: Path, tmp_path: Path
 ) -> None:
-    oss.faults.slow(3 * MiB, times=None)  # a second, in which all of them get to the lock
+    oss.faults.slow(3 * MiB, times=None)  # takes a second, in which all processes reach the lock
     with Watcher(path, OLD, lambda: [RIGHT]) as watcher:
         runs = started(stack, oss, path, count, no_locks=False)
         codes = [run.end() for run in runs]
@@ -94,7 +94,7 @@ def test_where_locks_do_nothing_the_file_is_right_all_the_same(
     assert watcher.wrong == []
     assert_well(runs, codes)
     assert 0 in codes, [run.failure for run in runs]
-    assert sum(request.bytes_sent for request in oss.requests) > SIZE + MiB  # else the locks were none of no-ops
+    assert sum(request.bytes_sent for request in oss.requests) > SIZE + MiB  # otherwise the locks have worked
     assert path.read_bytes() == RIGHT
     if not any(codes):
         assert list(tmp_path.iterdir()) == [path]
@@ -175,7 +175,7 @@ def test_stopped_owner_that_wakes_up_late_does_not_damage_what_another_published
         assert list(tmp_path.iterdir()) == [path]
 
 
-def test_late_writer_whose_bytes_were_wrong_repairs_what_another_published(
+def test_late_writer_with_wrong_bytes_repairs_the_file_that_another_published(
     stack: ExitStack, oss: LocalOSS, path: Path
 ) -> None:
     """In between the file is damaged: docs/THREAT_MODEL.md says so, and why it takes two faults at once."""
@@ -186,9 +186,9 @@ def test_late_writer_whose_bytes_were_wrong_repairs_what_another_published(
         oss.faults.flip_bit((part + 1) * MiB - 1)
     child, owner = one(stack, oss, path, no_locks=True)
     oss.wait_for_bytes(size // 2)
-    child.await_open_files(".part", 4)  # what is not open yet cannot be opened when the heir has renamed it
+    child.await_open_files(".part", 4)  # the heir will rename the part file, and then it cannot be opened any more
     child.send(signal.SIGSTOP)
-    oss.wait_for_bytes(size)  # what it has not read waits in the kernel
+    oss.wait_for_bytes(size)  # the stopped child reads nothing, so these bytes wait in the kernel
     _, heir = one(stack, oss, path, no_locks=True)
     assert heir.end() == 0, heir.failure
     assert path.read_bytes() == right

@@ -120,4 +120,6 @@ def skip_without_strace() -> None:
 
 
 def _kernels(method: str) -> str:
-    return ",".join(f"?{name}" for name in CALLS[method])  # the ? is for names that another kernel has
+    return ",".join(
+        f"?{name}" for name in CALLS[method]
+    )  # strace ignores a name with "?" if the kernel does not have it

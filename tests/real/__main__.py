@@ -59,7 +59,7 @@ def main() -> int:
 def _holds(text: str, check: Callable[[], object]) -> bool:
     try:
         check()
-    except Exception:  # noqa: BLE001 - each of them is told, and the others are checked all the same
+    except Exception:  # noqa: BLE001 - any failure is reported, and the other checks go on
         print(f"  NO   {text}")
         traceback.print_exc()
         return False

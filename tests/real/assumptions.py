@@ -136,7 +136,7 @@ def _(bucket: Any, prefix: str) -> None:
 def _(bucket: Any, prefix: str) -> None:
     keys = bucket.auth.credentials_provider.get_credentials()
     if keys.get_security_token():
-        return  # another error then
+        return  # with a token, OSS would answer with another error
     auth = oss2.AuthV4(keys.get_access_key_id(), "wrong")
     stranger = oss2.Bucket(auth, bucket.endpoint, bucket.bucket_name, region=bucket.region, session=bucket.session)
     error = refused(lambda: got(stranger, f"{prefix}whole"))

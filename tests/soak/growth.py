@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from aioss_resume.testing import MiB
 
 _LEAK_PER_HOUR = MiB
-_NOISE = 4 * MiB  # of a short run: the allocator's arenas are still being filled
-_NOISE_SECONDS = 120.0  # a run whose second half is longer than that gets less of it
+_NOISE = 4 * MiB  # allowed in a short run, in which the allocator's arenas still grow
+_NOISE_SECONDS = 120.0  # if the second half of a run takes longer, less noise is allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def growing(samples: Sequence[Sample], *, sockets: int, threads: int) -> list[st
     """
     found = []
     first, last = samples[0], samples[-1]
-    # The first sample is after a whole round: what lasts is there by then, but for connections and threads.
+    # The first sample is taken after a whole round, when all that lasts exists, except for connections and threads.
     least = min(sample.sockets for sample in samples)
     if last.sockets > least + sockets:
         found.append(f"sockets: {least} at least, {last.sockets} in the end")

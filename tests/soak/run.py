@@ -17,9 +17,9 @@ from .worker import CONCURRENCY, FLIPPED
 
 BUCKET = "examplebucket"
 SIZES = (0, 1, 1000, 100 * KiB, MiB - 1, 2 * MiB, 5 * MiB + 7, 12 * MiB)
-COPIES = 4  # of each size: a task has one of them, mostly
+COPIES = 4  # of each size, so that tasks rarely use the same object
 CANCELS = 0.05
-THREADS = 8  # four of the pool, and as many for file_thread when calls do not come back
+THREADS = 8  # four of the pool, and up to four of file_thread if calls hang
 _WORKER = Path(__file__).with_name("worker.py")
 _SAY_SECONDS = 10.0
 _LEDGER_MOST = 5_000
@@ -88,8 +88,8 @@ class SoakRun:
         environment = {
             "OSS_ACCESS_KEY_ID": oss.access_key_id,
             "OSS_ACCESS_KEY_SECRET": oss.access_key_secret,
-            # One arena for all threads: malloc_trim() leaves what is at the top of each of the others, so that memory
-            # seems to grow by 2 MiB whenever one of a dozen threads has more at once than ever before.
+            # One arena for all threads. malloc_trim() does not shrink the top of other arenas, so memory would seem to
+            # grow by 2 MiB whenever a thread uses more than ever before.
             "MALLOC_ARENA_MAX": "1",
         }
         pipe = subprocess.PIPE

@@ -20,13 +20,13 @@ def samples(seconds: float, *, per_hour: float = 0, jitter: int = 0, **last: int
     return [*found[:-1], Sample(found[-1].time, found[-1].memory, **held)]
 
 
-def test_five_seconds_with_faults_bring_no_wrong_file_and_let_nothing_grow(tmp_path: Path) -> None:
+def test_five_seconds_with_faults_publish_no_wrong_file_and_leak_nothing(tmp_path: Path) -> None:
     run = SoakRun(tmp_path, 5.0, faults=0.1, seed=3, say=print)
     run.run()
     assert run.violations == []
-    assert run.outcomes["fetched"] > 5  # of hundreds on a machine that has nothing else to do
-    assert run.warnings > 0  # else there were no faults
-    assert run.samples  # some on a machine that has nothing else to do
+    assert run.outcomes["fetched"] > 5  # hundreds on an idle machine
+    assert run.warnings > 0  # there were faults
+    assert run.samples  # several on an idle machine
 
 
 def test_leak_is_noticed_and_noise_is_not() -> None:

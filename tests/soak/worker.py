@@ -184,7 +184,7 @@ class Soak:
             "memory": memory(),
             "sockets": sockets,
             "files": files,
-            # of ours: the pool that compares the files is this program's own
+            # only the library's: this program compares the files in a pool of its own
             "threads": sum(thread.name.startswith("aioss-resume") for thread in threading.enumerate()),
             "tasks": len(asyncio.all_tasks()),
             "time": time.monotonic(),

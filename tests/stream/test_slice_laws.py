@@ -72,7 +72,7 @@ def test_T06_stream_is_a_slice(
     window: int,
 ) -> None:
     if window < MiB and key == "large":
-        key = "megabyte"  # a small window makes many requests
+        key = "megabyte"  # a small window needs many requests, so the object is smaller
 
     async def streamed() -> bytes:
         async with opened.stream(key, start, stop, window=window) as stream:

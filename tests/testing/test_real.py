@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def check(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    # The root comes last on the path: what is tested is the library that is installed.
+    # The root comes last on the path, so that the installed library is tested.
     program = f"import runpy, sys; sys.path.append({str(ROOT)!r}); runpy.run_module('tests.real', run_name='__main__')"
     command = [sys.executable, "-P", "-c", program, "oss://examplebucket/some/where"]
     return subprocess.run(

@@ -32,7 +32,7 @@ from aioss_resume.testing import KiB, LocalOSS
 
 pytestmark = pytest.mark.anyio
 
-COUNTS = 64 * KiB  # of progress, for the attempts to start anew
+COUNTS = 64 * KiB  # bytes of progress after which the attempts start anew
 PATIENT = RetryPolicy(wait_initial=0.2, wait_max=20.0)
 
 
@@ -66,9 +66,6 @@ async def waits(bucket: Any, path: Path, *, chance: float = 0.0, **keywords: Any
     return clock.waits
 
 
-# How long.
-
-
 @pytest.mark.parametrize("status", [429, 500, 503])
 @pytest.mark.parametrize("where", [0, PART])
 async def test_retry_after_is_honoured(oss: LocalOSS, bucket: Any, path: Path, status: int, where: int) -> None:
@@ -85,7 +82,7 @@ async def test_retry_after_as_a_date_is_taken_from_the_servers_own_clock(
 
 
 @pytest.mark.parametrize("value", ["86400", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
-async def test_a_hostile_retry_after_waits_no_longer_than_the_policy(
+async def test_hostile_retry_after_of_a_response_waits_no_longer_than_the_policy(
     oss: LocalOSS, bucket: Any, path: Path, value: str
 ) -> None:
     oss.faults.status(503, retry_after=value)
@@ -120,9 +117,6 @@ async def test_waits_grow_no_longer_than_wait_max(oss: LocalOSS, bucket: Any, pa
     assert await waits(bucket, path, chance=1.0, retry=policy) == [4.0, 8.0, 10.0, 10.0, 10.0]
 
 
-# How often.
-
-
 @pytest.mark.parametrize("attempts", [1, 2, 4])
 async def test_span_is_tried_as_often_as_the_policy_allows(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, attempts: int
@@ -147,7 +141,7 @@ async def test_attempts_start_over_after_progress_that_counts(oss: LocalOSS, buc
 
 
 @pytest.mark.slow
-async def test_less_progress_than_counts_does_not_start_them_again(
+async def test_too_little_progress_does_not_start_the_attempts_over(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     oss.faults.stall(COUNTS - 1, times=None)
@@ -177,9 +171,6 @@ async def test_each_span_has_attempts_of_its_own(oss: LocalOSS, bucket: Any, pat
     result = await aioss_resume.download(bucket, "key", path, **{**RANGED, "retry": policy})
     assert path.read_bytes() == whole()
     assert (result.requests, result.attempts) == (11, 33)
-
-
-# Until when.
 
 
 async def test_deadline_ends_the_wait_for_another_process_and_keeps_what_was_written(
@@ -217,9 +208,6 @@ async def test_deadline_that_is_not_reached_changes_nothing(oss: LocalOSS, bucke
     assert path.read_bytes() == whole()
 
 
-# How many at once.
-
-
 @pytest.mark.parametrize("status", [429, 500, 503])
 async def test_storm_of_refusals_halves_the_requests_in_flight(
     oss: LocalOSS, bucket: Any, path: Path, status: int
@@ -228,7 +216,7 @@ async def test_storm_of_refusals_halves_the_requests_in_flight(
     storm = oss.faults.status(status, range=begins_at(PART), times=8)
 
     def count_anew(asked: Any) -> bool:
-        if asked is not None and asked[0] == 30 * PART:  # the flights of the storm have landed by then
+        if asked is not None and asked[0] == 30 * PART:  # by then, all requests with errors have ended
             oss.clear_requests()
         return True
 
@@ -251,9 +239,6 @@ async def test_failures_that_are_not_the_servers_do_not_reduce_concurrency(
     assert oss.peak_in_flight == 8
 
 
-# One error.
-
-
 @pytest.mark.parametrize("concurrency", [1, 2, 8])
 async def test_concurrent_failures_give_one_plain_error(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch, concurrency: int
@@ -267,7 +252,7 @@ async def test_concurrent_failures_give_one_plain_error(
     assert len(oss.requests) <= 1 + concurrency
 
 
-async def test_of_concurrent_failures_the_one_that_matters_most_is_raised(
+async def test_most_important_of_concurrent_failures_is_raised(
     oss: LocalOSS, bucket: Any, path: Path, watch: Watch
 ) -> None:
     policy = RetryPolicy(attempts=1)

@@ -125,7 +125,7 @@ async def test_shortened_flight_receives_nothing_beyond_its_new_end(oss: LocalOS
         client, source, pinned, memory_sinks(memoryview(buffer)), QUICK, client.reporter(source.name), client.share()
     )
     task = asyncio.ensure_future(SpanFetch(context, flight, IgnoringObserver()).run())
-    while flight.reach < 300 * KiB:  # noqa: ASYNC110  # in the middle of the first MiB, which is received in one call
+    while flight.reach < 300 * KiB:  # noqa: ASYNC110  # until it is in the middle of the first MiB, which one call receives
         await asyncio.sleep(0)
     stop = flight.reach + 100
     flight.shorten(stop)

@@ -109,8 +109,6 @@ class ErrorFaults(FaultSet):
 
         return self._early("error_body", act, scope)
 
-    # Elsewhere.
-
     def redirect(self, location: str, code: int = 302, **scope: Unpack[Scope]) -> Fault:
         """Redirect the client."""
 

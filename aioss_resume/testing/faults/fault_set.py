@@ -37,8 +37,6 @@ class FaultSet:
         if unmet:
             raise AssertionError(f"faults were set and nobody met them: {', '.join(map(repr, unmet))}")
 
-    # What the server calls.
-
     def met_by(self, call: Call) -> list[Fault]:
         """The faults that affect this request, in the order in which they were set. Counts the request for each."""
         with self._lock:
@@ -71,8 +69,6 @@ class FaultSet:
                 return False
             fault.count()
             return True
-
-    # What the kinds of faults are made with.
 
     def _early(self, name: str, act: Early, scope: Scope, *, when: When | None = None) -> Fault:
         return self._add(Fault(name, scope, self._lock, early=act, when=when))

@@ -79,8 +79,6 @@ class WorldFaults(FaultSet):
         """Set the server's clock forward by so many seconds (back if negative) from this request on."""
         return self._early("skew", lambda _call, world: world.shift_clock(seconds), scope)
 
-    # At the nth request in scope.
-
     def replace_at(self, n: int, data: bytes | None = None, **scope: Unpack[Scope]) -> Fault:
         """Like `replace_object`, at the nth request."""
         scope["nth"] = n

@@ -18,7 +18,8 @@ class ChaosProxy:
     """A proxy between a client and `host:port`. Used with `with`.
 
     Toxics may be set and changed at any time and from any thread. They also apply to existing connections. All of them
-    affect the direction from the server to the client. Bytes are counted per connection.
+    affect the direction from the server to the client. Bytes are counted per connection. Setting a toxic replaces its
+    earlier value; None or 0 removes it.
     """
 
     def __init__(self, host: str, port: int, *, listen_host: str = "127.0.0.1") -> None:
@@ -49,8 +50,6 @@ class ChaosProxy:
         """The http endpoint of the proxy. For https, make your own with `port`."""
         host = f"[{self._listen_host}]" if ":" in self._listen_host else self._listen_host
         return f"http://{host}:{self.port}"
-
-    # Toxics: each replaces what it was set to before, None or 0 takes it away.
 
     def latency(self, seconds: float) -> None:
         """Delay every byte by so many seconds, without changing rates."""
@@ -86,8 +85,6 @@ class ChaosProxy:
         self._set(Toxics())
         self.accept()
 
-    # The listener, and the connections that are there.
-
     def refuse(self) -> None:
         """Refuse new connections from now on. Takes effect before this returns."""
         self._thread.ask(self._stop_listening())
@@ -103,8 +100,6 @@ class ChaosProxy:
     def drop_connections(self) -> None:
         """Reset all existing connections."""
         self._thread.tell(self._abort_tunnels)
-
-    # Counts.
 
     @property
     def connections(self) -> int:

@@ -22,8 +22,8 @@ class Tunnel:
         self._writer = writer
         self._sent = 0
         self._pacer = Pacer()
-        self._cut: Cut | None = None  # that has befallen it
-        self._left = asyncio.Event()  # the client has
+        self._cut: Cut | None = None  # the cut that ended this connection
+        self._left = asyncio.Event()  # set when the client has left
 
     async def run(self, host: str, port: int) -> None:
         """Pass bytes on until the connection has ended."""

@@ -12,7 +12,7 @@ from aioss_resume.testing.server.contents import BytesContent, Content
 
 PIECE = 512 * 1024  # large enough that Python is not what limits the speed, small enough to count and cut finely
 
-# Only those seen in OSS's own documents and traces: other errors go without, which real OSS's do not.
+# The ECs that OSS's documents and traces show. Other errors have none here, although those of OSS do.
 _EC = {
     (403, "AccessDenied"): "0003-00000001",
     (403, "InvalidAccessKeyId"): "0002-00000902",

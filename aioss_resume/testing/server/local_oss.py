@@ -95,8 +95,6 @@ class LocalOSS:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self.__exit__, kind, error, trace)
 
-    # Whether it is there, and where.
-
     def start(self) -> None:
         """Start the server, on the same port as before `stop`. Called by `with`.
 
@@ -167,8 +165,6 @@ class LocalOSS:
             self._session = oss2.Session(adapter=_ToHere(urlsplit(self.endpoint).netloc))
         options = {"region": self.region, "session": self._session, "is_cname": cname, **options}
         return oss2.Bucket(auth, endpoint, name, **options)
-
-    # What is stored.
 
     def create_bucket(self, name: str) -> None:
         """Create a bucket, unless it exists."""
@@ -250,8 +246,6 @@ class LocalOSS:
         """Delete an object or a version. Returns the deleted version, or the new delete marker."""
         return self._service.store.delete(bucket, key, version_id, int(self._now()))
 
-    # Who may ask.
-
     def add_credentials(
         self, access_key_id: str, secret: str, token: str | None = None, expires_at: float | None = None
     ) -> None:
@@ -265,8 +259,6 @@ class LocalOSS:
     def remove_credentials(self, access_key_id: str) -> None:
         """Remove these credentials. Raises ValueError if they are not known."""
         self._service.authority.remove(access_key_id)
-
-    # What happened, what will go wrong.
 
     @property
     def faults(self) -> Faults:

@@ -12,12 +12,12 @@ from aioss_resume.testing.server.store import Store
 
 SUB_RESOURCES: Final = frozenset(
     {
-        # Of objects.
+        # Of objects:
         "acl", "append", "asyncFetch", "callback", "callback-var", "cleanRestoredObject", "delete", "link",
         "objectInfo", "objectMeta", "partNumber", "position", "restore", "sealAppend", "sequential", "symlink",
         "tagging", "uploadId", "uploads", "versionId", "x-oss-async-process", "x-oss-process",
         "x-oss-write-get-object-response",
-        # Of buckets.
+        # Of buckets:
         "accessPoint", "accessPointConfigForObjectProcess", "accessPointForObjectProcess", "accessPointPolicy",
         "accessPointPolicyForObjectProcess", "bucketArchiveDirectRead", "bucketInfo", "cname", "comp", "cors",
         "encryption", "group", "httpsConfig", "img", "inventory", "inventoryId", "lifecycle", "live", "location",
@@ -27,7 +27,7 @@ SUB_RESOURCES: Final = frozenset(
         "resourcePoolBuckets", "resourcePoolInfo", "rtc", "stat", "status", "style", "styleName",
         "transferAcceleration", "userDefinedLogFieldsConfig", "versioning", "versions", "vod", "website", "worm",
         "wormExtend", "wormId", "x-oss-redundancy-transition-taskid", "x-oss-target-redundancy-type",
-        # Of the account.
+        # Of the account:
         "regionList",
     }
 )  # fmt: skip
@@ -78,7 +78,7 @@ def operation_of(call: Call, operations: Iterable[Operation]) -> Operation:
     named = [name for name in call.query if name in SUB_RESOURCES]
     candidates = [known for known in operations if (known.method, known.level) == (call.method, level)]
     asked = [known for known in candidates if not known.name or known.name in named]
-    # A sub-resource says more than none, and a header more than no header.
+    # The most specific operation first: one with a sub-resource before one without, then one with a header.
     asked.sort(key=lambda known: (not known.name, not known.header))
     found = next((known for known in asked if not known.header or known.header in call.headers), None)
     for name in named:

@@ -65,7 +65,7 @@ class Service:
         try:
             answer = self.faults.act_early(met, call, world, fired)
             if not isinstance(answer, Answer):
-                # Signed is what came, answered is what a fault made of it.
+                # The signature is checked on the request as it came; the answer is for what a fault has made of it.
                 now = self.now()  # after the early faults, which may change the clock
                 access_key_id = self.authority.check(call, now)
                 answer = answer_call(self.store, answer, access_key_id, now)

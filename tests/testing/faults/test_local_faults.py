@@ -36,7 +36,7 @@ def read_until_it_breaks(oss: LocalOSS, path: str) -> tuple[int, Exception | Non
 
 
 @pytest.mark.parametrize("n", [0, 1, 4096, 512 * 1024, 3 * MiB + 7])
-def test_reset_after_is_a_reset_after_exactly_that(oss: LocalOSS, n: int) -> None:
+def test_reset_after_resets_after_exactly_so_many_bytes(oss: LocalOSS, n: int) -> None:
     fault = oss.faults.reset_after(n)
     count, error = read_until_it_breaks(oss, "/open/large")
     assert count == n
@@ -48,7 +48,7 @@ def test_reset_after_is_a_reset_after_exactly_that(oss: LocalOSS, n: int) -> Non
 
 
 @pytest.mark.parametrize("n", [0, 4096, 3 * MiB + 7])
-def test_truncate_is_an_end_in_good_order(oss: LocalOSS, n: int) -> None:
+def test_truncate_closes_the_connection_normally(oss: LocalOSS, n: int) -> None:
     oss.faults.truncate(n)
     count, error = read_until_it_breaks(oss, "/open/large")
     assert count == n
@@ -132,7 +132,7 @@ def test_status_can_be_anything(oss: LocalOSS, fetch: Fetch) -> None:
     assert (got.status, got.body, got.headers["Content-Type"]) == (200, b"<html>Log in", "text/html")
 
 
-def test_redirect(oss: LocalOSS, fetch: Fetch) -> None:
+def test_redirect_sends_a_status_and_a_location(oss: LocalOSS, fetch: Fetch) -> None:
     oss.faults.redirect("http://169.254.169.254/", 307)
     got = fetch("/open/key")
     assert (got.status, got.headers["Location"]) == (307, "http://169.254.169.254/")
@@ -140,7 +140,7 @@ def test_redirect(oss: LocalOSS, fetch: Fetch) -> None:
 
 def test_ignore_range_gives_the_whole_object(oss: LocalOSS, fetch: Fetch) -> None:
     oss.faults.ignore_range()
-    assert fetch("/open/key").body == TEN  # not one that it befalls
+    assert fetch("/open/key").body == TEN  # a response without a range is not affected
     got = fetch("/open/key", Range="bytes=2-3")
     assert (got.status, got.body, got.headers["Content-Range"]) == (200, TEN, None)
     assert fetch("/open/key", Range="bytes=2-3").body == b"23"
@@ -192,7 +192,7 @@ def test_replace_object_can_be_stealthy(oss: LocalOSS, fetch: Fetch) -> None:
     assert newer.headers["x-oss-hash-crc64ecma"] == new.headers["x-oss-hash-crc64ecma"]
 
 
-def test_delete_object(oss: LocalOSS, fetch: Fetch) -> None:
+def test_deleted_object_is_a_404(oss: LocalOSS, fetch: Fetch) -> None:
     oss.faults.delete_object(nth=2)
     assert [fetch("/open/key").status for _ in range(3)] == [200, 404, 404]
 
@@ -217,12 +217,12 @@ def test_headers_are_dropped_and_set(oss: LocalOSS, fetch: Fetch) -> None:
     assert got.headers.get_all("Content-Range") == ["bytes 0-9/*"]
 
 
-def test_content_length_can_be_a_lie(oss: LocalOSS, fetch: Fetch) -> None:
+def test_content_length_can_be_wrong(oss: LocalOSS, fetch: Fetch) -> None:
     oss.faults.set_header("Content-Length", "4")
     assert fetch("/open/key").body == b"0123"
 
 
-def test_extra_bytes(oss: LocalOSS, fetch: Fetch) -> None:
+def test_extra_bytes_follow_the_body(oss: LocalOSS, fetch: Fetch) -> None:
     oss.faults.extra_bytes(3)
     got = fetch("/open/key", Range="bytes=0-1")
     assert (got.body, got.headers["Content-Length"], got.headers["Content-Range"]) == (
@@ -234,7 +234,7 @@ def test_extra_bytes(oss: LocalOSS, fetch: Fetch) -> None:
     assert fetch("/open/key", Range="bytes=0-1").body == b"01"
 
 
-def test_close_delimited(oss: LocalOSS, fetch: Fetch) -> None:
+def test_close_delimited_response_has_no_length(oss: LocalOSS, fetch: Fetch) -> None:
     oss.faults.close_delimited()
     oss.faults.truncate(4)
     got = fetch("/open/key")
@@ -246,9 +246,6 @@ def test_delay_and_slow_change_nothing_else(oss: LocalOSS, fetch: Fetch) -> None
     oss.faults.slow(1000)
     assert fetch("/open/key").body == TEN
     assert oss.requests[-1].faults == ("delay", "slow")
-
-
-# Which requests
 
 
 def test_fault_fires_so_many_times(oss: LocalOSS, fetch: Fetch) -> None:
@@ -264,7 +261,7 @@ def test_unlimited_fault_ends_when_it_is_cancelled(oss: LocalOSS, fetch: Fetch) 
     assert fetch("/open/key").status == 200
 
 
-def test_scopes(oss: LocalOSS, fetch: Fetch) -> None:
+def test_fault_affects_only_requests_in_its_scope(oss: LocalOSS, fetch: Fetch) -> None:
     oss.faults.status(500, bucket="other", times=None)
     oss.faults.status(501, key="large", times=None)
     oss.faults.status(502, range=(0, 2), times=None)
@@ -296,7 +293,7 @@ def test_probability_is_repeatable(oss: LocalOSS, fetch: Fetch) -> None:
     assert set(statuses()) == {200, 500}
 
 
-def test_of_two_cuts_the_second_waits(oss: LocalOSS) -> None:
+def test_second_of_two_cuts_affects_the_second_response(oss: LocalOSS) -> None:
     oss.faults.reset_after(1)
     oss.faults.truncate(2)
     assert [read_until_it_breaks(oss, "/open/key")[0] for _ in range(3)] == [1, 2, 10]

@@ -67,10 +67,7 @@ def is_silent(client: socket.socket) -> bool:
     return False
 
 
-# The wire
-
-
-def test_raw_is_the_answer_as_it_is(oss: LocalOSS, client: socket.socket) -> None:
+def test_raw_sends_exactly_the_given_bytes(oss: LocalOSS, client: socket.socket) -> None:
     oss.faults.raw(b"\0\xff not HTTP")
     ask(client)
     assert read_all(client) == b"\0\xff not HTTP"
@@ -78,7 +75,7 @@ def test_raw_is_the_answer_as_it_is(oss: LocalOSS, client: socket.socket) -> Non
     assert (record.status, record.bytes_sent, record.faults) == (None, 11, ("raw",))
 
 
-def test_raw_can_reset_or_hang(oss: LocalOSS, client: socket.socket) -> None:
+def test_raw_response_can_end_with_a_reset_or_a_stall(oss: LocalOSS, client: socket.socket) -> None:
     oss.faults.raw(b"HTTP/1.1 200 OK\r\n", then="hang")
     ask(client)
     assert read_until(client, b"\n") == b"HTTP/1.1 200 OK\r\n"
@@ -157,9 +154,6 @@ def test_drip_headers(oss: LocalOSS, fetch: Fetch, client: socket.socket) -> Non
     assert fetch("/open/key").body == TEN
 
 
-# Connections
-
-
 def test_never_answer_leaves_the_connection_open(oss: LocalOSS, client: socket.socket) -> None:
     oss.faults.never_answer()
     ask(client)
@@ -169,13 +163,13 @@ def test_never_answer_leaves_the_connection_open(oss: LocalOSS, client: socket.s
     assert (record.status, record.is_finished) == (None, False)
 
 
-def test_close_before_is_an_end_in_good_order(oss: LocalOSS, client: socket.socket) -> None:
+def test_close_before_closes_the_connection_normally(oss: LocalOSS, client: socket.socket) -> None:
     oss.faults.close_before()
     ask(client)
     assert read_all(client) == b""
 
 
-def test_close_idle_breaks_its_promise(oss: LocalOSS, client: socket.socket) -> None:
+def test_close_idle_closes_a_keep_alive_connection(oss: LocalOSS, client: socket.socket) -> None:
     oss.faults.close_idle()
     ask(client)
     got = read_all(client)
@@ -215,9 +209,6 @@ def test_cut_tls_ends_without_close_notify() -> None:
                 client.recv(1)
 
 
-# Headers
-
-
 def test_weak_etag(oss: LocalOSS, fetch: Fetch) -> None:
     etag = fetch("/open/key").headers["ETag"]
     oss.faults.weak_etag()
@@ -235,14 +226,14 @@ def test_malformed_headers(oss: LocalOSS, fetch: Fetch) -> None:
 
 
 @pytest.mark.parametrize("total", [11, "*", ""])
-def test_total(oss: LocalOSS, fetch: Fetch, total: int | str) -> None:
+def test_total_replaces_the_size_in_content_range(oss: LocalOSS, fetch: Fetch, total: int | str) -> None:
     oss.faults.total(total)
-    assert fetch("/open/key").status == 200  # not one that it befalls
+    assert fetch("/open/key").status == 200  # a response without Content-Range is not affected
     assert fetch("/open/key", Range="bytes=2-3").headers["Content-Range"] == f"bytes 2-3/{total}"
 
 
 @pytest.mark.parametrize("length", [3, 12, "-1", "ten"])
-def test_content_length_is_a_lie(oss: LocalOSS, client: socket.socket, length: int | str) -> None:
+def test_content_length_can_contradict_the_body(oss: LocalOSS, client: socket.socket, length: int | str) -> None:
     oss.faults.content_length(length)
     ask(client)
     head, _, body = read_all(client).partition(b"\r\n\r\n")
@@ -263,9 +254,6 @@ def test_length_and_chunked(oss: LocalOSS, client: socket.socket) -> None:
     got = read_until(client, b"0\r\n\r\n")
     assert b"Content-Length: 10\r\n" in got
     assert b"Transfer-Encoding: chunked\r\n" in got
-
-
-# Content
 
 
 def test_multipart_is_a_real_one(oss: LocalOSS, fetch: Fetch) -> None:
@@ -291,13 +279,10 @@ def test_gzip_in_flight_changes_encoding_and_length_only(oss: LocalOSS, fetch: F
     assert got.headers["ETag"] == f'"{oss.find("open", "key").etag}"'
 
 
-def test_claim_gzip_is_a_lie(oss: LocalOSS, fetch: Fetch) -> None:
+def test_claim_gzip_sends_plain_bytes_as_gzip(oss: LocalOSS, fetch: Fetch) -> None:
     oss.faults.claim_gzip()
     got = fetch("/open/key")
     assert (got.headers["Content-Encoding"], got.body) == ("gzip", TEN)
-
-
-# Errors and other answers
 
 
 @pytest.mark.parametrize("value", [value for value in HOSTILE_RETRY_AFTERS if value.isascii()])
@@ -331,7 +316,7 @@ def test_not_satisfiable(oss: LocalOSS, fetch: Fetch) -> None:
 
 @pytest.mark.parametrize("kind", HOSTILE_BODIES)
 def test_hostile_bodies_are_no_good_xml(oss: LocalOSS, fetch: Fetch, kind: str) -> None:
-    oss.faults.hostile_body(kind, code=403)  # type: ignore[arg-type] - the tuple's type is lost
+    oss.faults.hostile_body(kind, code=403)  # type: ignore[arg-type] - mypy sees a tuple of str, not of literals
     got = fetch("/open/key")
     assert got.status == 403
     assert len(got.body) < MiB
@@ -400,9 +385,6 @@ def test_redirects_that_lead_nowhere(oss: LocalOSS, fetch: Fetch) -> None:
     assert [(one.status, one.headers["Location"]) for one in got] == [(308, "/open/key?x=1"), (301, None)]
 
 
-# Load
-
-
 def test_throttle_by_rate_refuses_forever_beyond_it(oss: LocalOSS, fetch: Fetch) -> None:
     fault = oss.faults.throttle(1 / NEVER, burst=2, retry_after=3)
     got = [fetch("/open/key") for _ in range(5)]
@@ -446,10 +428,7 @@ def test_storm_is_repeatable(oss: LocalOSS, fetch: Fetch) -> None:
     assert fetch("/open/key").status == 200
 
 
-# The world
-
-
-def test_stealth_replace_changes_the_bytes_only(oss: LocalOSS, fetch: Fetch) -> None:
+def test_stealth_replace_changes_only_the_bytes(oss: LocalOSS, fetch: Fetch) -> None:
     oss.put("open", "old", TEN, last_modified=1e9)
     before = fetch("/open/old")
     oss.faults.stealth_replace(b"9876543210", stale_crc=True)
@@ -477,7 +456,7 @@ def test_ignore_if_match_checks_the_signature_of_what_came(oss: LocalOSS) -> Non
 
 
 @pytest.mark.parametrize("seconds", [3600, -3600])
-def test_skew_lasts(oss: LocalOSS, seconds: float) -> None:
+def test_skewed_clock_stays_skewed(oss: LocalOSS, seconds: float) -> None:
     oss.faults.skew(seconds)
     bucket = oss.bucket("open")
     for _ in range(2):
@@ -487,7 +466,7 @@ def test_skew_lasts(oss: LocalOSS, seconds: float) -> None:
     assert oss.clock_offset == seconds
 
 
-def test_things_happen_at_the_nth_request(oss: LocalOSS, fetch: Fetch) -> None:
+def test_objects_change_at_the_nth_request(oss: LocalOSS, fetch: Fetch) -> None:
     oss.faults.replace_at(2, b"new")
     oss.faults.delete_at(4)
     got = [fetch("/open/key") for _ in range(4)]
@@ -506,10 +485,7 @@ def test_expire_at_the_nth_request(oss: LocalOSS) -> None:
         assert caught.value.code == "SecurityTokenExpired"
 
 
-# Listings
-
-
-def test_list_keys_names_what_nobody_stored(oss: LocalOSS) -> None:
+def test_list_keys_lists_keys_that_are_not_stored(oss: LocalOSS) -> None:
     keys = ["../../x", "/abs", "a\\..\\b", "\N{RIGHT-TO-LEFT OVERRIDE}gpj.exe"]
     oss.faults.list_keys(keys)
     bucket = oss.bucket("open")
@@ -525,9 +501,6 @@ def test_list_loop_never_ends(oss: LocalOSS) -> None:
         page = bucket.list_objects_v2()
         assert (page.is_truncated, page.next_continuation_token, len(page.object_list)) == (True, "same", 2)
     assert bucket.get_object("key").read() == TEN
-
-
-# Scopes and accounts
 
 
 def test_new_faults_take_scopes(oss: LocalOSS, fetch: Fetch) -> None:

@@ -55,7 +55,7 @@ def test_without_toxics_bytes_pass_and_are_counted(oss: LocalOSS, proxy: ChaosPr
     assert str(proxy.port) in repr(proxy)
 
 
-def test_its_endpoint_serves_a_bucket(oss: LocalOSS, proxy: ChaosProxy) -> None:
+def test_bucket_can_use_the_proxys_endpoint(oss: LocalOSS, proxy: ChaosProxy) -> None:
     bucket = oss2.Bucket(
         oss2.AuthV4(oss.access_key_id, oss.access_key_secret), proxy.endpoint, "open", region=oss.region
     )
@@ -63,7 +63,7 @@ def test_its_endpoint_serves_a_bucket(oss: LocalOSS, proxy: ChaosProxy) -> None:
     bucket.session.session.close()
 
 
-def test_reset_after_is_a_reset_after_exactly_that(proxy: ChaosProxy) -> None:
+def test_reset_after_resets_after_exactly_so_many_bytes(proxy: ChaosProxy) -> None:
     proxy.reset_after(100, times=1)
     client = ask(proxy, "/open/large")
     got = b""
@@ -74,7 +74,7 @@ def test_reset_after_is_a_reset_after_exactly_that(proxy: ChaosProxy) -> None:
     assert len(read_all(ask(proxy, "/open/large"))) > MiB
 
 
-def test_limit_is_an_end_in_good_order_after_exactly_that(proxy: ChaosProxy) -> None:
+def test_limit_closes_normally_after_exactly_so_many_bytes(proxy: ChaosProxy) -> None:
     proxy.limit(100)
     assert [len(read_all(ask(proxy))) for _ in range(2)] == [100, 100]
     proxy.heal()
@@ -180,7 +180,7 @@ def test_refuse_and_accept(proxy: ChaosProxy) -> None:
         proxy.refuse()
         with pytest.raises(ConnectionRefusedError):
             connect(proxy)
-        send(client)  # connections that are there stay
+        send(client)  # existing connections stay open
         proxy.accept()
         port = proxy.port
         assert answer_size(proxy) > 100
@@ -197,27 +197,27 @@ def test_drop_connections_resets_those_that_are_there(proxy: ChaosProxy) -> None
     proxy.wait_for_no_connection()
 
 
-def test_server_that_is_gone_is_a_reset(oss: LocalOSS, proxy: ChaosProxy) -> None:
+def test_stopped_server_is_a_reset_for_the_client(oss: LocalOSS, proxy: ChaosProxy) -> None:
     oss.stop()
     with pytest.raises(ConnectionResetError), closing(connect(proxy)) as client:
         send(client)
         client.recv(1)
 
 
-def test_reset_of_the_server_is_passed_on(oss: LocalOSS, proxy: ChaosProxy) -> None:
+def test_reset_of_the_server_resets_the_client(oss: LocalOSS, proxy: ChaosProxy) -> None:
     oss.faults.reset_before()
     with closing(ask(proxy)) as client, pytest.raises(ConnectionResetError):
         client.recv(1)
 
 
-def test_client_that_leaves_is_passed_on(oss: LocalOSS, proxy: ChaosProxy) -> None:
+def test_disconnected_client_disconnects_the_server(oss: LocalOSS, proxy: ChaosProxy) -> None:
     oss.faults.stall(0)
     with closing(ask(proxy)) as client:
         assert client.recv(1) == b"H"
     proxy.wait_for_no_connection()
 
 
-def test_it_stops_with_connections_of_all_kinds(oss: LocalOSS) -> None:
+def test_proxy_stops_with_connections_of_all_kinds(oss: LocalOSS) -> None:
     oss.put("open", "large", size=100 * MiB)
     clients = []
     with ChaosProxy("127.0.0.1", oss.port) as proxy:

@@ -21,9 +21,6 @@ def whole(seed: int = 1) -> bytes:
     return GeneratedContent(SIZE, seed).read(0, SIZE)
 
 
-# oss2
-
-
 def test_oss2_puts_and_gets(bucket: Any, tmp_path: Path) -> None:
     path = tmp_path / "file"
     put = bucket.put_object("key", whole(), headers={"x-oss-meta-a": "b"})
@@ -81,9 +78,6 @@ def test_oss2_finds_a_flipped_bit(oss: LocalOSS, bucket: Any, tmp_path: Path) ->
     oss.faults.flip_bit(MiB + 5)
     with pytest.raises(oss2.exceptions.InconsistentError):
         bucket.get_object_to_file("key", str(tmp_path / "file"))
-
-
-# The second official SDK
 
 
 @pytest.fixture
@@ -154,9 +148,6 @@ def test_v2_presigned_url_is_accepted(oss: LocalOSS, client: oss_v2.Client) -> N
     oss.put("examplebucket", "dir/key", b"data")
     signed = client.presign(oss_v2.GetObjectRequest(bucket="examplebucket", key="dir/key"))
     assert oss.bucket("examplebucket").get_object_with_url(signed.url).read() == b"data"
-
-
-# The server itself
 
 
 @pytest.mark.anyio

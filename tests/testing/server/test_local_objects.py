@@ -18,9 +18,6 @@ TEN = b"0123456789"
 STANDARD = {"x_oss_range_behavior": "standard"}
 
 
-# Addresses
-
-
 @pytest.mark.parametrize(
     ("host", "path"),
     [
@@ -53,9 +50,6 @@ def test_oss2_reaches_a_bucket_by_virtual_host(oss: LocalOSS) -> None:
     bucket.put_object("key", TEN)
     assert bucket.get_object("key").read() == TEN
     assert oss.requests[-1].headers["host"] == "closed.oss.localhost"
-
-
-# Headers
 
 
 def test_success_has_the_headers_of_oss(oss: LocalOSS, fetch: Fetch) -> None:
@@ -118,9 +112,6 @@ def test_processed_object_has_no_length_and_no_crc64(oss: LocalOSS, fetch: Fetch
     assert got.headers["x-oss-hash-crc64ecma"] is None
 
 
-# Ranges
-
-
 @pytest.mark.parametrize(
     ("asked", "compatible", "standard"),
     [
@@ -138,7 +129,7 @@ def test_processed_object_has_no_length_and_no_crc64(oss: LocalOSS, fetch: Fetch
         ("bytes=0-1,4-5", (200, TEN), (200, TEN)),
     ],
 )
-def test_ranges(
+def test_ranges_are_answered_as_oss_answers_them(
     oss: LocalOSS, fetch: Fetch, asked: str, compatible: tuple[int, bytes], standard: tuple[int, bytes | None]
 ) -> None:
     oss.put("open", "key", TEN)
@@ -175,10 +166,7 @@ def test_any_range_of_a_huge_object_is_there_at_once(oss: LocalOSS, fetch: Fetch
     assert got.body == GeneratedContent(50 * GiB, 3).read(start, start + 100)
 
 
-# Conditions
-
-
-def test_conditions(oss: LocalOSS, fetch: Fetch) -> None:
+def test_conditions_are_evaluated_as_oss_does(oss: LocalOSS, fetch: Fetch) -> None:
     stored = oss.put("open", "key", TEN, last_modified=1330063668)
     then, before = formatdate(1330063668, usegmt=True), formatdate(1330063667, usegmt=True)
     assert fetch("/open/key", If_Match=stored.etag).status == 200
@@ -196,9 +184,6 @@ def test_conditions(oss: LocalOSS, fetch: Fetch) -> None:
         fetch("/open/key", If_Modified_Since=then),
     ):
         assert (unchanged.status, unchanged.body, unchanged.headers["ETag"]) == (304, b"", f'"{stored.etag}"')
-
-
-# Versions
 
 
 def test_versions(oss: LocalOSS, fetch: Fetch) -> None:
@@ -219,9 +204,6 @@ def test_versions(oss: LocalOSS, fetch: Fetch) -> None:
     assert fetch(f"/open/key?versionId={first.version_id}").body == b"first"
     oss.bucket("open").delete_object("key", params={"versionId": marker.versionid})
     assert fetch("/open/key").body == b"second"
-
-
-# Listings
 
 
 @pytest.mark.parametrize("iterate", [oss2.ObjectIterator, oss2.ObjectIteratorV2])
@@ -251,9 +233,6 @@ def test_deleted_object_is_not_listed(oss: LocalOSS) -> None:
     assert oss.bucket("closed").list_objects_v2().object_list == []
 
 
-# Errors
-
-
 def test_errors_are_xml_with_an_ec(oss: LocalOSS, fetch: Fetch) -> None:
     got = fetch("/open/no%3Ckey")
     error = {element.tag: element.text for element in ElementTree.fromstring(got.body)}
@@ -276,15 +255,12 @@ def test_head_has_its_error_in_a_header(oss: LocalOSS, fetch: Fetch) -> None:
     assert b"<Code>NoSuchKey</Code>" in base64.b64decode(got.headers["x-oss-err"])
 
 
-def test_other_errors(oss: LocalOSS, fetch: Fetch) -> None:
+def test_each_wrong_request_has_its_error(oss: LocalOSS, fetch: Fetch) -> None:
     oss.put("open", "cold", TEN, storage_class="Archive")
     assert fetch("/nobucket/key").headers["x-oss-ec"] == "0015-00000101"
     assert fetch("/open/cold", "HEAD").headers["x-oss-storage-class"] == "Archive"
     assert b"<Code>InvalidObjectState</Code>" in fetch("/open/cold").body
     assert fetch("/open/cold?x-oss-traffic-limit=1").headers["x-oss-ec"] == "0004-00000502"
-
-
-# Connections and the ledger
 
 
 def test_ledger_tells_connections_apart(oss: LocalOSS) -> None:

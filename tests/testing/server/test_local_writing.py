@@ -52,7 +52,7 @@ def test_copy_under_a_condition_that_does_not_hold(bucket: Any) -> None:
     assert not bucket.object_exists("b")
 
 
-def test_append(bucket: Any) -> None:
+def test_append_extends_an_object(bucket: Any) -> None:
     assert bucket.append_object("log", 0, TEN).next_position == 10
     assert bucket.append_object("log", 10, b"abc").next_position == 13
     stored_as(bucket, "log", TEN + b"abc")
@@ -71,7 +71,7 @@ def test_many_appends_are_read_as_one(bucket: Any) -> None:
     stored_as(bucket, "log", TEN * 120)
 
 
-def test_symlink(oss: LocalOSS, bucket: Any) -> None:
+def test_symlink_leads_to_its_target(oss: LocalOSS, bucket: Any) -> None:
     bucket.put_object("d/ü", TEN)
     bucket.put_symlink("d/ü", "link")
     assert bucket.get_symlink("link").target_key == "d/ü"
@@ -88,7 +88,7 @@ def test_symlink(oss: LocalOSS, bucket: Any) -> None:
         bucket.get_symlink("d/ü")
 
 
-def test_multipart_upload(bucket: Any) -> None:
+def test_multipart_upload_joins_its_parts(bucket: Any) -> None:
     bucket.put_object("source", TEN * LEAST_PART)
     upload_id = bucket.init_multipart_upload("big", headers={"x-oss-meta-x": "1"}).upload_id
     pieces = [b"a" * LEAST_PART, b"b" * LEAST_PART, b"c"]
@@ -139,7 +139,7 @@ def test_mistakes_in_multipart_uploads(bucket: Any) -> None:
         bucket.upload_part("big", bucket.init_multipart_upload("big").upload_id, 10_001, TEN)
 
 
-def test_batch_delete(bucket: Any) -> None:
+def test_batch_delete_deletes_and_reports_keys(bucket: Any) -> None:
     keys = ["a", "ü/&<>", "c"]
     for key in keys:
         bucket.put_object(key, TEN)
