@@ -9,13 +9,13 @@ from aioss_resume._core.objects import ObjectMeta
 from aioss_resume._core.paths import checkpoint_name, lock_name, part_name, temporary_name
 from aioss_resume._file.disk import on_disk
 from aioss_resume._file.locking import DestinationLock
-from aioss_resume._io.commit import commit, publish_whole
+from aioss_resume._io.commit import changed_part_error, commit, publish_whole
 from aioss_resume._io.flush import CheckpointFile
 from aioss_resume._io.storage import Storage, exists, identity_of
 from aioss_resume._io.verify import crc64_of_file
 from aioss_resume._io.write import PartFile
 from aioss_resume._transfer.client import Client
-from aioss_resume.errors import ObjectName
+from aioss_resume.errors import ObjectName, local_file_error
 from aioss_resume.options import DownloadOptions
 
 
@@ -115,6 +115,17 @@ class Destination:
         at = self.path, self.storage
         call = partial(commit, part_file.path, part_file.identity, size, *at, fsync=self._fsync, and_then=self._finish)
         await self._publish("commit the file", call)
+
+    async def check_content(self, part_file: PartFile, size: int, crc64: int) -> None:
+        """Check that a part file whose identity is not known has the bytes that were written.
+
+        Raises:
+            LocalFileError: It has not, or cannot be read.
+        """
+        found = await crc64_of_file(part_file.path, size, self._client.threads, self.storage, name=self._name)
+        if found != crc64:
+            error = changed_part_error(part_file.path)
+            raise local_file_error("commit the file", error, self._path, name=self._name)
 
     async def publish(self, body: bytearray) -> None:
         """Write a small file and rename it to the destination in one call.

@@ -12,10 +12,11 @@ from aioss_resume._io.storage import (
     CREATE,
     STORAGE,
     UPDATE,
+    Identity,
     Storage,
     StrPath,
-    identity_of,
     is_directory,
+    is_file_of,
     is_regular,
     is_too_long,
     make_missing,
@@ -60,7 +61,7 @@ def prepare(destination: Path, storage: Storage = STORAGE, *, fsync: bool) -> Pr
 
 def commit(
     part: Path,
-    identity: tuple[int, int],
+    identity: Identity | None,
     size: int,
     destination: Path,
     storage: Storage = STORAGE,
@@ -71,7 +72,7 @@ def commit(
     """Rename the part file to the destination. The old file stays until then.
 
     Args:
-        identity: Device and inode of the written file.
+        identity: Device and inode of the written file; None if the file system has no inodes that last.
         size: The size that it must have.
         fsync: Whether the file must be on the disk before the rename, and the new name before this returns.
         and_then: Called with the file at the end. If the process crashes before, the next run can still resume.
@@ -123,9 +124,14 @@ def _close_or_forget(storage: Storage, descriptor: int, part: Path, *, is_lost: 
                 storage.unlink(part)
 
 
-def _check_is(found: os.stat_result, identity: tuple[int, int], size: int, part: Path) -> None:
-    if identity_of(found) != identity or found.st_size != size:
-        raise FileNotFoundError(errno.ENOENT, "the part file was changed by someone else", str(part))
+def changed_part_error(part: StrPath) -> FileNotFoundError:
+    """The error for a part file that is not the one that this download has written."""
+    return FileNotFoundError(errno.ENOENT, "the part file was changed by someone else", os.fspath(part))
+
+
+def _check_is(found: os.stat_result, identity: Identity | None, size: int, part: Path) -> None:
+    if not is_file_of(identity, found) or found.st_size != size:
+        raise changed_part_error(part)
 
 
 def publish_whole(

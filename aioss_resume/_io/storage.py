@@ -24,6 +24,8 @@ from aioss_resume._core import paths, windows_names
 from aioss_resume.errors import IN_USE
 
 StrPath = str | os.PathLike[str]
+Identity = tuple[int, int]
+"""Device and inode of a file."""
 
 NO_LINK: Final = getattr(os, "O_NOFOLLOW", 1 << 30)  # where the system does not know it, PortableStorage does
 _NO_WAIT: Final = getattr(os, "O_NONBLOCK", 0)  # a planted FIFO must not hang us
@@ -333,9 +335,22 @@ def is_same_file(one: os.stat_result, other: os.stat_result) -> bool:
     return identity_of(one) == identity_of(other)
 
 
-def identity_of(found: os.stat_result) -> tuple[int, int]:
-    """Device and inode."""
+def identity_of(found: os.stat_result) -> Identity:
     return found.st_dev, found.st_ino
+
+
+def lasting_identity_of(storage: Storage, path: StrPath, found: os.stat_result) -> Identity | None:
+    """The identity of an open file, or None if its file system has no inodes that last.
+
+    Some network and FUSE file systems say 0, or make up another number for each lookup.
+    """
+    by_name = storage.stat(path, follow_symlinks=False)
+    return identity_of(found) if found.st_ino and is_same_file(by_name, found) else None
+
+
+def is_file_of(identity: Identity | None, found: os.stat_result) -> bool:
+    """Whether a file has that identity, as far as the file system tells."""
+    return identity is None or identity_of(found) == identity
 
 
 def permissions(found: os.stat_result) -> int:

@@ -20,11 +20,13 @@ from aioss_resume._io.storage import (
     CREATE,
     STORAGE,
     UPDATE,
+    Identity,
     Storage,
     allocated,
-    identity_of,
+    is_file_of,
     is_own_file,
     is_regular,
+    lasting_identity_of,
     remove,
 )
 from aioss_resume._io.threads import FileExecutor, SerialQueue, Threads
@@ -44,14 +46,15 @@ class SummingFile(FileIO):
     storage opens, writes and closes the file; it is a FileIO so that aiofiles can wrap it.
     """
 
-    def __init__(self, storage: Storage, path: Path, identity: tuple[int, int], offset: int, crc: int) -> None:
+    def __init__(self, storage: Storage, path: Path, identity: Identity | None, offset: int, crc: int) -> None:
         self.path = path
         self.offset = offset
         self.crc64 = crc
         self._storage = storage
         self._descriptor = storage.open(path, UPDATE)
         try:
-            if not _is_the_file(storage.fstat(self._descriptor), identity):
+            found = storage.fstat(self._descriptor)
+            if not (is_file_of(identity, found) and is_regular(found)):
                 raise FileNotFoundError(errno.ENOENT, "the part file was replaced by another", str(path))
             super().__init__(self._descriptor, "r+", closefd=False)
         except OSError:
@@ -75,7 +78,8 @@ class PartFile:
 
     Attributes:
         path: Its path.
-        identity: Device and inode, by which a replaced file is detected when it is opened again.
+        identity: Device and inode, by which a replaced file is detected when it is opened again. None if the file
+            system has no inodes that last.
     """
 
     def __init__(self, path: Path, name: ObjectName, threads: Threads, storage: Storage = STORAGE) -> None:
@@ -84,7 +88,7 @@ class PartFile:
         self._threads = threads
         self._storage = storage
         self._queue = SerialQueue(threads)
-        self.identity = (0, 0)
+        self.identity: Identity | None = None
 
     async def create(self, size: int | None) -> bool:
         """Create or open the file with a length of `size` bytes (None for 0). Returns whether it existed.
@@ -92,7 +96,7 @@ class PartFile:
         Raises:
             LocalFileError: It cannot be created, is not a regular file of this user, or the disk is too full.
         """
-        made: list[tuple[bool, tuple[int, int]]] = []
+        made: list[tuple[bool, Identity | None]] = []
 
         def make() -> None:
             made.append(_create(self._storage, self.path, size or 0))
@@ -220,7 +224,7 @@ def written_parts(
             pieces[:1] = [pieces[0][len(part) :]] if len(part) < len(pieces[0]) else []
 
 
-def _create(storage: Storage, path: Path, size: int) -> tuple[bool, tuple[int, int]]:
+def _create(storage: Storage, path: Path, size: int) -> tuple[bool, Identity | None]:
     try:
         descriptor, was_there = storage.open(path, CREATE), False
     except FileExistsError:
@@ -234,13 +238,14 @@ def _create(storage: Storage, path: Path, size: int) -> tuple[bool, tuple[int, i
             _check_room(storage, descriptor, size, found)
             if found.st_size != size:
                 storage.ftruncate(descriptor, size)
+            identity = lasting_identity_of(storage, path, found)
         finally:
             storage.close(descriptor)
     except OSError:
         if not was_there:
             remove(storage, path)
         raise
-    return was_there, identity_of(found)
+    return was_there, identity
 
 
 def _reopen(storage: Storage, path: Path) -> int:
@@ -268,7 +273,3 @@ def _check_room(storage: Storage, descriptor: int, size: int, found: os.stat_res
     room = storage.room(descriptor)
     if room is not None and size - allocated(found) > room:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _is_the_file(found: os.stat_result, identity: tuple[int, int]) -> bool:
-    return identity_of(found) == identity and is_regular(found)

@@ -67,11 +67,11 @@ def download_group(job: Job, allowance: Allowance, items: Sequence[tuple[str, st
     return found
 
 
-def download_range(job: Job, allowance: Allowance, wanted: tuple[ObjectMeta, str, int, tuple[int, int]]) -> int:
+def download_range(job: Job, allowance: Allowance, wanted: tuple[ObjectMeta, str, int | None, tuple[int, int]]) -> int:
     """Write a range of an object into its part file, and sync it; returns the range's CRC-64.
 
     Args:
-        wanted: The object, the part file's relative path, its inode, and the range.
+        wanted: The object, the part file's relative path, its inode (None if unknown), and the range.
 
     Raises:
         AiossError: As `Downloader.stream()`; LocalFileError: the part file is another one, or cannot be written.
@@ -122,7 +122,7 @@ async def _range(
     job: Job,
     meta: ObjectMeta,
     part: str,
-    inode: int,
+    inode: int | None,
     wanted: tuple[int, int],
     downloader: Downloader,
     tree: Tree,
@@ -134,7 +134,7 @@ async def _range(
         try:
             descriptor = await run(storage.open, path, UPDATE)
             try:
-                if (await run(storage.fstat, descriptor)).st_ino != inode:
+                if inode is not None and (await run(storage.fstat, descriptor)).st_ino != inode:
                     raise FileNotFoundError(2, "the part file was replaced", path)
                 found = EMPTY
                 async with downloader.stream(meta, start, stop, window=_WINDOW, **options) as stream:

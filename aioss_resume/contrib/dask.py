@@ -261,9 +261,10 @@ class ClusterBatch(PrefixBatch):
             for span in kept.spans:
                 spans.add(span)
         part_path = str(Path(candidate.path).with_name(part_file.path.name))
+        inode = part_file.identity[1] if part_file.identity is not None else None  # hosts differ in their devices
 
         async def fetch(range_: Range) -> None:
-            wanted = meta, part_path, part_file.identity[1], tuple(range_)
+            wanted = meta, part_path, inode, tuple(range_)
             crc, seconds = await self._submit(worker.download_range, wanted)
             self._groups.note(1, range_.length, seconds)
             spans.add(Done(range_.start, range_.stop, crc))

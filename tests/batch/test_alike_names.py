@@ -2,6 +2,7 @@
 
 `nox -s systems -- ntfs` runs these on an NTFS that ignores case.
 """
+# ruff: noqa: N802
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def ignores_case(tmp_path: Path) -> bool:
     return (tmp_path / "probe").exists()
 
 
-async def test_first_of_names_that_differ_in_case_is_downloaded(
+async def test_P03_first_of_names_that_differ_in_case_is_downloaded(
     oss: LocalOSS, bucket: Any, tmp_path: Path, ignores_case: bool
 ) -> None:
     for key in KEYS:

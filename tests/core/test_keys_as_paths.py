@@ -1,4 +1,5 @@
 """Keys below a prefix as relative paths."""
+# ruff: noqa: N802
 
 import posixpath
 import re
@@ -99,7 +100,7 @@ def test_file_in_the_way_agrees_with_an_exhaustive_search(names):
             files.add(name)
 
 
-def test_folded_names_are_equal_if_the_file_system_cannot_distinguish_them():
+def test_P03_folded_names_are_equal_if_the_file_system_cannot_distinguish_them():
     assert folded("A/É", case=True, form=False) == folded("a/é", case=True, form=False)
     assert folded("e\u0301", case=False, form=True) == folded("é", case=False, form=True)
     assert folded("A", case=False, form=True) != folded("a", case=False, form=True)

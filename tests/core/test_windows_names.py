@@ -1,4 +1,5 @@
 """Names by the rules of Windows: what is refused, what is escaped, and that nothing leaves the directory."""
+# ruff: noqa: N802
 
 import ntpath
 import re
@@ -64,7 +65,7 @@ def is_reserved(name: str) -> bool:
         ("\\\\server\\share\\PRN.tar.gz", "'PRN.tar.gz' is the name of a device"),
     ],
 )
-def test_path_that_windows_interprets_differently_is_refused(path, problem):
+def test_P02_path_that_windows_interprets_differently_is_refused(path, problem):
     assert problem_of_path(path) == problem
 
 
@@ -117,7 +118,7 @@ def test_segment_maps_to_the_expected_name(segment, name):
 @given(hostile)
 @example("CON/NUL.txt/a:b/x. /%43ON")
 @example("%/%25/%2525//")
-def test_hostile_key_maps_to_a_reversible_path_without_devices(below):
+def test_P02_hostile_key_maps_to_a_reversible_path_without_devices(below):
     try:
         path = path_of_key(below, windows=True)
     except UnusableKeyError:
@@ -134,7 +135,7 @@ def test_hostile_key_maps_to_a_reversible_path_without_devices(below):
 
 @settings(max_examples=1000, deadline=None)
 @given(segments, segments)
-def test_different_segments_have_different_names(one, other):
+def test_P02_different_segments_have_different_names(one, other):
     assume(one != other)
     assert escaped(one) != escaped(other)
 

@@ -1,4 +1,5 @@
 """Where an open file can be neither replaced nor removed, as on Windows: nothing of ours is open then."""
+# ruff: noqa: N802
 
 import asyncio
 import os
@@ -96,7 +97,7 @@ async def test_cancelled_download_leaves_no_open_file(
     assert (path.read_bytes(), left(path), storage.refused) == (whole(SIZE), [], [])
 
 
-async def test_destination_that_another_program_has_open_keeps_its_bytes_and_what_was_fetched(
+async def test_P01_destination_that_another_program_has_open_keeps_its_bytes_and_what_was_fetched(
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     class HeldByAnother(WindowsLike):

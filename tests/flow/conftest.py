@@ -20,8 +20,9 @@ _UNWATCHED = ("fsync", "fdatasync", "pwrite", "pwritev", "pread", "preadv", "ope
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """The event loop of asyncio, or uvloop if `TEST_LOOP=uvloop` is in the environment."""
+    return "asyncio", {"use_uvloop": os.environ.get("TEST_LOOP") == "uvloop"}
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def nothing_blocks_the_loop() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-async def nothing_is_left_behind(anyio_backend: str) -> AsyncIterator[None]:
+async def nothing_is_left_behind(anyio_backend: Any) -> AsyncIterator[None]:
     """No descriptor, no thread of ours and no task outlives a test. It ends after `oss`, whose own are gone then."""
     before = _descriptors()
     yield

@@ -1,4 +1,5 @@
 """The manifest: what it remembers, and what happens when its file is no manifest."""
+# ruff: noqa: N802
 
 import multiprocessing
 import os
@@ -84,7 +85,7 @@ def test_files_of_objects_that_are_gone(path: str) -> None:
     manifest.close()
 
 
-def test_first_path_claims_a_folded_name(path: str) -> None:
+def test_P03_first_path_claims_a_folded_name(path: str) -> None:
     manifest = Manifest(path, "bucket")
     assert manifest.claim([("A", "a"), ("b", "b"), ("a", "a")]) == {"a"}
     assert manifest.claim([("a", "a"), ("A", "a"), ("B", "b")]) == {"a", "B"}

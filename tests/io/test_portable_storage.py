@@ -1,6 +1,8 @@
-"""The storage for Windows, on this system: what it does without the calls that POSIX has."""
+"""The storages for Windows and macOS, on this system."""
+# ruff: noqa: N802
 
 import errno
+import fcntl
 import os
 import stat
 from pathlib import Path
@@ -35,7 +37,7 @@ def storage() -> PortableStorage:
     return PortableStorage()
 
 
-def test_writes_and_reads_at_offsets(storage: PortableStorage, tmp_path: Path) -> None:
+def test_P04_writes_and_reads_at_offsets(storage: PortableStorage, tmp_path: Path) -> None:
     path = tmp_path / "file"
     descriptor = storage.open(path, CREATE)
     storage.ftruncate(descriptor, 20)
@@ -53,7 +55,7 @@ def test_writes_and_reads_at_offsets(storage: PortableStorage, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("flags", [READ, UPDATE, UPDATE_OR_CREATE])
-def test_links_are_not_followed(storage: PortableStorage, tmp_path: Path, flags: int) -> None:
+def test_P04_links_are_not_followed(storage: PortableStorage, tmp_path: Path, flags: int) -> None:
     (tmp_path / "file").write_bytes(b"x")
     (tmp_path / "link").symlink_to("file")
     (tmp_path / "dangling").symlink_to("none")
@@ -90,7 +92,7 @@ def test_link_that_is_planted_before_the_file_is_opened_is_noticed(tmp_path: Pat
     assert victim.read_bytes() == b"victim"
 
 
-def test_file_that_another_program_has_open_is_replaced_when_it_is_closed() -> None:
+def test_P01_file_that_another_program_has_open_is_replaced_when_it_is_closed() -> None:
     answers: list[BaseException | None] = [in_use_error("file"), in_use_error("file"), None]
 
     def call() -> None:
@@ -101,7 +103,7 @@ def test_file_that_another_program_has_open_is_replaced_when_it_is_closed() -> N
     assert answers == []
 
 
-def test_file_that_stays_open_and_one_without_permission_are_errors() -> None:
+def test_P01_file_that_stays_open_and_one_without_permission_are_errors() -> None:
     tries = []
 
     def in_use() -> None:
@@ -150,7 +152,30 @@ def test_stat_results_without_optional_fields_are_understood() -> None:
         assert is_link(on_windows) is leads_elsewhere  # type: ignore[arg-type]  # Linux' stat_result has no tag
 
 
-def test_mac_storage_syncs_where_full_sync_is_unknown(tmp_path: Path) -> None:
+def test_P05_mac_storage_syncs_where_full_sync_is_unknown(tmp_path: Path) -> None:
+    storage = MacStorage()
+    descriptor = storage.open(tmp_path / "file", CREATE)
+    storage.fsync(descriptor)
+    storage.close(descriptor)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        storage.fsync(descriptor)
+
+
+def test_P05_mac_storage_requests_a_full_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", fcntl.F_DUPFD, raising=False)  # a command whose effect is seen here
+    storage = MacStorage()
+    descriptor = storage.open(tmp_path / "file", CREATE)
+    storage.fsync(descriptor)
+    copies = [int(link.name) for link in Path("/proc/self/fd").iterdir() if link.resolve() == tmp_path / "file"]
+    assert len(copies) == 2
+    os.close(max(copies))
+    storage.close(descriptor)
+
+
+def test_P05_mac_storage_syncs_where_a_file_system_refuses_a_full_sync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 9999, raising=False)  # EINVAL, as network file systems answer
     storage = MacStorage()
     descriptor = storage.open(tmp_path / "file", CREATE)
     storage.fsync(descriptor)

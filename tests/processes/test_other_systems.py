@@ -1,4 +1,5 @@
 """The library as on other systems, in a process of its own: the environment chooses the storage when it is imported."""
+# ruff: noqa: N802
 
 import json
 import os
@@ -118,7 +119,7 @@ asyncio.run(main())
 """
 
 
-def test_no_module_needs_what_windows_lacks(tmp_path: Path) -> None:
+def test_P04_no_module_needs_what_windows_lacks(tmp_path: Path) -> None:
     """A process that has lost the functions, flags, modules and signals that Python does not have on Windows."""
     with LocalOSS() as oss:
         oss.put("examplebucket", "key", size=SIZE, seed=1)
