@@ -58,6 +58,22 @@ def quick(session: nox.Session) -> None:
 
 
 @nox.session
+def uvloop(session: nox.Session) -> None:
+    """The tests of downloads, reads, streams and batches on uvloop."""
+    session.install("-e", ".[test]")
+    rooms = [
+        "tests/flow",
+        "tests/transfer",
+        "tests/stream",
+        "tests/compat",
+        "tests/faults",
+        "tests/file",
+        "tests/batch",
+    ]
+    session.run("pytest", "-n", "auto", "-q", *(session.posargs or rooms), env={"TEST_LOOP": "uvloop"})
+
+
+@nox.session
 def oldest(session: nox.Session) -> None:
     """The test suite with the oldest releases that the dependencies' bounds allow."""
     wheel = _built_wheel(session)

@@ -86,9 +86,8 @@ class Budget:
 
     def take(self, threads: int) -> Allowance | None:
         """Take the part for one more group on a cluster with so many threads, or None if nothing is left."""
-        at_once = max(
-            1, min(self._requests, threads)
-        )  # a group that waited in the cluster would hold a part of the limits that it does not use
+        # A group that waited in the cluster would hold a part of the limits that it does not use.
+        at_once = max(1, min(self._requests, threads))
         wanted = max(1, self._requests // at_once)
         if self._used + wanted > self._requests:
             return None

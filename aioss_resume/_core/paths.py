@@ -25,9 +25,8 @@ def part_name(destination_name: str, name: ObjectName, meta: ObjectMeta) -> str:
     """
     modified = http_date(meta.last_modified) if meta.last_modified else None
     content = (meta.version_id, meta.size, meta.etag, meta.crc64, modified)
-    digest = _digest(
-        destination_name, name.bucket, name.key, *content
-    )  # a long name is cut below, so the digest contains all of it
+    # A long name is cut below, so the digest contains all of it.
+    digest = _digest(destination_name, name.bucket, name.key, *content)
     return _hidden(destination_name, digest, "part")
 
 

@@ -13,9 +13,8 @@ _GROWTH: Final = 4  # bytes more ahead for each byte that the reader took
 _PARTS_MOST: Final = 16
 _PARTS_LEAST: Final = 8
 # Parts of a window. While one is read, others are fetched, and the reader should rarely wait for the end of one.
-_PART_FAIR: Final = (
-    1 * MiB
-)  # a request takes as long as the transfer of a third of a MiB, so smaller parts are inefficient
+# A request takes as long as the transfer of a third of a MiB, so smaller parts are inefficient.
+_PART_FAIR: Final = 1 * MiB
 _PART_LEAST: Final = 256 * KiB
 _PART_MOST: Final = 8 * MiB
 

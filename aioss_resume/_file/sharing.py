@@ -166,9 +166,8 @@ async def _follow(shared: _Shared, request: DownloadRequest) -> DownloadResult:
     task, progress, callback = shared.task, shared.download.progress, request.options.progress_callback
     may_not_wait = request.options.on_busy == "fail" and shared.request.options.on_busy == "wait"
     if callback is None and not may_not_wait:
-        ended: asyncio.Future[None] = (
-            asyncio.get_running_loop().create_future()
-        )  # a third of the cost of asyncio.wait()
+        # Waiting for this future costs a third of asyncio.wait().
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         task.add_done_callback(lambda _: None if ended.done() else ended.set_result(None))
         await ended
         return _outcome(shared)

@@ -193,9 +193,8 @@ class FileSink:
             await self._through.close()
         except asyncio.CancelledError:
             await self._executor.drain()
-            await self._executor.run_uncancelled(
-                self._file.close
-            )  # the thread call may have been cancelled before it began
+            # close() may have been cancelled before its thread call began.
+            await self._executor.run_uncancelled(self._file.close)
             raise
         except OSError as error:
             raise self._failed("close", error) from None

@@ -289,9 +289,8 @@ def test_no_clobber_leaves_files_of_lists_and_prefixes_as_they_are(run: Run) -> 
     assert (ended.returncode, ended.stderr) == (0, b"into/key is there already\n")
     assert (run.directory / "into" / "key").read_bytes() == b"mine"
     (run.directory / "into" / "file").write_bytes(b"mine")
-    assert (
-        run.code("mirror", "oss://examplebucket/d/", "into/file", "--no-clobber") == 8
-    )  # the path of the directory is a file
+    # The path of the directory is a file.
+    assert run.code("mirror", "oss://examplebucket/d/", "into/file", "--no-clobber") == 8
 
 
 def test_ls_and_stat_print_keys_and_metadata(run: Run) -> None:
@@ -500,9 +499,8 @@ def test_file_of_ossutil_may_be_written_in_several_ways(run: Run, oss: LocalOSS,
         )
     (run.directory / "config").write_text(f"[default]\nregion={oss.region}\nendpoint={oss.endpoint}\n")
     nowhere = {"OSS_ENDPOINT": "", "OSS_REGION": ""}
-    assert (
-        run.code("ls", "oss://examplebucket/", OSSUTIL_CONFIG_FILE="config", **nowhere) == 0
-    )  # the keys come from the environment
+    # The keys come from the environment.
+    assert run.code("ls", "oss://examplebucket/", OSSUTIL_CONFIG_FILE="config", **nowhere) == 0
 
 
 def test_keys_of_a_profile_with_an_unknown_mode_are_not_used(run: Run, oss: LocalOSS) -> None:

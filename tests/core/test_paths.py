@@ -35,9 +35,8 @@ def all_names(destination_name):
 @given(names | st.integers(1, 255).map(lambda n: "文" * n) | st.integers(1, 255).map(lambda n: "a" * n + "😀" * 60))
 def test_names_are_hidden_short_and_utf8_for_any_destination(destination_name):
     for name in (*all_names(destination_name), temporary_name(destination_name, "token")):
-        assert (
-            len(name.encode("utf-8")) + len(".mode") <= LINUX_NAME_MAX
-        )  # what is written beside it has its name and more
+        # Files that are written beside it have a longer name.
+        assert len(name.encode("utf-8")) + len(".mode") <= LINUX_NAME_MAX
         assert "\ufffd" not in name
         assert name.startswith(".")
         assert "/" not in name

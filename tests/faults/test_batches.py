@@ -219,9 +219,8 @@ async def test_B03_manifest_never_makes_a_wrong_file_count_as_right(
         }
     oss.clear_requests()
     await mirror(bucket, "p/", root)
-    assert bool(gets(oss)) == (
-        what in ("newer", "directory")
-    )  # in all other cases the first run has made a new manifest
+    # In all other cases the first run has made a new manifest.
+    assert bool(gets(oss)) == (what in ("newer", "directory"))
 
 
 async def test_B03_two_runs_at_once_do_no_harm(oss: LocalOSS, bucket: Any, root: Path) -> None:

@@ -129,9 +129,8 @@ async def test_C09_bytes_that_could_not_be_synced_are_neither_published_nor_sync
     assert caught.error.errno == errno.EIO
     assert len(positions(disk.done, "fsync", ".part")) == 1
     assert path.read_bytes() == OLD
-    assert (
-        list(path.parent.glob(".*.part")) == []
-    )  # else the next run would prove bytes that are in the page cache only
+    # Else the next run would prove bytes that are in the page cache only.
+    assert list(path.parent.glob(".*.part")) == []
     assert (await brings(bucket, path)).resumed_bytes == 0
 
 

@@ -1088,9 +1088,8 @@ async def test_N51_ipv6_is_used_if_there_is_no_ipv4(path: Path, needs_six: None)
 
 async def test_N52_small_pool_fetches_the_object_and_nobody_waits_in_it(oss: LocalOSS, bucket: Any, path: Path) -> None:
     put(oss, 5 * PART)
-    oss.faults.delay(
-        0.15, times=None
-    )  # four requests that wait in the pool for each other would exceed their time limit
+    # Four requests that wait in the pool for each other would exceed their time limit.
+    oss.faults.delay(0.15, times=None)
     options = {**RANGED, "timeouts": Timeouts(connect=0.1, response=0.3), "retry": RetryPolicy(attempts=1)}
     async with with_session(bucket, limit=1) as downloader:
         await downloader.download("key", path, **options)

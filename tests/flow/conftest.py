@@ -136,10 +136,13 @@ def _tasks() -> list[asyncio.Task[Any]]:
 
 
 def _descriptors() -> dict[int, str]:
+    """The open descriptors, except those of event loops themselves: UNIX sockets, and the /dev/null of uvloop."""
     found = {}
     for name in os.listdir("/proc/self/fd"):
         try:
             found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
         except FileNotFoundError:  # that of the listing itself
             continue
-    return found
+    unix = Path("/proc/net/unix").read_text().splitlines()[1:]
+    loops = {"/dev/null", *(f"socket:[{line.split()[6]}]" for line in unix)}
+    return {number: target for number, target in found.items() if target not in loops}

@@ -111,6 +111,7 @@ async def test_pause_shorter_than_the_stall_limit_is_no_stall_without_the_attrib
     assert result.verified
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])  # it changes a transport of asyncio
 async def test_transport_that_takes_no_other_protocol_is_read_by_aiohttp(
     oss: LocalOSS, bucket: Any, tmp_path: Path, unchecked: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -335,9 +335,8 @@ async def test_provider_without_keys_is_a_credentials_error_before_any_request(
     assert caught.error.__cause__ is caught.error.__context__ is None
     assert "Provider" in str(caught.error)
     assert caught.error.hint
-    assert len(provider.threads) == (
-        4 if isinstance(given, Exception) else 1
-    )  # exceptions may be temporary, so they are tried again
+    # Exceptions may be temporary, so they are tried again.
+    assert len(provider.threads) == (4 if isinstance(given, Exception) else 1)
     assert oss.requests == []
     assert names(path.parent) == []
 

@@ -156,9 +156,8 @@ async def test_resumed_download_cancelled_at_any_file_call_can_be_resumed_again(
         path = tmp_path / str(nth) / "file"
         fault = oss.faults.status(403, times=None, range=lambda asked: asked is not None and asked[0] > THRESHOLD)
         with pytest.raises(Exception, match="AccessDenied"):
-            await start(
-                bucket, path, concurrency=1
-            )  # one request at a time, so that the first part is written before the next is refused
+            # One request at a time, so that the first part is written before the next is refused.
+            await start(bucket, path, concurrency=1)
         fault.cancel()
         assert files(path.parent) == [".checkpoint", ".part"]
         task = start(bucket, path)

@@ -43,9 +43,8 @@ def fork_in_the_middle(place: Place, child: Callable[[], int]) -> None:
         if children or not consumed:
             return
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # Python warns of forking with threads, which is what is tested
+            # Python warns of forking with threads, which is what is tested.
+            warnings.simplefilter("ignore", DeprecationWarning)
             number = os.fork()
         if number:
             children.append(number)

@@ -120,6 +120,5 @@ def skip_without_strace() -> None:
 
 
 def _kernels(method: str) -> str:
-    return ",".join(
-        f"?{name}" for name in CALLS[method]
-    )  # strace ignores a name with "?" if the kernel does not have it
+    # strace ignores a name with "?" if the kernel does not have it.
+    return ",".join(f"?{name}" for name in CALLS[method])
