@@ -20,7 +20,7 @@ from typing import Any, Final, Unpack
 
 import anyio
 
-from aioss_resume._arguments import checked_names, checked_options, checked_path
+from aioss_resume._arguments import checked_names, checked_options, checked_path, refuse_other_meanings
 from aioss_resume._batch.batch import Work
 from aioss_resume._batch.outcomes import PrefixOutcome
 from aioss_resume._batch.prefix import PrefixBatch
@@ -76,6 +76,7 @@ def download_prefix_on(  # type: ignore[misc]  # concurrency is that of the clus
 
     Raises:
         ConfigError: An argument is invalid.
+        LocalFileError: On Windows, the directory's name has a special meaning.
     """
     distributed = extra("distributed", "dask")
     if not isinstance(client, distributed.Client) or not client.asynchronous:
@@ -93,6 +94,7 @@ def download_prefix_on(  # type: ignore[misc]  # concurrency is that of the clus
     options = checked_options(PrefixOptions, "download_prefix_on", keywords, *_OWN)
     checked_names(prefix=prefix)
     directory = checked_path(directory, "directory")
+    refuse_other_meanings(directory, ObjectName(bucket_config.bucket, prefix))
     for name in _STAYS:
         if getattr(options, name) is not None:
             raise ConfigError(f"{name} cannot be used on a cluster: leave it out")
