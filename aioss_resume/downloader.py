@@ -476,10 +476,8 @@ class Downloader:
         Raises:
             ConfigError: An argument is invalid.
         """
-        wanted, options = (
-            checked_slice(start, stop),
-            checked_options(StreamOptions, "stream", keywords, "start", "stop"),
-        )
+        wanted = checked_slice(start, stop)
+        options = checked_options(StreamOptions, "stream", keywords, "start", "stop")
         return ObjectStream(self._reading(key, options), wanted, self._calls, options.window)
 
     def list(

@@ -206,10 +206,8 @@ class PageOrder:
             raise MalformedPageError(f"{names[0][:80]!a} does not come after {last.decode(errors='replace')[:80]!a}")
         if not all(map(operator.lt, keys, keys[1:])):
             raise MalformedPageError("its names are not in order: each must come after the one before it")
-        for name in (
-            names[0],
-            names[-1],
-        ):  # the names are sorted, so those between begin with what both ends begin with
+        # The names are sorted, so those between begin with what both ends begin with.
+        for name in (names[0], names[-1]):
             if not name.startswith(self._prefix):
                 raise MalformedPageError(f"it has {name[:80]!a}, which does not begin with {self._prefix[:80]!a}")
         return _order(names[-1])

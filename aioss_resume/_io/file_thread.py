@@ -62,9 +62,7 @@ class FileThread:
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_FileCall] = deque()
         self._wakes: SimpleQueue[bool] = SimpleQueue()  # True: look for calls; False: end
-        self._is_awake = (
-            False  # or will be woken soon. After setting this to False, the thread looks for calls once more
-        )
+        self._is_awake = False  # or will be woken soon; the thread sets it to False, then looks for calls once more
         self._done: list[_FileCall] = []
         self._lock = Lock()  # guards _done
         self._under_way = 0

@@ -156,7 +156,7 @@ class Manifest:
             if self._path and is_damaged and not self._read_only:
                 self._remove()
             elif self._path and not self._read_only:
-                os.unlink(f"{self._path}-journal")  # noqa: PTH108  # the manifest was closed properly, so the journal is of no use
+                os.unlink(f"{self._path}-journal")  # noqa: PTH108  # it was closed, so the journal is of no use
 
     def _open(self) -> sqlite3.Connection:
         if not self._path:

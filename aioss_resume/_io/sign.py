@@ -89,7 +89,7 @@ def _copy_of_signers() -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    silent = logging.Logger("aioss_resume.silent")  # noqa: LOG001  # not a child of the root logger, so no handler gets its records
+    silent = logging.Logger("aioss_resume.silent")  # noqa: LOG001  # not below the root logger, so it has no handlers
     silent.disabled = True
     vars(module).update(datetime=_SettableClock, utils=_SettableUtils(), logger=silent)
     return module
