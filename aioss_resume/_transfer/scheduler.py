@@ -97,9 +97,18 @@ class SpanScheduler:
         """Note that the transfer has changed, so that the scheduler checks what to do next."""
         self._changed.set()
 
-    async def wait_for_change(self) -> None:
-        """Wait until a flight has ended, or notify() was called."""
-        await self._changed.wait()
+    async def wait_for_change(self, seconds: float | None = None) -> None:
+        """Wait until a flight has ended, or notify() was called, or so many seconds have passed.
+
+        A timer sets the event. With a deadline of anyio, before 4.16, a cancellation of this task would be lost if it
+        arrived together with the deadline: the transfer would go on, or wait for ever.
+        """
+        timer = asyncio.get_running_loop().call_later(seconds, self._changed.set) if seconds is not None else None
+        try:
+            await self._changed.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def reduce_concurrency(self, error: LocalFileError | RequestError) -> bool:
         """If descriptors or memory ran out, continue with fewer flights. Returns False if that cannot help.
@@ -140,8 +149,7 @@ class SpanScheduler:
                         self._start(group, flight, slot)
                         continue
                 looks_again = self._flying and (self._flying < self._window.limit or self._needs_looks())
-                with anyio.move_on_after(_LOOK_AGAIN_SECONDS if looks_again else None):
-                    await self._changed.wait()
+                await self.wait_for_change(_LOOK_AGAIN_SECONDS if looks_again else None)
         finally:
             if requested is not None:
                 requested.release()

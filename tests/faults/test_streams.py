@@ -5,6 +5,7 @@ import array
 import asyncio
 import gc
 import mmap
+import time
 import warnings
 from collections.abc import AsyncIterator
 from itertools import pairwise
@@ -206,6 +207,19 @@ async def test_T03_generator_that_nobody_reads_to_its_end_is_closed_without_a_wa
         async with asyncio.timeout(30):
             while _fetching_tasks() or not all(record.is_finished for record in oss.requests):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("iterations", range(4))
+async def test_T03_reader_that_leaves_when_a_timer_of_the_scheduler_is_due_leaves_no_task(
+    oss: LocalOSS, downloader: Downloader, iterations: int
+) -> None:
+    oss.put("examplebucket", "key", size=400 * MiB, seed=1)
+    async with asyncio.timeout(30), downloader.stream("key") as stream:
+        await anext(stream)
+        time.sleep(0.2)  # noqa: ASYNC251  # blocks the loop, so that the timer and the end of the block come together
+        for _ in range(iterations):
+            await asyncio.sleep(0)
+    assert not _fetching_tasks()
 
 
 def _fetching_tasks() -> list[str]:

@@ -5,6 +5,7 @@ import gc
 import itertools
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -330,6 +331,20 @@ async def test_asyncio_timeout_around_a_download_raises_timeout_error(
     assert task.cancelling() == 0
     await asyncio.sleep(0)
     assert files(path.parent) == [".checkpoint", ".part"]
+
+
+@pytest.mark.parametrize("iterations", range(4))
+async def test_download_cancelled_when_a_timer_of_the_scheduler_is_due_is_cancelled(
+    oss: LocalOSS, bucket: Any, path: Path, stalled: Any, iterations: int
+) -> None:
+    task = start(bucket, path)
+    await stalled()
+    time.sleep(0.2)  # noqa: ASYNC251  # blocks the loop, so that the timer and the cancellation come together
+    await turns(iterations)
+    task.cancel()
+    async with asyncio.timeout(20):
+        await asyncio.wait([task])
+    assert task.cancelled()
 
 
 async def test_asyncio_wait_for_around_a_download_raises_timeout_error(bucket: Any, path: Path, stalled: Any) -> None:
