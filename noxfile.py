@@ -33,9 +33,7 @@ def types(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The test suite against the built wheel."""
-    wheel = _built_wheel(session)
-    session.install("--force-reinstall", "--no-deps", str(wheel))
-    session.install(f"{wheel}[test]")
+    session.install(f"{_installed_wheel(session)}[test]")
     session.run("python", "-P", "-c", "import aioss_resume as a; assert 'site-packages' in a.__file__, a.__file__")
     _run_suite(session)
 
@@ -76,16 +74,14 @@ def uvloop(session: nox.Session) -> None:
 @nox.session
 def oldest(session: nox.Session) -> None:
     """The test suite with the oldest releases that the dependencies' bounds allow."""
-    wheel = _built_wheel(session)
-    session.install(f"{wheel}[test]", *_OLDEST)
+    session.install(f"{_installed_wheel(session)}[test]", *_OLDEST)
     _run_suite(session)
 
 
 @nox.session
 def newest(session: nox.Session) -> None:
     """The test suite with the newest releases of all dependencies, pre-releases included."""
-    wheel = _built_wheel(session)
-    session.install("--pre", "--upgrade", "--upgrade-strategy", "eager", f"{wheel}[test]")
+    session.install("--pre", "--upgrade", "--upgrade-strategy", "eager", f"{_installed_wheel(session)}[test]")
     session.run("python", "-m", "pip", "list")
     _run_suite(session)
 
@@ -271,6 +267,13 @@ def _run_suite(session: nox.Session) -> None:
 
 def _python(session: nox.Session) -> str:
     return str(Path(session.bin) / "python")
+
+
+def _installed_wheel(session: nox.Session) -> Path:
+    """Build the wheel and install it, although an environment that is used again has one of the same version."""
+    wheel = _built_wheel(session)
+    session.install("--force-reinstall", "--no-deps", str(wheel))
+    return wheel
 
 
 def _built_wheel(session: nox.Session) -> Path:
