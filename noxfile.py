@@ -271,13 +271,9 @@ def _python(session: nox.Session) -> str:
 
 def _installed_wheel(session: nox.Session) -> Path:
     """Build the wheel and install it, although an environment that is used again has one of the same version."""
-    wheel = _built_wheel(session)
-    session.install("--force-reinstall", "--no-deps", str(wheel))
-    return wheel
-
-
-def _built_wheel(session: nox.Session) -> Path:
     directory = Path(session.create_tmp()) / "wheel"
     shutil.rmtree(directory, ignore_errors=True)
     session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(directory), ".", silent=True)
-    return next(directory.glob("*.whl")).absolute()
+    wheel = next(directory.glob("*.whl")).absolute()
+    session.install("--force-reinstall", "--no-deps", str(wheel))
+    return wheel

@@ -111,13 +111,10 @@ def object_headers(meta: ObjectMeta, filename: str | None) -> Headers:
         headers.append(("etag", etag))
     if meta.last_modified is not None:
         headers.append(("last-modified", http_date(meta.last_modified)))
+    stored = {name: safe for name, value in meta.http_headers.items() if (safe := _safe(value))}
     if filename is not None:
-        headers.append(("content-disposition", content_disposition(filename)))
-    given = dict(headers)
-    for name, value in meta.http_headers.items():
-        if name not in given and (safe := _safe(value)):
-            headers.append((name, safe))
-    return headers
+        stored["content-disposition"] = content_disposition(filename)
+    return [*headers, *stored.items()]
 
 
 def content_disposition(filename: str) -> str:

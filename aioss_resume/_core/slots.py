@@ -20,15 +20,17 @@ _SPEED: Final = 32.0 * MiB
 # Bytes a second. It makes sizes comparable with times: a transfer that needs 32 MiB more ranks like one that began a
 # second later. It is about the speed of one connection.
 
-_FEW: Final = 4  # up to so many transfers, or a quarter of the slots, each of them is due a slot at any time
-_STARVED_SECONDS: Final = 10.0  # after so long without a slot, any transfer is due one
-_DUE_SECONDS: Final = 0.1  # a transfer that is due a slot waits so long before another one is asked to give way
-_KEEP_SECONDS: Final = 0.2  # a transfer keeps its only slot for so long, so that it makes some progress
-_SOON: Final = 0.2  # a flight that ends by itself within so many seconds is not ended early for a transfer that is due
-_LATE: Final = 1.0  # and within so many not for one that merely ranks first, since ending early costs a connection
-_MARGIN: Final = 0.02  # a transfer must rank so many seconds before another one that gives way to it
-_AT_ONCE: Final = 8  # one look takes back at most an eighth of the slots for transfers that are due one
-_RANKED_AT_ONCE: Final = 2  # and at most so many for transfers that rank first
+# A transfer without a slot is "due" one if there are few transfers, or if it has waited for long. All others get slots
+# in the order in which they are expected to end. Times are in seconds.
+_FEW: Final = 4  # transfers are few up to this number, or up to a quarter of the slots if that is more
+_STARVED_SECONDS: Final = 10.0  # after this wait, a transfer is due a slot, however many transfers there are
+_DUE_SECONDS: Final = 0.1  # after this wait, another transfer gives way to one that is due a slot
+_KEEP_SECONDS: Final = 0.2  # a transfer keeps its only slot at least for this time, so that it makes some progress
+_SOON: Final = 0.2  # a flight that ends by itself within this time does not give way to a transfer that is due a slot
+_LATE: Final = 1.0  # nor, within this time, to one that is expected to end first: giving way costs a connection
+_MARGIN: Final = 0.02  # a transfer gives way only to one that is expected to end earlier by this time
+_AT_ONCE: Final = 8  # at once, at most an eighth of the slots give way to transfers that are due one
+_RANKED_AT_ONCE: Final = 2  # at once, at most so many slots give way to transfers that are expected to end first
 
 
 def _nothing() -> int:

@@ -106,22 +106,23 @@ class Destination:
         """Remove the newest part file and the checkpoint."""
         await self.checkpoint_file.remove(self._newest_part.path if self._newest_part else None)
 
-    async def commit(self, part_file: PartFile, size: int) -> None:
+    async def commit(self, part_file: PartFile, size: int, crc64: int | None = None) -> None:
         """Rename the part file to the destination. The checkpoint is removed last.
+
+        Args:
+            crc64: The CRC-64 of the written bytes. It identifies the part file if nothing else does. None for a part
+                file with a unique name.
 
         Raises:
             LocalFileError: It failed; the old destination is unchanged.
         """
+        if part_file.identity is None and crc64 is not None:
+            await self._check_content(part_file, size, crc64)
         at = self.path, self.storage
         call = partial(commit, part_file.path, part_file.identity, size, *at, fsync=self._fsync, and_then=self._finish)
         await self._publish("commit the file", call)
 
-    async def check_content(self, part_file: PartFile, size: int, crc64: int) -> None:
-        """Check that a part file whose identity is not known has the bytes that were written.
-
-        Raises:
-            LocalFileError: It has not, or cannot be read.
-        """
+    async def _check_content(self, part_file: PartFile, size: int, crc64: int) -> None:
         found = await crc64_of_file(part_file.path, size, self._client.threads, self.storage, name=self._name)
         if found != crc64:
             error = changed_part_error(part_file.path)

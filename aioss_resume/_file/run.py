@@ -178,9 +178,7 @@ class Run:
         try:
             await scheduler.run(first)
             verified = self._verify(transfer.crc64, pinned)
-            if part_file.identity is None:
-                await job.destination.check_content(part_file, pinned.size, transfer.crc64)
-            await job.destination.commit(part_file, pinned.size)
+            await job.destination.commit(part_file, pinned.size, transfer.crc64)
             job.committed()
         except MismatchError:
             raise

@@ -188,8 +188,8 @@ class KeyRing:
         return None
 
 
-# The functions below return errors instead of raising them, because error trackers show the local variables of frames
-# that an error passes through. An exception of a provider may contain secrets, so only its type is reported.
+# The functions below return a reason instead of raising an error, because error trackers show the local variables of
+# frames that an error passes through. An exception of a provider may contain secrets, so only its type is reported.
 
 
 def _keys_of(provider: Any, generation: int) -> Keys | str:

@@ -25,9 +25,8 @@ _MODULES: Final = ("asyn", "caching", "callbacks", "spec")
 _asyn, _caching, _callbacks, _spec = (extra(f"fsspec.{name}", "fsspec") for name in _MODULES)
 
 _AHEAD_LEAST: Final = 64 * KiB
-_inherited: Final[
-    list[object]
-] = []  # what a forked child inherited of its parent's event loop; closing it would disturb the parent
+_inherited: Final[list[object]] = []
+# What a forked child inherited of its parent's event loop. Closing it would disturb the parent.
 
 
 class SequentialCache(_caching.BaseCache):  # type: ignore[misc, name-defined]  # fsspec has no types

@@ -209,9 +209,8 @@ async def test_files_of_deleted_objects_are_deleted(oss: LocalOSS, bucket: Any, 
     (root / "mine").write_bytes(b"not downloaded")
     for key in ("p/0/00", "p/1/01", "p/1/04", "p/1/07", "p/1/10"):
         oss.delete("examplebucket", key)
-    assert set(actions(await mirror(bucket, "p/", root)).values()) == {
-        "unchanged"
-    }  # nothing is deleted without delete_extra
+    # Nothing is deleted without delete_extra.
+    assert set(actions(await mirror(bucket, "p/", root)).values()) == {"unchanged"}
     outcomes = await mirror(bucket, "p/", root, delete_extra=True, exclude="2/**")
     deleted = {key: outcome.path for key, outcome in outcomes.items() if outcome.action == "deleted"}
     assert deleted["p/0/00"] == root / "0" / "00"

@@ -182,9 +182,8 @@ class Histories(RuleBasedStateMachine):
     @invariant()
     def the_whole_object_is_covered_once(self):
         transfer = self.transfer
-        flying = [
-            flight for flight in transfer._flying if flight.stop > flight.start
-        ]  # a flight that was given up at once has no bytes
+        # A flight that was given up at once has no bytes.
+        flying = [flight for flight in transfer._flying if flight.stop > flight.start]
         pieces = [*transfer._waiting, *flying, *transfer._unproven, *transfer._done]
         edge = 0
         for piece in sorted(pieces, key=lambda piece: (piece.start, piece.stop)):

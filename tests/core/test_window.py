@@ -256,7 +256,7 @@ def test_noisy_link_does_not_make_the_number_jump(seed, worth):
 
 happenings = st.one_of(
     st.just("trouble"),
-    st.integers(0, 40),  # resources for so many requests only
+    st.integers(0, 40),  # narrow() to so many requests
     st.tuples(st.integers(-(10**6), 10**10), st.booleans(), st.floats(0, 2)),
 )
 

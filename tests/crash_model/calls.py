@@ -21,19 +21,14 @@ _FORGIVEN: Final = {
     ("close", ".checkpoint"),  # it was read
     ("open", ".checkpoint"),  # one that cannot be read is ignored
 }
-_FORGIVEN_IN_PROOFS: Final = {
-    ("open", ".part"),
-    ("read_at", ".part"),
-    ("close", ".part"),
-}  # a span that cannot be read back is fetched again
+# A span that cannot be read back is fetched again.
+_FORGIVEN_IN_PROOFS: Final = {("open", ".part"), ("read_at", ".part"), ("close", ".part")}
 
 
 def may_be_forgiven(method: str, kind: str, error: int, *, is_resumed: bool) -> bool:
     """Whether a failure with that method and kind of file may go unnoticed; nothing else may."""
-    if (method, error) == (
-        "open",
-        errno.EMFILE,
-    ):  # the process has no descriptors left, so this says nothing about the file
+    # EMFILE is about the process, not the file.
+    if (method, error) == ("open", errno.EMFILE):
         return False
     return (method, kind) in (_FORGIVEN | _FORGIVEN_IN_PROOFS if is_resumed else _FORGIVEN)
 

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from crash_model.runs import downloader_onto
 from flow.ranged import RANGED
 from over_old import THRICE
 
-from aioss_resume import Downloader, DownloadResult
+from aioss_resume import DownloadResult
 from aioss_resume._io.storage import Storage, StrPath
 
 
@@ -174,7 +175,5 @@ class BusyDisk(Storage):
 
 async def onto(storage: Storage, bucket: Any, path: Path, **keywords: Any) -> DownloadResult:
     """download(), onto that disk."""
-    downloader = Downloader(bucket)
-    downloader._storage = storage  # private: only tests replace the file system
-    async with downloader:
+    async with downloader_onto(bucket, storage) as downloader:
         return await downloader.download("key", path, **{**RANGED, "retry": THRICE, **keywords})

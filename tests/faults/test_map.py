@@ -14,7 +14,7 @@ RANGES = {"N": 52, "C": 17, "D": 15, "X": 21, "S": 24, "R": 7, "F": 14, "T": 9, 
 IDS = [f"{letter}{number:02}" for letter, count in RANGES.items() for number in range(1, count + 1)]
 _ROW = re.compile(r"\| ([A-Z]\d\d) \| (S[1-4]) \| (.+) \| (.+) \|")
 _TEST = re.compile(r"`([\w/]+\.py)::(\w+)`")
-_ID_IN_NAME = re.compile(r"test_([NCDXSRFTUBWP]\d\d)_")
+_ID_IN_NAME = re.compile(rf"test_([{''.join(RANGES)}]\d\d)_")
 
 
 class Row(NamedTuple):

@@ -406,9 +406,8 @@ async def test_N17_black_hole_has_a_limit_of_time(path: Path, watch: Watch, blac
 
 
 async def test_N17_handshake_that_is_never_answered_has_a_limit_of_time(path: Path, watch: Watch) -> None:
-    with socket.create_server(
-        ("127.0.0.1", 0)
-    ) as listener:  # the kernel accepts the connection, and no program answers
+    # The kernel accepts the connection, and no program answers.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         bucket = bucket_at(f"https://127.0.0.1:{listener.getsockname()[1]}")
         error = await fails(watch, RequestError, bucket, path, timeouts=Timeouts(connect=0.3))
     assert "could not connect in time" in str(error)

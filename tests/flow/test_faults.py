@@ -603,7 +603,6 @@ async def test_part_file_that_vanishes_midway_is_a_local_error(
         await aioss_resume.download(bucket, "key", path, **{**RANGED, "concurrency": 1})
     assert caught.error.errno == errno.ENOENT
     assert [each.read_bytes() for each in path.parent.iterdir()] == ([] if old is None else [old])
-    fetched = [
-        range_ for range_ in asked(oss) if range_ != (0, 1)
-    ]  # that request checks whether the file is up to date
+    # The request for (0, 1) checks whether the file is up to date.
+    fetched = [range_ for range_ in asked(oss) if range_ != (0, 1)]
     assert len(set(fetched)) == len(fetched)

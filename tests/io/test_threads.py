@@ -272,7 +272,7 @@ async def test_serial_queue_continues_after_being_empty(threads: Threads) -> Non
     queue = SerialQueue(threads)
     for _ in range(3):
         assert await asyncio.wrap_future(queue.submit(int)) == 0
-        await threads.close()  # must also wait for the thread that empties the queue
+        await threads.close()  # close() also waits for the thread that empties the queue
 
 
 async def test_serial_queue_without_a_thread_makes_no_call_and_continues_later(threads: Threads) -> None:

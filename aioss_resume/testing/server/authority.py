@@ -36,11 +36,12 @@ class Authority:
 
     def expire(self, access_key_id: str) -> None:
         with self._lock:
-            self._known[access_key_id] = replace(self._credentials(access_key_id), expires_at=0.0)
+            self._check_known(access_key_id)
+            self._known[access_key_id] = replace(self._known[access_key_id], expires_at=0.0)
 
     def remove(self, access_key_id: str) -> None:
         with self._lock:
-            self._credentials(access_key_id)
+            self._check_known(access_key_id)
             del self._known[access_key_id]
 
     def expire_signer(self, call: Call) -> None:
@@ -50,10 +51,9 @@ class Authority:
             if access_key_id in self._known:
                 self._known[access_key_id] = replace(self._known[access_key_id], expires_at=0.0)
 
-    def _credentials(self, access_key_id: str) -> _Known:
+    def _check_known(self, access_key_id: str) -> None:
         if access_key_id not in self._known:
             raise ValueError(f"no access key id {access_key_id!r} is known: add_credentials() makes it known")
-        return self._known[access_key_id]
 
     def check(self, call: Call, now: float) -> str | None:
         """The access key id that signed the call, None when nobody did; raises when it is signed wrongly."""
