@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import anyio
-
 from aioss_resume._io.clock import Clock
 from aioss_resume._transfer.scheduler import SpanScheduler
 from aioss_resume.errors import LocalFileError
@@ -65,5 +63,8 @@ class Flusher:
         self._flush_at = length
         if self._unflushed < length:
             self._is_due.clear()
-            with anyio.move_on_after(seconds):
+            timer = asyncio.get_running_loop().call_later(seconds, self._is_due.set)
+            try:
                 await self._is_due.wait()
+            finally:
+                timer.cancel()

@@ -13,12 +13,10 @@ from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-import anyio
-
 from aioss_resume._file.disk import on_disk
 from aioss_resume._file.download import Download, file_exists_error
 from aioss_resume._file.sync import sync
-from aioss_resume._io.cancellation import wait_uncancelled
+from aioss_resume._io.cancellation import run_in_time, wait_uncancelled
 from aioss_resume._io.storage import Storage, exists
 from aioss_resume._transfer.client import Client
 from aioss_resume.errors import AiossError, DownloadInProgressError, IntegrityError, ObjectName, deadline_error
@@ -78,12 +76,11 @@ async def share(request: DownloadRequest, make: Callable[[], Download]) -> Downl
         AiossError: The transfer failed, or this caller could not join it.
         BaseException: The caller's own progress_callback raised it; the caller leaves the transfer.
     """
-    deadline = request.options.retry.deadline
-    if deadline is None:
-        return await _take_part(request, make)
-    with anyio.move_on_after(deadline):
-        return await _take_part(request, make)
-    raise deadline_error(request.name, deadline, hint="run again: what was written is kept")
+    return await run_in_time(
+        lambda: _take_part(request, make),
+        request.options.retry.deadline,
+        lambda deadline: deadline_error(request.name, deadline, hint="run again: what was written is kept"),
+    )
 
 
 async def _take_part(request: DownloadRequest, make: Callable[[], Download]) -> DownloadResult:

@@ -1,9 +1,12 @@
-"""Waiting that cancellation cannot interrupt, for work that must end first."""
+"""Waiting that a cancellation cannot interrupt, and work that must end in time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from anyio import CancelScope
+
+T = TypeVar("T")
 
 
 async def wait_uncancelled(
@@ -24,3 +27,23 @@ async def wait_uncancelled(
             except asyncio.CancelledError as error:
                 cancelled = error
     return cancelled
+
+
+async def run_in_time(
+    work: Callable[[], Awaitable[T]], seconds: float | None, late_error: Callable[[float], BaseException]
+) -> T:
+    """Await the work, and cancel it if it takes longer than `seconds`. None is no limit.
+
+    Raises:
+        BaseException: What late_error(seconds) returns, if the work took longer; or what the work raised.
+    """
+    if seconds is None:
+        return await work()
+    try:
+        # Not anyio.move_on_after(), which loses a task.cancel() of the same iteration of the loop before anyio 4.16.
+        async with asyncio.timeout(seconds) as timeout:
+            return await work()
+    except TimeoutError:
+        if not timeout.expired():
+            raise
+    raise late_error(seconds)

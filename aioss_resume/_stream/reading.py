@@ -4,13 +4,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-import anyio
-
 from aioss_resume._core.objects import ObjectMeta, difference
 from aioss_resume._core.ranges import Range
 from aioss_resume._core.slices import Slice
 from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Transfer
+from aioss_resume._io.cancellation import run_in_time
 from aioss_resume._io.origin import Origin
 from aioss_resume._io.response import AcceptedResponse
 from aioss_resume._transfer.client import Client
@@ -78,21 +77,15 @@ class Reading:
             RequestError: The deadline has passed.
         """
         try:
-            found = await self._run_in_time(work)
+            found = await run_in_time(
+                work, self.options.retry.deadline, lambda deadline: deadline_error(self.name, deadline)
+            )
         except BaseException as error:
             self.finished(0, error)
             raise
         if received is not None:
             self.finished(received(found), None)
         return found
-
-    async def _run_in_time(self, work: Callable[[], Awaitable[T]]) -> T:
-        deadline = self.options.retry.deadline
-        if deadline is None:
-            return await work()
-        with anyio.move_on_after(deadline):
-            return await work()
-        raise deadline_error(self.name, deadline)
 
     async def open(self, wanted: Slice, first: int, pinned: ObjectMeta | None = None) -> Opened | None:
         """Open the first response. Returns None if the object has no such bytes.
