@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Generator, Iterable
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -42,19 +43,21 @@ async def many(
 
         return run
 
-    async for item in _each(items):
-        try:
-            key, path = _pair(item)
-        except ConfigError as error:
-            yield Outcome(item, error=error)
-            continue
-        if not isinstance(key, ObjectMeta):
-            yield work(item, key, path, options)
-        elif is_archived(key):
-            yield Outcome(item, error=archived_error(ObjectName(bucket_name, key.key), key))
-        else:
-            is_version = key.version_id is not None and options.version_id is None
-            yield work(item, key.key, path, replace(options, version_id=key.version_id) if is_version else options)
+    async with aclosing(_each(items)) as each:
+        async for item in each:
+            try:
+                key, path = _pair(item)
+            except ConfigError as error:
+                yield Outcome(item, error=error)
+                continue
+            if not isinstance(key, ObjectMeta):
+                yield work(item, key, path, options)
+            elif is_archived(key):
+                yield Outcome(item, error=archived_error(ObjectName(bucket_name, key.key), key))
+            else:
+                is_version = key.version_id is not None and options.version_id is None
+                wanted = replace(options, version_id=key.version_id) if is_version else options
+                yield work(item, key.key, path, wanted)
 
 
 def archived_error(name: ObjectName, meta: ObjectMeta) -> AiossError:

@@ -82,26 +82,30 @@ class PrefixBatch(Batch[PrefixOutcome]):
         Raises:
             AiossError: The listing, the directory or the manifest cannot be used.
         """
-        tree = self._tree = await self._client.threads.run(self._open_tree, self._options.dry_run)
-        recording = self._recording = await self._open_recording()
-        steps = Steps(
-            client=self._client,
-            name=ObjectName(self._bucket_name, await self._directory_prefix()),
-            directory=self._directory,
-            manifest_path=self._manifest_path,
-            options=self._options,
-            download=self._download,
-            tree=tree,
-            recording=recording,
-            work=self._download_step,
-            selection=self._selection,
-        )
-        async with self._list(steps.name.key) as listing:
-            while (page := await listing.next_page()) is not None:
+        await self._client.threads.run(self._make_paths_absolute)
+        name = ObjectName(self._bucket_name, await self._directory_prefix())
+        async with self._list(name.key) as listing:
+            page = await listing.next_page()  # before anything is created: a listing that fails leaves nothing
+            tree = self._tree = await self._client.threads.run(self._open_tree, self._options.dry_run)
+            recording = self._recording = await self._open_recording()
+            steps = Steps(
+                client=self._client,
+                name=name,
+                directory=self._directory,
+                manifest_path=self._manifest_path,
+                options=self._options,
+                download=self._download,
+                tree=tree,
+                recording=recording,
+                work=self._download_step,
+                selection=self._selection,
+            )
+            while page is not None:
                 if self._options.delete_extra:
                     await recording.note_listed([meta.key for meta in page])
                 for candidate in await steps.candidates(page):
                     yield steps.step(candidate)
+                page = await listing.next_page()
         if self._options.delete_extra:
             async for outcome in steps.delete_extra():
                 yield outcome
@@ -109,9 +113,17 @@ class PrefixBatch(Batch[PrefixOutcome]):
     def _download_step(self, steps: Steps, candidate: Candidate) -> Work[PrefixOutcome]:
         return partial(steps.download_one, candidate)
 
+    def _make_paths_absolute(self) -> None:
+        try:
+            self._directory = os.path.abspath(self._directory)  # noqa: PTH100  # a Path costs more, here and below
+            self._manifest_path = os.path.abspath(self._manifest_path)  # noqa: PTH100
+        except OSError as error:  # the working directory was deleted
+            problem = local_file_error("use the directory", error, self._directory, name=self._name)
+        else:
+            return
+        raise problem
+
     def _open_tree(self, dry_run: bool) -> Tree:
-        self._directory = os.path.abspath(self._directory)  # noqa: PTH100  # a Path costs more, here and below
-        self._manifest_path = os.path.abspath(self._manifest_path)  # noqa: PTH100
         try:
             token = self._client.clock.token()
             return Tree(self._directory, dry_run=dry_run, fsync=self._options.fsync, token=token)

@@ -1,8 +1,8 @@
 """Serve an object as an HTTP response, independent of the web framework."""
 
 import secrets
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -48,7 +48,7 @@ class Response:
 
     status: int
     headers: Headers
-    body: AsyncIterator[bytes]
+    body: AsyncGenerator[bytes, None]
 
 
 def check_arguments(
@@ -111,7 +111,9 @@ async def serve(
         yield _text(status, more)
         return
     try:
-        yield opened.response(filename)
+        response = opened.response(filename)
+        async with aclosing(response.body):
+            yield response
     finally:
         await opened.close()
 
@@ -168,7 +170,7 @@ class _Opened:
         ]
         return Response(206, headers, self._parts(heads, end))
 
-    async def _parts(self, heads: list[bytes], end: bytes) -> AsyncIterator[bytes]:
+    async def _parts(self, heads: list[bytes], end: bytes) -> AsyncGenerator[bytes, None]:
         for head, range_ in zip(heads, self.ranges, strict=True):
             yield head
             async with self.downloader.stream(self.key, *range_, **self.keywords) as stream:
@@ -212,13 +214,13 @@ async def _open(
     return replace(opened, status=206 if ranges else 416, ranges=ranges)
 
 
-async def _chunks(stream: ObjectStream | None) -> AsyncIterator[bytes]:
+async def _chunks(stream: ObjectStream | None) -> AsyncGenerator[bytes, None]:
     if stream is not None:
         async for chunk in stream:
             yield chunk
 
 
-async def _one(chunk: bytes) -> AsyncIterator[bytes]:
+async def _one(chunk: bytes) -> AsyncGenerator[bytes, None]:
     if chunk:
         yield chunk
 

@@ -11,7 +11,7 @@ Keys are never sent: a worker takes them from its own environment, or from the p
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -172,17 +172,18 @@ class ClusterBatch(PrefixBatch):
 
     async def _steps(self) -> AsyncGenerator[PrefixOutcome | Work[PrefixOutcome], None]:
         groups, group = self._groups, list[_Pending]()
-        async for step in super()._steps():
-            self._job = replace(self._job, directory=self._directory)  # absolute by now
-            if not isinstance(step, _Pending):
-                yield step
-            elif self._is_shared and groups.is_split(step.candidate.meta.size):
-                yield partial(self._download_large, step.candidate, step.steps)
-            else:
-                group.append(step)
-                if groups.is_full_with(step.candidate.meta.size):
-                    yield partial(self._download_group, group)
-                    group = []
+        async with aclosing(super()._steps()) as steps:
+            async for step in steps:
+                self._job = replace(self._job, directory=self._directory)  # absolute by now
+                if not isinstance(step, _Pending):
+                    yield step
+                elif self._is_shared and groups.is_split(step.candidate.meta.size):
+                    yield partial(self._download_large, step.candidate, step.steps)
+                else:
+                    group.append(step)
+                    if groups.is_full_with(step.candidate.meta.size):
+                        yield partial(self._download_group, group)
+                        group = []
         if group:
             yield partial(self._download_group, group)
 

@@ -151,6 +151,23 @@ async def test_iterable_is_consumed_only_as_slots_free_up(bucket: Any, keys: lis
         assert len(asked) < COUNT
 
 
+async def test_iterable_is_closed_when_the_block_has_ended(bucket: Any, keys: list[str], tmp_path: Path) -> None:
+    closed = []
+
+    async def items() -> AsyncIterator[Any]:
+        try:
+            for key in keys:
+                yield key, tmp_path / key
+        finally:
+            await asyncio.sleep(0)
+            closed.append(True)
+
+    async with Downloader(bucket, concurrency=3) as downloader:
+        async with downloader.download_many(items(), **FAST) as outcomes:
+            await anext(outcomes)
+        assert closed
+
+
 async def test_objects_of_a_listing_are_items(oss: LocalOSS, bucket: Any, keys: list[str], tmp_path: Path) -> None:
     oss.put("examplebucket", "archived", b"x", storage_class="DeepColdArchive")
     async with Downloader(bucket) as downloader:

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from batch.outcomes_of import FAST, actions, gets, mirror, outcomes_of, tree
 
-from aioss_resume import ConfigError, Downloader, LocalFileError, NoSuchKeyError, ObjectArchivedError
+from aioss_resume import (
+    AccessDeniedError,
+    ConfigError,
+    Downloader,
+    LocalFileError,
+    NoSuchKeyError,
+    ObjectArchivedError,
+)
 from aioss_resume.testing import KiB, LocalOSS, MiB
 
 pytestmark = pytest.mark.anyio
@@ -280,6 +287,13 @@ async def test_path_that_cannot_be_a_directory_is_refused(
         with pytest.raises(LocalFileError):
             await mirror(bucket, "p/", directory)
     assert gets(oss) == []
+
+
+async def test_listing_that_fails_leaves_nothing(oss: LocalOSS, bucket: Any, root: Path) -> None:
+    oss.faults.status(403, times=None)
+    with pytest.raises(AccessDeniedError):
+        await mirror(bucket, "p/", root)
+    assert not root.exists()
 
 
 @pytest.mark.parametrize(

@@ -287,6 +287,31 @@ async def test_W05_aiohttp_web_cancels_its_requests_when_the_client_disconnects(
 
 
 @pytest.mark.anyio
+async def test_W05_nothing_is_fetched_any_more_when_the_response_of_a_client_that_left_has_ended(
+    oss: LocalOSS, bucket: Any
+) -> None:
+    oss.put("examplebucket", "key", size=400 * MiB, seed=1)
+    left: asyncio.Future[list[str]] = asyncio.get_running_loop().create_future()
+    async with Downloader(bucket) as downloader:
+
+        async def send(request: web.Request) -> web.StreamResponse:
+            try:
+                return await object_response(request, downloader, "key")
+            finally:
+                names = [task.get_name() for task in asyncio.all_tasks()]
+                left.set_result([name for name in names if name.startswith("aioss_resume: ")])
+
+        async with aiohttp_service(send) as port:
+            response, client = await asyncio.open_connection("127.0.0.1", port)
+            client.write(b"GET /object HTTP/1.1\r\nHost: x\r\nRange: bytes=0-99,1000-\r\n\r\n")
+            assert b"multipart/byteranges" in await response.readuntil(b"\r\n\r\n")
+            await response.readexactly(100_000)
+            client.close()
+            async with asyncio.timeout(20):
+                assert await left == []
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
