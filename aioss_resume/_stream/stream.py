@@ -109,16 +109,28 @@ class ObjectStream:
     async def read(self, n: int | None = -1) -> bytes:
         """Read up to `n` bytes, as soon as there are any, or the whole rest if `n` is negative or None. b"" at the end.
 
+        If it fails or is cancelled, the next call begins with the same byte.
+
         Raises:
             AiossError: As for iteration.
         """
         if n == 0:
             return b""
         if n is None or n < 0:
-            return b"".join([chunk async for chunk in self])
+            return await self._read_rest()
         chunk = await self._next()
         self._rest = chunk[n:]
         return chunk[:n]
+
+    async def _read_rest(self) -> bytes:
+        chunks: list[bytes] = []
+        try:
+            async for chunk in self:
+                chunks.append(chunk)  # noqa: PERF401  # a comprehension would lose them if it is cancelled
+        except BaseException:
+            self._rest = b"".join(chunks)
+            raise
+        return b"".join(chunks)
 
     def end(self) -> None:
         """End the stream because its Downloader was closed: readers get an error."""
@@ -186,6 +198,7 @@ class ObjectStream:
         if self._is_reading:
             raise ConfigError("this stream is being read by another task")
         if self._rest:
+            self._check_not_ended()
             chunk, self._rest = self._rest, b""
             return chunk
         self._is_reading = True

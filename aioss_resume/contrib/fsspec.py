@@ -46,15 +46,12 @@ class SequentialCache(_caching.BaseCache):  # type: ignore[misc, name-defined]  
         kept_stop = self._start + len(self._bytes)
         if self._start <= start and stop <= kept_stop:
             return self._bytes[start - self._start : stop - self._start]
-        kept = b""
+        kept, ahead = b"", 0
         if self._start <= start <= kept_stop and self._bytes:
             kept = self._bytes[start - self._start :]
-            self._ahead = min(max(2 * self._ahead, stop - start, _AHEAD_LEAST), self.blocksize)
-        else:
-            self._ahead = 0
-        missing = start + len(kept)
-        self._start = start
-        self._bytes = kept + self.fetcher(missing, min(stop + self._ahead, self.size))
+            ahead = min(max(2 * self._ahead, stop - start, _AHEAD_LEAST), self.blocksize)
+        fetched = self.fetcher(start + len(kept), min(stop + ahead, self.size))
+        self._start, self._bytes, self._ahead = start, kept + fetched, ahead  # together, because fetching may fail
         return self._bytes[: stop - start]
 
 
@@ -382,21 +379,22 @@ class OSSResumeStream(_asyn.AbstractAsyncStreamedFile):  # type: ignore[misc, na
         self.loc = 0
         self._stream = downloader.stream(meta, **options)
         self._is_open = False
+        self._received = bytearray()  # bytes that read() has not returned yet
 
-    async def read(self, length: int = -1) -> bytes:
-        """Read up to `length` bytes, or all remaining bytes if it is negative."""
+    async def read(self, length: int | None = -1) -> bytes:
+        """Read `length` bytes, or fewer at the end, or all remaining bytes if it is negative or None.
+
+        If it fails or is cancelled, the next call begins with the same byte.
+        """
         with _as_os_errors(self.path):
             if not self._is_open:
-                self._is_open = True
                 await self._stream.__aenter__()
-            if length < 0:
-                found = await self._stream.read()
-            else:
-                parts, left = [], length
-                while left and (part := await self._stream.read(left)):
-                    parts.append(part)
-                    left -= len(part)
-                found = b"".join(parts)
+                self._is_open = True
+            wanted = self.size - self.loc if length is None or length < 0 else length
+            while len(self._received) < wanted and (chunk := await self._stream.read(wanted - len(self._received))):
+                self._received += chunk
+        found = bytes(self._received[:wanted])
+        del self._received[:wanted]
         self.loc += len(found)
         return found
 

@@ -1,5 +1,7 @@
 """The file system for fsspec, and what reads through it."""
 
+import asyncio
+import contextlib
 import io
 import os
 import pickle
@@ -20,10 +22,12 @@ from contrib.closing import close_file_systems
 from flow.ranged import whole
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.tests.abstract import AbstractFixtures, AbstractGetTests
+from hypothesis import given
+from hypothesis import strategies as st
 
-from aioss_resume import ConfigError, ObjectChangedError
+from aioss_resume import ConfigError, ObjectChangedError, RetryPolicy, ServerFaultError
 from aioss_resume.contrib._buckets import BucketConfig
-from aioss_resume.contrib.fsspec import OSSResumeFileSystem, use_for_oss
+from aioss_resume.contrib.fsspec import OSSResumeFileSystem, SequentialCache, use_for_oss
 from aioss_resume.testing import KiB, LocalOSS, MiB
 
 SIZE = 300_000
@@ -161,6 +165,17 @@ class TestReading:
         with pytest.raises(FileNotFoundError):
             fs.open("bucket/none")
 
+    def test_open_file_reads_on_after_a_failure(self, fs: Any, oss: LocalOSS, content: bytes) -> None:
+        fs._read_options = {"retry": RetryPolicy(attempts=1)}
+        with fs.open("bucket/key") as file:
+            assert file.read(10) == content[:10]
+            file.seek(200_000)
+            oss.faults.status(500, times=1)
+            with pytest.raises(ServerFaultError):
+                file.read(10)
+            assert file.tell() == 200_000
+            assert file.read(10) == content[200_000:200_010]
+
     def test_open_file_keeps_reading_its_version(self, fs: Any, oss: LocalOSS, content: bytes) -> None:
         with fs.open("bucket/key", block_size=1000, cache_type="none") as file:
             assert file.read(5) == content[:5]
@@ -242,6 +257,27 @@ def test_oss_protocol_only_when_it_is_asked_for(oss: LocalOSS, options: dict[str
     assert callable(use_for_oss)
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 120), st.integers(0, 120) | st.none(), st.booleans()), max_size=20),
+    st.integers(1, 50),
+)
+def test_cache_returns_the_requested_bytes_also_after_requests_that_failed(
+    reads: list[tuple[int, int | None, bool]], block_size: int
+) -> None:
+    content, fails = bytes(range(100)), False
+
+    def fetch(start: int, stop: int) -> bytes:
+        if fails:
+            raise ConnectionError
+        return content[start:stop]
+
+    cache = SequentialCache(block_size, fetch, len(content))
+    for start, stop, this_fails in reads:
+        fails = this_fails
+        with contextlib.suppress(ConnectionError):
+            assert cache._fetch(start, stop) == content[start:stop]
+
+
 async def _cat_asynchronously(options: dict[str, Any]) -> bytes:
     fs = OSSResumeFileSystem(**options, asynchronous=True, skip_instance_cache=True)
     try:
@@ -259,6 +295,33 @@ async def _cat_asynchronously(options: dict[str, Any]) -> bytes:
 async def test_asynchronous_file_system_lives_in_its_callers_loop(oss: LocalOSS, options: dict[str, Any]) -> None:
     oss.put("bucket", "key", size=SIZE, seed=1)
     assert await _cat_asynchronously(options) == whole(SIZE)
+
+
+@pytest.mark.anyio
+async def test_asynchronous_file_reads_on_after_a_failure_and_a_cancellation(
+    oss: LocalOSS, options: dict[str, Any]
+) -> None:
+    oss.put("bucket", "key", size=3 * MiB, seed=1)
+    retry = RetryPolicy(attempts=2, wait_initial=0.001)
+    fs = OSSResumeFileSystem(**options, read_options={"retry": retry}, asynchronous=True, skip_instance_cache=True)
+    try:
+        async with await fs.open_async("bucket/key") as file:
+            oss.faults.status(500, times=2)
+            with pytest.raises(ServerFaultError):
+                await file.read(10)
+            oss.faults.stall(2 * MiB, times=None)
+            task = asyncio.create_task(file.read(3 * MiB - 1))
+            while not file._received:  # noqa: ASYNC110  # it has no event
+                await asyncio.sleep(0.001)
+            task.cancel()
+            await asyncio.wait([task])
+            oss.faults.clear()
+            oss.drop_connections()
+            assert await file.read(MiB) == whole(3 * MiB)[:MiB]
+            assert (await file.read(None), file.loc) == (whole(3 * MiB)[MiB:], 3 * MiB)
+            assert await file.read() == b""
+    finally:
+        await fs.close()
 
 
 def test_instances_pickle_without_keys(oss: LocalOSS, options: dict[str, Any]) -> None:

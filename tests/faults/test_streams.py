@@ -233,6 +233,22 @@ async def test_T03_reader_that_leaves_at_once_costs_little(oss: LocalOSS, downlo
     assert sum(range_[1] - range_[0] for range_ in asked(oss) if range_ and range_[1]) <= 12 * MiB
 
 
+async def test_T03_read_that_was_cancelled_loses_no_byte(oss: LocalOSS, downloader: Downloader, content: bytes) -> None:
+    oss.faults.stall(SIZE // 2, times=None)
+    async with downloader.stream("key", **PARTED) as stream:
+        task = asyncio.create_task(stream.read())
+        while not stream._taken:  # noqa: ASYNC110  # it has no event
+            await asyncio.sleep(0.001)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        oss.faults.clear()
+        oss.drop_connections()
+        assert await stream.read(1) == content[:1]
+        assert await stream.read() == content[1:]
+        assert stream.verified
+
+
 async def test_T03_stream_ends_with_its_downloader(oss: LocalOSS, bucket: Any) -> None:
     oss.put("examplebucket", "key", size=40 * MiB, seed=1)
     async with Downloader(bucket) as downloader:
