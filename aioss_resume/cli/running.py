@@ -62,4 +62,5 @@ async def _main(main: Callable[[], Coroutine[Any, Any, int]], *, resumes: bool) 
     if resumes:
         command = shlex.join(["aioss-resume", *sys.argv[1:]])
         click.echo(f"\ninterrupted; what was written is kept. To go on:\n  {command}", err=True)
-    return 128 + caught[0]
+    # Everything has been closed. Python would still wait for a thread that writes to a pipe which nobody reads.
+    os._exit(128 + caught[0])

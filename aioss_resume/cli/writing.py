@@ -1,6 +1,8 @@
 """Write objects to standard output."""
 
 import asyncio
+import errno
+import os
 import sys
 from typing import Any
 
@@ -16,8 +18,11 @@ async def write_object_out(downloader: Downloader, key: str | SignedURL, **keywo
 
     Raises:
         BrokenPipeError: The reader closed the pipe.
+        OSError: It is closed, or its disk is full.
         AiossError: As stream().
     """
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "standard output")
     async with downloader.stream(key, **keywords) as stream:
         async for chunk in stream:
             await asyncio.to_thread(_write, chunk)  # a reader may be slow

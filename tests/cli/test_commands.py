@@ -647,6 +647,26 @@ def test_closed_pipe_causes_no_traceback(run: Run, oss: LocalOSS) -> None:
         assert process.wait(30) == 141
 
 
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_ends_a_command_whose_output_nobody_reads(
+    run: Run, oss: LocalOSS, number: signal.Signals, code: int
+) -> None:
+    oss.put("examplebucket", "large", size=12 * MiB)
+    command = [*COMMAND, "cat", "oss://examplebucket/large"]
+    with subprocess.Popen(command, env=run.environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        select.select([process.stdout], [], [])  # it writes more than a pipe holds
+        process.send_signal(number)
+        assert process.wait(30) == code
+
+
+def test_closed_output_is_an_error_in_words(run: Run) -> None:
+    command = f"{COMMAND[0]} cat oss://examplebucket/d/key >&-"
+    ended = subprocess.run(["/bin/sh", "-c", command], env=run.environment, stderr=subprocess.PIPE, check=False)
+    assert ended.returncode == 8
+    assert ended.stderr == b"aioss-resume: could not use 'standard output': Bad file descriptor\n"
+
+
 def in_a_terminal(run: Run, *arguments: str, columns: int = 80, **more: str) -> tuple[str, int]:
     """What the command shows in a pseudo-terminal, and its exit code."""
     parent, child = pty.openpty()
