@@ -16,7 +16,7 @@ from oss2.credentials import EnvironmentVariableCredentialsProvider
 
 import aioss_resume
 from aioss_resume.cli.reports import Ended, Failed, Progressed, Report, Warned, encode
-from aioss_resume.cli.signals import on_end_signals, reset_end_signals
+from aioss_resume.cli.signals import on_end_signals
 
 
 class _WarningsAsReports(logging.Handler):
@@ -85,7 +85,6 @@ def _cancel_on_signals() -> list[int]:
     def end(number: int) -> None:
         received.append(number)
         task.cancel()
-        reset_end_signals()  # a second signal ends the process even if a disk hangs
 
     on_end_signals(end)
     return received

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NoReturn
 
-from aioss_resume._io.storage import END_SIGNALS
 from aioss_resume.cli.process import DownloadProcess
 from aioss_resume.cli.progress import Progress, progress_on_stderr
 from aioss_resume.cli.reports import Ended, Failed, Progressed, Warned
+from aioss_resume.cli.signals import end_signals
 from aioss_resume.cli.sizes import in_words
 from aioss_resume.testing import KiB, LocalOSS, MiB, RequestRecord, StoredObject
 
@@ -200,7 +200,7 @@ def _say(line: str) -> None:
 def run_demo(size: int, kills: int, directory: Path | None) -> int:
     """Run a demo; the exit code. Other signals that end it clean up as Ctrl-C does."""
     try:
-        with _as_ctrl_c(*(number for number in END_SIGNALS if number != signal.SIGINT)):
+        with _as_ctrl_c(*(number for number in end_signals() if number != signal.SIGINT)):
             return Demo(size, kills, directory).run()
     except KeyboardInterrupt:
         return 130

@@ -48,8 +48,6 @@ async def _main(main: Callable[[], Coroutine[Any, Any, int]], *, resumes: bool) 
     caught: list[signal.Signals] = []
 
     def end(number: signal.Signals) -> None:
-        if caught:  # a second one: at once
-            os._exit(128 + number)
         caught.append(number)
         task.cancel()
 

@@ -3,28 +3,27 @@
 import asyncio
 import signal
 from collections.abc import Callable
-from contextlib import suppress
 
 from aioss_resume._io.storage import END_SIGNALS
 
 
+def end_signals() -> list[signal.Signals]:
+    """The signals that ask the process to end, except those that it was started to ignore, as `nohup` does."""
+    return [number for number in END_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+
+
 def on_end_signals(call: Callable[[signal.Signals], None]) -> None:
-    """Call a function in the running loop with each received signal that asks the process to end.
+    """Call a function in the running loop with the first signal that asks the process to end.
 
-    Event loops on Windows have no signal handlers; there, Python's own handler passes the call to the loop.
+    The next one ends the process at once, even if the loop waits for a disk or for the reader of a pipe. That is why
+    the handlers are Python's own; event loops on Windows have none.
     """
-    loop = asyncio.get_running_loop()
-    for number in END_SIGNALS:
-        try:
-            loop.add_signal_handler(number, call, number)
-        except NotImplementedError:
-            signal.signal(number, lambda received, _frame: loop.call_soon_threadsafe(call, signal.Signals(received)))
+    loop, numbers = asyncio.get_running_loop(), end_signals()
 
+    def receive(number: int, _frame: object) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)
+        loop.call_soon_threadsafe(call, signal.Signals(number))
 
-def reset_end_signals() -> None:
-    """Restore the default handlers, so that these signals end the process at once."""
-    loop = asyncio.get_running_loop()
-    for number in END_SIGNALS:
-        with suppress(NotImplementedError):
-            loop.remove_signal_handler(number)
-        signal.signal(number, signal.SIG_DFL)
+    for number in numbers:
+        signal.signal(number, receive)

@@ -1,5 +1,6 @@
 """The commands against a local OSS: what they print, where, and their exit codes."""
 
+import fcntl
 import itertools
 import json
 import os
@@ -8,8 +9,10 @@ import re
 import select
 import signal
 import ssl
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +22,7 @@ import pytest
 import trustme
 from flow.presigned import presigned
 from flow.ranged import whole
+from processes.caught import is_caught
 
 from aioss_resume.testing import LocalOSS, MiB
 
@@ -578,33 +582,14 @@ def test_checkpoints_of_subdirectories_are_removed_unless_a_process_continues_th
     assert list((run.directory / "into" / "sub").iterdir()) == []
 
 
-WITHOUT_SIGNAL_HANDLERS = """
-import asyncio, sys
-
-def refuse(*_):
-    raise NotImplementedError
-
-class Loop(asyncio.SelectorEventLoop):
-    add_signal_handler = remove_signal_handler = refuse
-
-asyncio.DefaultEventLoopPolicy._loop_factory = Loop
-from aioss_resume.__main__ import main
-sys.argv[0] = "aioss-resume"
-sys.exit(main())
-"""
-"""The command on an event loop as Windows has them."""
-
-
-@pytest.mark.parametrize("on_loop", ["of this system", "without signal handlers"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_interrupted_get_keeps_written_bytes_and_prints_the_line_that_resumes(
-    run: Run, oss: LocalOSS, number: signal.Signals, code: int, on_loop: str
+    run: Run, oss: LocalOSS, number: signal.Signals, code: int
 ) -> None:
     oss.put("examplebucket", "large", size=12 * MiB, seed=1)
     oss.faults.stall(0, times=None, range=lambda asked: asked is not None and asked[0] >= 11 * MiB)
     get = ["get", "oss://examplebucket/large", "--part-size", "1MiB", "-j", "4"]
-    command = COMMAND if on_loop == "of this system" else [sys.executable, "-c", WITHOUT_SIGNAL_HANDLERS]
-    process = subprocess.Popen([*command, *get], cwd=run.directory, env=run.environment, stderr=subprocess.PIPE)
+    process = subprocess.Popen([*COMMAND, *get], cwd=run.directory, env=run.environment, stderr=subprocess.PIPE)
     oss.wait_for_bytes(10 * MiB)
     process.send_signal(number)
     shown = process.communicate(timeout=30)[1].decode()
@@ -616,6 +601,19 @@ def test_interrupted_get_keeps_written_bytes_and_prints_the_line_that_resumes(
     kept = re.search(rb"([\d,]+) kept", ended.stderr)
     assert kept is not None
     assert int(kept[1].replace(b",", b"")) >= 1 * MiB
+
+
+def test_hangup_does_not_end_a_command_that_nohup_has_started(run: Run, oss: LocalOSS) -> None:
+    oss.put("examplebucket", "large", size=12 * MiB, seed=1)
+    held = oss.faults.stall(0, times=None, range=lambda asked: asked is not None and asked[0] >= 11 * MiB)
+    command = ["nohup", *COMMAND, "get", "oss://examplebucket/large", "--part-size", "1MiB", "-j", "4"]
+    process = subprocess.Popen(command, cwd=run.directory, env=run.environment, stderr=subprocess.DEVNULL)
+    oss.wait_for_bytes(10 * MiB)
+    process.send_signal(signal.SIGHUP)
+    held.cancel()
+    oss.drop_connections()
+    assert process.wait(60) == 0
+    assert (run.directory / "large").read_bytes() == whole(12 * MiB)
 
 
 @pytest.mark.slow
@@ -658,6 +656,24 @@ def test_signal_ends_a_command_whose_output_nobody_reads(
         select.select([process.stdout], [], [])  # it writes more than a pipe holds
         process.send_signal(number)
         assert process.wait(30) == code
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this system has no /proc")
+def test_second_signal_ends_a_command_that_waits_for_the_reader_of_a_pipe(run: Run, oss: LocalOSS) -> None:
+    for number in range(1000):
+        oss.put("examplebucket", f"many/{number:0200}", b"")
+    command = [*COMMAND, "ls", "oss://examplebucket/many/", "--json"]
+    with subprocess.Popen(command, env=run.environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        unread = 0
+        while unread < 60_000:  # of the 65 536 bytes that fit in
+            (unread,) = struct.unpack("i", fcntl.ioctl(process.stdout, termios.FIONREAD, bytes(4)))
+            os.sched_yield()
+        process.send_signal(signal.SIGINT)
+        while is_caught(process, signal.SIGINT):
+            os.sched_yield()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == -signal.SIGINT
 
 
 def test_closed_output_is_an_error_in_words(run: Run) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from crash.watching import Watcher
+from processes.caught import is_caught
 
 import aioss_resume
 from aioss_resume.testing import GeneratedContent, LocalOSS, MiB
@@ -116,13 +116,6 @@ def heard(process: subprocess.Popen[str], word: str) -> None:
         if word in line:
             return
     raise AssertionError(f"it never said {word!r}")
-
-
-def is_caught(process: subprocess.Popen[str], number: signal.Signals) -> bool:
-    """Whether the program has a handler for that signal."""
-    found = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())
-    assert found is not None
-    return bool(int(found[1], 16) >> (number - 1) & 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
