@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 
-def is_caught(process: "subprocess.Popen[Any]", number: signal.Signals) -> bool:
+def is_caught(process: subprocess.Popen[Any], number: signal.Signals) -> bool:
     """Whether the process has a handler for that signal. Any: text or bytes. Only Linux tells."""
     found = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())
     assert found is not None

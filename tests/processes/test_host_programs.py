@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from crash.watching import Watcher
-from processes.caught import is_caught
 
 import aioss_resume
 from aioss_resume.testing import GeneratedContent, LocalOSS, MiB
+from processes.caught import is_caught
 
 BUCKET, KEY = "examplebucket", "exampledir/host.bin"
 SIZE = 12 * MiB
