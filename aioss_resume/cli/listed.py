@@ -40,7 +40,7 @@ def read_list(path: str, bucket: str | None, directory: str) -> Listed:
     """
     try:
         with click.open_file(path, encoding="utf-8-sig") as file:
-            lines = file.read().splitlines()
+            lines = file.read().split("\n")  # splitlines() would split keys, too
     except OSError as error:
         raise local_file_error("read the list", error, path) from None
     except UnicodeDecodeError as error:

@@ -141,7 +141,7 @@ class _Bar(_Nothing):
             self._progress.update(task.id, **values)
 
     def line(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._progress.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def error(self, text: str) -> None:
         self.line(text)  # above the bar, and not in the middle of it

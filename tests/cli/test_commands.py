@@ -205,11 +205,13 @@ def test_json_of_verify_and_doctor(run: Run) -> None:
     assert any("locks work" in line["text"] for line in lines)
 
 
-def test_get_downloads_the_objects_of_a_list(run: Run) -> None:
-    (run.directory / "list").write_text("# a comment\nd/key\n\noss://examplebucket/d/sub/1\nd/missing\n")
+def test_get_downloads_the_objects_of_a_list(run: Run, oss: LocalOSS) -> None:
+    oss.put("examplebucket", "d/two\u2028lines", b"x")
+    lines = "# a comment\r\nd/key\r\n\noss://examplebucket/d/sub/1\nd/two\u2028lines\nd/missing\n"
+    (run.directory / "list").write_text(lines)
     ended = run("get", "oss://examplebucket/", "into", "--from-file", "list")
     assert ended.returncode == 1
-    assert sorted(path.name for path in (run.directory / "into").iterdir()) == ["1", "key"]
+    assert sorted(path.name for path in (run.directory / "into").iterdir()) == ["1", "key", "two\u2028lines"]
     assert b"NoSuchKey" in ended.stderr
 
 
@@ -766,6 +768,13 @@ def test_nothing_is_animated_with_ci_no_color_or_a_dumb_terminal(run: Run, varia
     assert code == 0
     assert "\x1b" not in shown
     assert "verified" in shown
+
+
+def test_keys_are_printed_above_a_bar_as_they_are(run: Run, oss: LocalOSS) -> None:
+    oss.put("examplebucket", "e/:smile: [b]x[/b]", b"x")
+    shown, code = in_a_terminal(run, "mirror", "oss://examplebucket/e/", "into")
+    assert code == 0
+    assert "downloaded: e/:smile: [b]x[/b]" in shown
 
 
 def test_control_characters_of_keys_are_escaped(run: Run, oss: LocalOSS) -> None:
