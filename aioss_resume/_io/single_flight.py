@@ -12,10 +12,11 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Flight(Generic[T]):
-    """One call, and the number of tasks that wait for it."""
+    """One call, the number of tasks that wait for it, and whether it was cancelled because none did."""
 
     task: asyncio.Task[T]
     waiting: int = 0
+    is_abandoned: bool = False
 
 
 class SingleFlight(Generic[T]):
@@ -38,7 +39,8 @@ class SingleFlight(Generic[T]):
 
     async def join(self) -> T:
         """Return the result of the call that is running, or else of a new one."""
-        flight = self._flight
+        while (flight := self._flight) is not None and flight.is_abandoned and not flight.task.done():
+            await asyncio.wait([flight.task])  # its end is not that of this task, and there is one call at a time
         if flight is None or flight.task.done():
             flight = self._flight = _Flight(asyncio.create_task(self._call(), name="aioss_resume: single flight"))
         flight.waiting += 1
@@ -47,6 +49,7 @@ class SingleFlight(Generic[T]):
         finally:
             flight.waiting -= 1
             if not flight.waiting and not flight.task.done():
+                flight.is_abandoned = True
                 flight.task.cancel()
                 await wait_uncancelled(flight.task.done, lambda: asyncio.wait([flight.task]))
         return flight.task.result()

@@ -22,7 +22,8 @@ class Counted:
             await self.may_end.wait()
         except asyncio.CancelledError:
             self.cancelled += 1
-            await asyncio.sleep(0)  # it does not end at once
+            for _ in range(5):
+                await asyncio.sleep(0)  # it does not end at once
             self.cancelled += 1
             raise
         return self.calls
@@ -69,6 +70,35 @@ async def test_call_is_cancelled_and_ends_when_no_task_waits() -> None:
     assert (call.calls, call.cancelled, flight.is_running) == (1, 2, False)
     call.may_end.set()
     assert await flight.join() == 2
+
+
+async def test_task_that_comes_while_an_abandoned_call_ends_gets_the_result_of_a_new_one() -> None:
+    call = Counted()
+    flight = SingleFlight(call)
+    (leaving,) = await waiting(flight, 1)
+    await asyncio.sleep(0)  # the call has begun
+    leaving.cancel()
+    while not call.cancelled:  # noqa: ASYNC110  # it is within a few iterations of the loop
+        await asyncio.sleep(0)
+    assert flight.is_running
+    coming = await waiting(flight, 2)
+    call.may_end.set()
+    assert await asyncio.gather(*coming) == [2, 2]
+    assert leaving.cancelled()
+
+
+async def test_task_that_is_cancelled_while_it_waits_for_an_abandoned_call_starts_none() -> None:
+    call = Counted()
+    flight = SingleFlight(call)
+    (leaving,) = await waiting(flight, 1)
+    await asyncio.sleep(0)  # the call has begun
+    leaving.cancel()
+    while not call.cancelled:  # noqa: ASYNC110  # it is within a few iterations of the loop
+        await asyncio.sleep(0)
+    (coming,) = await waiting(flight, 1)
+    coming.cancel()
+    await asyncio.wait([leaving, coming])
+    assert (call.calls, coming.cancelled(), flight.is_running) == (1, True, False)
 
 
 async def test_waiting_tasks_of_two_calls_in_a_row_are_counted_separately() -> None:
