@@ -174,7 +174,8 @@ def _get(source: str | None, path: str | None, given: dict[str, Any]) -> Callabl
         from aioss_resume.cli import transferring
         from aioss_resume.cli.place import file_name_of, is_url, key_of_url, parse_address
         from aioss_resume.cli.showing import showing
-        from aioss_resume.errors import ConfigError
+        from aioss_resume.errors import ConfigError, ObjectName
+        from aioss_resume.urls import url_name
 
         if source is None:
             raise click.UsageError("say what to get: oss://BUCKET/KEY, or an address")
@@ -192,9 +193,9 @@ def _get(source: str | None, path: str | None, given: dict[str, Any]) -> Callabl
                 if asked.keywords["overwrite"] == "never" and is_there:
                     shown.line(f"{target} is there already")
                     return 0
-                if given["restart"] and not isinstance(address, str):
-                    version_id = asked.keywords["version_id"]
-                    await transferring.forget_checkpoint(address.bucket, address.key, version_id, target)
+                if given["restart"]:
+                    name = url_name(address) if isinstance(address, str) else ObjectName(address.bucket, address.key)
+                    await transferring.forget_checkpoint(name, asked.keywords["version_id"], target)
                 return await transferring.get(bucket, address, target, asked, shown)
 
         return main

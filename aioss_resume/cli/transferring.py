@@ -1,8 +1,9 @@
 """The commands get and mirror."""
 
-import asyncio
+import os
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +11,8 @@ from typing import Any, Final
 from aioss_resume._core.checkpoint import Unusable
 from aioss_resume._core.paths import checkpoint_name
 from aioss_resume._io.flush import CheckpointFile
+from aioss_resume._io.resolve import follow_links
+from aioss_resume._io.storage import STORAGE
 from aioss_resume._io.threads import Threads
 from aioss_resume.cli.exits import DONE, SOME_FAILED, explain
 from aioss_resume.cli.listed import Item
@@ -144,20 +147,29 @@ def say_failure(key: object, error: Exception | None, asked: Asked, shown: Shown
         shown.error(f"aioss-resume: {error!r}")
 
 
-async def forget_checkpoint(bucket_name: str, key: str, version_id: str | None, path: str) -> bool:
+async def forget_checkpoint(name: ObjectName, version_id: str | None, path: str) -> bool:
     """Remove the part file and checkpoint of an earlier run. Returns whether there were any."""
-    absolute = str(await asyncio.to_thread(Path(path).absolute))
-    name, threads = ObjectName(bucket_name, key), Threads()
-    file = CheckpointFile(
-        str(Path(absolute).with_name(checkpoint_name(absolute, name, version_id))), name, threads, fsync=False
-    )
+    threads = Threads()
     try:
-        found = await threads.run(file.load)
-        if found is None:
-            return False
-        await file.remove(Path(absolute).with_name(found.part_file))
-    except Unusable:
-        await file.remove()
+        destination = await threads.run(_final_path, path)
+        checkpoint = destination.with_name(checkpoint_name(str(destination), name, version_id))
+        file = CheckpointFile(str(checkpoint), name, threads, fsync=False)
+        try:
+            found = await threads.run(file.load)
+        except Unusable:
+            await file.remove()
+            return True
+        if found is not None:
+            await file.remove(destination.with_name(found.part_file))
+        return found is not None
     finally:
         await threads.close()
-    return True
+
+
+def _final_path(path: str) -> Path:
+    """The absolute path of the file that a download to `path` replaces: a link is followed."""
+    absolute = os.path.abspath(path)  # noqa: PTH100  # Path.absolute() keeps dots
+    if os.path.islink(absolute):  # noqa: PTH114
+        with suppress(OSError):  # then the download says what is wrong with it
+            absolute = follow_links(STORAGE, absolute)
+    return Path(absolute)

@@ -560,6 +560,21 @@ def test_checkpoints_are_listed_restarted_and_removed(run: Run, oss: LocalOSS) -
     assert [path.name for path in run.directory.iterdir()] == ["large"]
 
 
+@pytest.mark.parametrize("target", ["large", "sub/../large", "link"])
+@pytest.mark.parametrize("is_presigned", [False, True])
+def test_restart_starts_from_zero_however_source_and_path_are_written(
+    run: Run, oss: LocalOSS, target: str, is_presigned: bool
+) -> None:
+    oss.put("examplebucket", "large", size=12 * MiB, seed=1)
+    (run.directory / "link").symlink_to("large")
+    fault = oss.faults.status(403, times=None, range=lambda asked: asked is not None and asked[0] >= 11 * MiB)
+    source = presigned(oss.bucket("examplebucket"), "large") if is_presigned else "oss://examplebucket/large"
+    get = ("get", source, target, "--part-size", "1MiB", "-j", "2")
+    assert run.code(*get) == 4
+    fault.cancel()
+    assert b" 0 kept, 12,582,912 fetched" in run(*get, "--restart").stderr
+
+
 @pytest.mark.parametrize("name", ["large", "n" * 250])
 def test_checkpoints_of_subdirectories_are_removed_unless_a_process_continues_them(
     run: Run, oss: LocalOSS, name: str
