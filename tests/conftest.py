@@ -1,7 +1,9 @@
 """What holds for all tests."""
 
 import signal
+import tempfile
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 
@@ -23,3 +25,18 @@ def children_do_not_ignore_signals() -> Iterator[None]:
     yield
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
+
+
+@pytest.fixture
+def unknown_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows the user's home directory, and there is none for temporary files, as in a container."""
+
+    def has_no_entry(_uid: int) -> NoReturn:
+        raise KeyError
+
+    def finds_none() -> NoReturn:
+        raise FileNotFoundError
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pytest.importorskip("pwd"), "getpwuid", has_no_entry)
+    monkeypatch.setattr(tempfile, "gettempdir", finds_none)

@@ -8,6 +8,7 @@ import inspect
 import os
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -23,7 +24,17 @@ from aioss_resume._core.foreign import (
     read_v2,
     v2_name,
 )
-from aioss_resume._io.storage import READ, STORAGE, UPDATE, Storage, exists, is_own_file, is_same_file, read_start
+from aioss_resume._io.storage import (
+    READ,
+    STORAGE,
+    UPDATE,
+    Storage,
+    exists,
+    home_directory,
+    is_own_file,
+    is_same_file,
+    read_start,
+)
 from aioss_resume._io.threads import Threads
 from aioss_resume.errors import ConfigError, ObjectName
 
@@ -91,11 +102,13 @@ class ForeignRecords:
         return await answer if inspect.isawaitable(answer) else answer
 
     def _in_files(self, name: ObjectName, version_id: str | None, path: str) -> list[Found]:
-        found = []
-        if self._store is None:
-            file = Path.home() / OSS2_DIRECTORY / oss2_name(*name, version_id, os.path.normcase(path))
+        found, home = [], home_directory()
+        if self._store is None and home is not None:
+            file = home / OSS2_DIRECTORY / oss2_name(*name, version_id, os.path.normcase(path))
             found += self._in_file(file, lambda data: read_oss2(parse_json(data), *name, path))
-        directories = {tempfile.gettempdir(), os.path.dirname(path)}  # noqa: PTH120  # cheaper than a Path
+        directories = {os.path.dirname(path)}  # noqa: PTH120  # cheaper than a Path
+        with suppress(OSError):  # no directory for temporary files can be written to
+            directories.add(tempfile.gettempdir())
         for directory in sorted(directories):
             file = Path(directory, v2_name(*name, version_id, path))
             found += self._in_file(file, lambda data: read_v2(data, *name, version_id, path))

@@ -3,13 +3,13 @@
 import netrc
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
+from aioss_resume._io.storage import home_directory
 from aioss_resume.errors import ConfigError
 from aioss_resume.options import READ_BUFFER, RESERVED_HEADERS
 
@@ -69,7 +69,10 @@ def check_netrc(host: str) -> None:
 
     Reads a file; call it in a thread.
     """
-    path = os.environ.get("NETRC") or Path("~/.netrc").expanduser()
+    home = home_directory()
+    path = os.environ.get("NETRC") or (home / ".netrc" if home is not None else None)
+    if path is None:
+        return
     try:
         found = netrc.netrc(path).authenticators(host)
     except (OSError, netrc.NetrcParseError):

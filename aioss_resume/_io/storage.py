@@ -313,6 +313,14 @@ END_SIGNALS: Final = tuple(
 """What ends a command: SIGHUP is sent when a terminal is closed, SIGBREAK by Ctrl-Break on Windows."""
 
 
+def home_directory() -> Path | None:
+    """The home directory; None if it is unknown, as for a user without an entry in /etc/passwd in a container."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return None
+
+
 def is_regular(found: os.stat_result) -> bool:
     return stat.S_ISREG(found.st_mode)
 

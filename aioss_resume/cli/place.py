@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from aioss_resume._io.storage import home_directory
 from aioss_resume.errors import ConfigError, CredentialsError
 
 _OSS: Final = re.compile(r"oss://([a-z0-9][a-z0-9-]{1,61}[a-z0-9])(?:/(.*))?", re.DOTALL)
@@ -157,9 +158,11 @@ def file_name_of(key: str) -> str:
 
 def _read_files(place: Place, profile: str | None, config_file: str | None) -> None:
     """Add what is missing in a place from the first file that has the profile."""
-    files = (
-        [Path(config_file)] if config_file else [Path.home() / ".ossutilconfig", Path.home() / ".aliyun/config.json"]
-    )
+    home = home_directory()
+    if config_file:
+        files = [Path(config_file)]
+    else:
+        files = [home / ".ossutilconfig", home / ".aliyun/config.json"] if home is not None else []
     for file in files:
         try:
             text = file.read_text(encoding="utf-8")
@@ -175,7 +178,8 @@ def _read_files(place: Place, profile: str | None, config_file: str | None) -> N
         except (configparser.Error, ValueError, TypeError, KeyError):
             raise ConfigError(f"{file} cannot be understood", hint="it must be ossutil's or the aliyun CLI's") from None
     if profile:
-        raise ConfigError(f"there is no profile {profile!r} in {' or '.join(map(str, files))}")
+        where = " or ".join(map(str, files)) or "the home directory, which is not known"
+        raise ConfigError(f"there is no profile {profile!r} in {where}")
 
 
 def _read_ossutil(place: Place, text: str, profile: str | None) -> bool:

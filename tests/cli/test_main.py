@@ -1,12 +1,15 @@
 """What `python -m aioss_resume` says without doing anything."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
 
 import pytest
 
+from aioss_resume import ConfigError
 from aioss_resume.__main__ import main
+from aioss_resume.cli.place import find_place
 from aioss_resume.cli.sizes import parse_size
 
 
@@ -77,3 +80,12 @@ def test_sizes_are_read_as_people_write_them(text: str, size: int) -> None:
 def test_invalid_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is no size"):
         parse_size(text)
+
+
+@pytest.mark.usefixtures("unknown_user")
+def test_configuration_is_not_searched_where_the_home_directory_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(("OSS", "ALIBABA_CLOUD"))]:
+        monkeypatch.delenv(name)
+    assert find_place(None, "cn-hangzhou", None, None).keys is None
+    with pytest.raises(ConfigError, match="no profile 'mine' in the home directory, which is not known"):
+        find_place(None, None, "mine", None)

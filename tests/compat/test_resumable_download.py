@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import oss2
 import pytest
 from flow.ranged import PART, SIZE, whole
 
 import aioss_resume
-from aioss_resume import CheckpointStore, ConfigError, resumable_download
+from aioss_resume import CheckpointStore, ConfigError, Downloader, resumable_download
 from aioss_resume.testing import KiB, LocalOSS
 
 pytestmark = pytest.mark.anyio
@@ -311,3 +312,13 @@ async def test_object_is_downloaded_with_default_arguments(
     result = await resumable_download(bucket, "key", path)
     assert path.read_bytes() == whole()
     assert result.skipped is False
+
+
+@pytest.mark.usefixtures("unknown_user")
+async def test_object_is_downloaded_where_the_home_directory_is_unknown(
+    bucket: Any, content: bytes, path: Path
+) -> None:
+    await resumable_download(bucket, "key", str(path))
+    assert path.read_bytes() == content
+    async with aiohttp.ClientSession(trust_env=True) as session, Downloader(bucket, session=session) as downloader:
+        assert await downloader.read("key") == content
