@@ -15,7 +15,7 @@ from aioss_resume._file.disk import USE_STREAM
 from aioss_resume._io.resolve import is_system_path, system_path_error
 from aioss_resume._io.storage import STORAGE
 from aioss_resume._transfer.client import Client
-from aioss_resume.errors import ConfigError, ObjectName, local_file_error
+from aioss_resume.errors import NO_WORKING_DIRECTORY, ConfigError, ObjectName, local_file_error
 from aioss_resume.options import ReadOptions
 from aioss_resume.urls import SignedURL
 
@@ -121,7 +121,10 @@ async def destination(client: Client, path: str | os.PathLike[str], name: Object
     refuse_other_meanings(given, name)
     # A relative path needs the working directory, which is a system call; an absolute path needs none.
     absolute = os.path.abspath
-    found = absolute(given) if os.path.isabs(given) else await client.threads.run(absolute, given)  # noqa: PTH117
+    try:
+        found = absolute(given) if os.path.isabs(given) else await client.threads.run(absolute, given)  # noqa: PTH117
+    except OSError as error:
+        raise local_file_error("download to", error, given, name=name, hint=NO_WORKING_DIRECTORY) from None
     if is_system_path(found):
         raise local_file_error("download to", system_path_error(found), name=name, hint=USE_STREAM)
     return found

@@ -259,6 +259,10 @@ def changed_error(
     return error
 
 
+NO_WORKING_DIRECTORY = "the working directory was deleted: change to another one, or pass an absolute path"
+"""The hint if a relative path cannot be made absolute."""
+
+
 def local_file_error(
     tried: str,
     cause: OSError | int,

@@ -16,7 +16,7 @@ from aioss_resume._io.manifest import Manifest, UnusableManifestError
 from aioss_resume._io.tree import Tree
 from aioss_resume._transfer.calls import Calls
 from aioss_resume._transfer.client import Client
-from aioss_resume.errors import ConfigError, ObjectName, local_file_error, printable
+from aioss_resume.errors import NO_WORKING_DIRECTORY, ConfigError, ObjectName, local_file_error, printable
 from aioss_resume.options import PrefixOptions
 
 
@@ -117,8 +117,10 @@ class PrefixBatch(Batch[PrefixOutcome]):
         try:
             self._directory = os.path.abspath(self._directory)  # noqa: PTH100  # a Path costs more, here and below
             self._manifest_path = os.path.abspath(self._manifest_path)  # noqa: PTH100
-        except OSError as error:  # the working directory was deleted
-            problem = local_file_error("use the directory", error, self._directory, name=self._name)
+        except OSError as error:
+            problem = local_file_error(
+                "use the directory", error, self._directory, name=self._name, hint=NO_WORKING_DIRECTORY
+            )
         else:
             return
         raise problem

@@ -9,7 +9,16 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 INDEX = ROOT / "docs" / "reference" / "errors.md"
-HOLDERS = {"_HINTS", "_ERRNO_HINTS", "_IN_USE_HINT", "USE_STREAM", "_FORM", "hint", "reason, hint"}
+HOLDERS = {
+    "_HINTS",
+    "_ERRNO_HINTS",
+    "_IN_USE_HINT",
+    "NO_WORKING_DIRECTORY",
+    "USE_STREAM",
+    "_FORM",
+    "hint",
+    "reason, hint",
+}
 
 
 def texts(node: ast.expr | None) -> Iterator[str]:

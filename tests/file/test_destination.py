@@ -1,5 +1,6 @@
 """The file system around a download: parents, modes, old files, links, and paths that cannot be."""
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from flow.ranged import interrupt, leftover
 from aioss_resume import (
     CheckpointStore,
     ConfigError,
+    Downloader,
     IntegrityError,
     LocalFileError,
     NoSuchKeyError,
@@ -388,6 +390,25 @@ async def test_relative_path_is_taken_from_the_working_directory(
     assert result.path == tmp_path / "here" / "file"
     assert beside.path == tmp_path / "beside"
     assert (tmp_path / "here" / "file").read_bytes() == (tmp_path / "beside").read_bytes() == b"bytes"
+
+
+async def test_relative_path_in_a_deleted_working_directory_is_refused(
+    oss: LocalOSS, bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    oss.put("examplebucket", "key", b"bytes")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(LocalFileError, match="could not download to 'file'") as error:
+        await download(bucket, "key", "file")
+    assert error.value.errno == errno.ENOENT
+    assert "working directory was deleted" in str(error.value.hint)
+    async with Downloader(bucket) as downloader, downloader.download_prefix("", "directory") as outcomes:
+        with pytest.raises(LocalFileError, match="could not use the directory 'directory'") as error:
+            await anext(outcomes)
+    assert "working directory was deleted" in str(error.value.hint)
+    assert oss.requests == []
+    await download(bucket, "key", tmp_path / "file")
 
 
 @pytest.mark.parametrize("name", [" ", "a b", "%2F", "名前", "\N{PILE OF POO}", ".hidden", "-n", "a\nb", "\udcff"])
