@@ -168,8 +168,8 @@ async def forget_checkpoint(name: ObjectName, version_id: str | None, path: str)
 
 def _final_path(path: str) -> Path:
     """The absolute path of the file that a download to `path` replaces: a link is followed."""
-    absolute = os.path.abspath(path)  # noqa: PTH100  # Path.absolute() keeps dots
-    if os.path.islink(absolute):  # noqa: PTH114
-        with suppress(OSError):  # then the download says what is wrong with it
-            absolute = follow_links(STORAGE, absolute)
-    return Path(absolute)
+    with suppress(OSError):  # then the download says what is wrong with the path
+        path = os.path.abspath(path)  # noqa: PTH100  # Path.absolute() keeps dots
+        if os.path.islink(path):  # noqa: PTH114
+            path = follow_links(STORAGE, path)
+    return Path(path)

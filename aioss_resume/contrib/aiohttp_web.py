@@ -35,7 +35,7 @@ async def object_response(
         request: The client's request.
         downloader: An open Downloader: create it in a cleanup context of the application.
         key: The object's key, or a SignedURL.
-        filename: The name under which a browser saves the object; None to let the browser decide.
+        filename: The name under which a browser saves the object; None: the object's own Content-Disposition, if any.
         keywords: As for `Downloader.stream()`. `window`, the bytes kept in memory for this response, defaults to 1 MiB.
 
     Raises:
