@@ -141,10 +141,10 @@ async def _join_or_begin(request: DownloadRequest, make: Callable[[], Download])
                 hint='wait for it with on_busy="wait"',
             )
         await asyncio.wait([shared.task])
+    download = make()
+    request.client.lease()
     # Not in a task group, because its callers come and go independently. It cannot leak: the last caller that leaves
     # cancels it and waits for its end.
-    request.client.lease()
-    download = make()
     task = asyncio.create_task(_run(request, download, running), name=f"aioss_resume: {request.name}")
     shared = running[request.path] = _Shared(request, download, task, callers=1)
     return shared
