@@ -23,6 +23,7 @@ NAME: Final = ".aioss-resume.sqlite"
 _APPLICATION: Final = 0x41525331  # "ARS1": marks our manifests among all SQLite files
 _FORMAT: Final = 1
 _LOCK_SECONDS: Final = 0.2  # another run keeps its lock to its end, so waiting longer does not help
+_MARKS_MOST: Final = 500  # values in one statement; SQLite before 3.32 allows 999
 _TABLES: Final = """
     CREATE TABLE IF NOT EXISTS files (
         path BLOB PRIMARY KEY, bucket TEXT NOT NULL, key BLOB NOT NULL, etag TEXT NOT NULL, crc64 BLOB,
@@ -83,9 +84,13 @@ class Manifest:
 
     def entries(self, paths: Sequence[str]) -> dict[str, Entry]:
         """The entries of the files at these relative paths."""
-        marks = ",".join("?" * len(paths))
-        query = f"SELECT {_COLUMNS} FROM files WHERE path IN ({marks})"  # noqa: S608  # constants, and a mark for each
-        return {entry.path: entry for entry in map(self._entry, self._connection.execute(query, [*map(_blob, paths)]))}
+        found: dict[str, Entry] = {}
+        for start in range(0, len(paths), _MARKS_MOST):
+            some = [*map(_blob, paths[start : start + _MARKS_MOST])]
+            marks = ",".join("?" * len(some))
+            query = f"SELECT {_COLUMNS} FROM files WHERE path IN ({marks})"  # noqa: S608  # constants, and a mark for each
+            found |= {entry.path: entry for entry in map(self._entry, self._connection.execute(query, some))}
+        return found
 
     def record(self, entries: Iterable[Entry]) -> None:
         """Store entries in one transaction."""

@@ -46,6 +46,15 @@ def test_recorded_entries_are_returned(path: str) -> None:
     assert os.stat(path).st_mode & 0o777 == 0o600
 
 
+def test_page_of_a_listing_has_more_paths_than_old_releases_of_sqlite_take_at_once(path: str) -> None:
+    paths = [str(number) for number in range(1000)]
+    saved(path, *(replace(ENTRY, path=each) for each in paths))
+    manifest = Manifest(path, "bucket")
+    manifest._connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)  # the limit before SQLite 3.32
+    assert set(manifest.entries(["missing", *paths])) == set(paths)
+    manifest.close()
+
+
 def test_newer_entry_replaces_the_older(path: str) -> None:
     saved(path, ENTRY)
     saved(path, replace(ENTRY, etag="B2"))
