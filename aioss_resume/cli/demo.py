@@ -22,10 +22,10 @@ KEY: Final = "exampledir/demo.bin"
 CONCURRENCY: Final = 8
 
 LOST_AT_MOST: Final = 64 * MiB + CONCURRENCY * 2 * MiB
-"""What a kill may cost: what the checkpoint lags behind, and what each connection has in memory."""
+"""Bytes that a kill may cost: those written since the last checkpoint, and those in memory for each connection."""
 
 _BLOCK: Final = 4 * MiB
-_RESETS: Final = (3, 9, 15)  # requests before each reset; the next one that is long enough is reset
+_RESETS: Final = (3, 9, 15)  # requests between resets; the next one that is long enough is reset
 _RUN_SECONDS: Final = 1.8
 # For the share of the object that one run fetches. Checkpoints are flushed once a second, or after 32 MiB: a run
 # that is killed sooner has kept nothing.
@@ -37,7 +37,7 @@ _SPEED_MOST: Final = 128 * MiB
 
 @dataclass(slots=True)
 class _Runs:
-    """What the runs reported."""
+    """The reports of all runs."""
 
     resumed_from: list[int] = field(default_factory=list)
     result: Ended | None = None
@@ -45,15 +45,15 @@ class _Runs:
 
 
 class Demo:
-    """One demo, from the server's start to the last line."""
+    """One demo, with its server and its directory."""
 
     def __init__(self, size: int, kills: int, directory: Path | None) -> None:
         """Set up.
 
         Args:
-            size: Of the object, at least 1 MiB.
+            size: Bytes of the object, at least 1 MiB.
             kills: How often SIGKILL is sent.
-            directory: Where the file goes; None: a temporary one, removed in the end.
+            directory: The directory of the file; None for a temporary one, which is removed at the end.
         """
         self._size = size
         self._kills = kills
@@ -62,7 +62,7 @@ class Demo:
         self._part_size = max(128 * KiB, min(8 * MiB, size // (4 * CONCURRENCY)))
 
     def run(self) -> int:
-        """Run it; the exit code, 0 if all was as promised.
+        """Run the demo. Returns the exit code, 0 if everything was as promised.
 
         Raises:
             OSError: The directory cannot be used.
@@ -125,7 +125,7 @@ class Demo:
         _say(f"run {number}: {runs.failure or 'verified and committed'}")
 
     def _account(self, requests: list[RequestRecord], runs: _Runs, stored: StoredObject, destination: Path) -> int:
-        """Print the summary; 0 if everything is as promised."""
+        """Print the summary. Returns the exit code, 0 if everything was as promised."""
         result = runs.result
         if result is None:
             _say("the download did not get through")
@@ -198,7 +198,7 @@ def _say(line: str) -> None:
 
 
 def run_demo(size: int, kills: int, directory: Path | None) -> int:
-    """Run a demo; the exit code. Other signals that end it clean up as Ctrl-C does."""
+    """Run a demo, and return the exit code. All signals that end it clean up like Ctrl-C."""
     try:
         with _as_ctrl_c(*(number for number in end_signals() if number != signal.SIGINT)):
             return Demo(size, kills, directory).run()
@@ -211,7 +211,7 @@ def run_demo(size: int, kills: int, directory: Path | None) -> int:
 
 @contextmanager
 def _as_ctrl_c(*numbers: signal.Signals) -> Iterator[None]:
-    """Let these signals end the process, so that processes and directories are cleaned up."""
+    """End the process by an exception on these signals, so that processes and directories are cleaned up."""
 
     def end(number: int, _frame: object) -> NoReturn:
         sys.exit(128 + number)

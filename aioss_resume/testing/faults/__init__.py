@@ -1,1 +1,1 @@
-"""What can go wrong on OSS's side, by name."""
+"""Faults on OSS's side, by name."""

@@ -10,26 +10,26 @@ from aioss_resume.testing.server.calls import Call
 from aioss_resume.testing.server.contents import Content
 
 Asked = tuple[int, int | None] | None
-"""A requested range as the ledger shows it."""
+"""A requested range, as in the ledger."""
 
 
 class Scope(TypedDict, total=False):
     """Selects the requests that a fault affects. Every fault accepts these keywords."""
 
     times: int | None
-    """How often it fires (default 1); None: for ever."""
+    """How often it occurs (default 1); None for always."""
     bucket: str | None
     key: str | None
     method: str | None
-    """Default "GET"; None: any."""
+    """The method (default "GET"); None for any."""
     range: tuple[int, int | None] | Callable[[Asked], bool] | None
-    """The requested range, half-open as in the ledger, or a function that says yes to it."""
+    """The requested range, half-open as in the ledger, or a function that returns whether it is affected."""
     nth: int | None
     """Only the nth request in scope, counted from 1."""
     after_requests: int
-    """Spare that many requests in scope first."""
+    """Number of requests in scope that are not affected at first."""
     probability: float | None
-    """Fire by chance, repeatably: the dice are cast with `seed`."""
+    """The chance of each request to be affected, repeatable by `seed`."""
     seed: int
 
 
@@ -50,15 +50,15 @@ class World(Protocol):
 
 
 When = Callable[[Call, World], bool]
-"""Whether an early fault takes a request that is in its scope."""
+"""Whether an early fault applies to a request in its scope."""
 Early = Callable[[Call, World], Answer | Call | None]
-"""Runs before the request is answered; an answer ends it there, a call is answered in place of the one that came."""
+"""Called before the request is executed. Returns a response, a request to execute instead, or None."""
 Late = Callable[[Answer], bool]
-"""Changes an answer, or says False when the answer is not one that this fault can befall."""
+"""Changes a response. Returns False if the fault does not apply to that response."""
 
 
 def _check_scope(name: str, scope: Scope) -> None:
-    """Check the keywords of a fault. A misspelt one would leave the fault without effect, or affect all requests.
+    """Check the keywords of a fault. With a misspelt one, it would have no effect, or affect all requests.
 
     Raises:
         TypeError: A keyword is unknown.
@@ -96,7 +96,7 @@ class Fault:
         self.early = early
         self.late = late
         self.when = when
-        self._lock = lock  # the one of all faults
+        self._lock = lock  # shared by all faults
         self._scope = scope
         self._dice = random.Random(scope.get("seed", 0))  # noqa: S311 - repeatable, not secret
         self._left = scope.get("times", 1)

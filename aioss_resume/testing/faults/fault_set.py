@@ -12,7 +12,8 @@ class FaultSet:
     """The faults, in the order in which they were set. Methods may be called from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # guards the list and every fault in it; a scope's function may ask for hits
+        # Guards the list and all faults in it. Reentrant, because the function of a scope may read `hits`.
+        self._lock = threading.RLock()
         self._set: list[Fault] = []
 
     def clear(self) -> None:

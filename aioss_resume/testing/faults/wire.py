@@ -11,11 +11,11 @@ from aioss_resume.testing.faults.fault_set import FaultSet
 from aioss_resume.testing.server.answers import Answer, Then
 from aioss_resume.testing.server.calls import Call
 
-_BATCH = 100  # interim answers written at once
+_BATCH = 100  # interim responses written at once
 
 
 class WireFaults(FaultSet):
-    """Malformed HTTP that a parser has to survive."""
+    """Malformed HTTP, which a client must survive."""
 
     def raw(self, data: bytes, *, then: Then = "close", **scope: Unpack[Scope]) -> Fault:
         """Respond with these bytes, unchanged, and then close, reset or hang."""

@@ -180,7 +180,7 @@ class ChaosProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tunnel = Tunnel(self._network, reader, writer)
         self._tunnels.add(tunnel)
-        # Cancelled when the thread stops: let out, asyncio's streams of Python 3.11 log it as an error.
+        # Cancelled when the thread stops. Python 3.11's asyncio would log it as an error.
         with contextlib.suppress(asyncio.CancelledError):
             await tunnel.run(*self._target)
         self._tunnels.discard(tunnel)

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_TURNS = 8  # of the loop; asyncio takes 4 from accepting a connection to its handler's first turn
+_TURNS = 8  # iterations of the loop; asyncio needs 4 from accepting a connection to the first step of its handler
 
 
 async def settle() -> None:
-    """Let connections that were accepted get to their handlers; a listener that is closed before leaks them.
+    """Let the handlers of accepted connections begin. If the listener is closed before, the connections leak.
 
     Source: asyncio.Server._attach of Python 3.11 fails once the server is closed.
     """
@@ -21,7 +21,7 @@ async def settle() -> None:
 
 
 class LoopThread:
-    """Runs from `start` to `stop`; what is told to it runs on its loop."""
+    """A thread that runs an event loop from `start` to `stop`. Other threads can run functions and coroutines on it."""
 
     def __init__(self, name: str, listen: Callable[[], Awaitable[None]], close: Callable[[], Awaitable[None]]) -> None:
         """Set up, without a thread yet; `listen` runs on the loop first and `close` last."""
@@ -52,20 +52,20 @@ class LoopThread:
         self._thread.join()
 
     def tell(self, what: Callable[[], object]) -> None:
-        """Run something on the loop soon; nothing before the start and after the stop."""
+        """Call a function on the loop soon. Does nothing before the start and after the stop."""
         if self._loop is None:
             return
-        with contextlib.suppress(RuntimeError):  # the loop is closed
+        with contextlib.suppress(RuntimeError):  # the loop was closed
             self._loop.call_soon_threadsafe(what)
 
-    # The two Any are those of typing's Coroutine: what nobody sends and nobody yields.
+    # The two Any are what a coroutine yields and receives.
     def ask(self, what: Coroutine[Any, Any, T]) -> T:
         """Run something on the loop and wait for its result; not for use on the loop itself."""
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(what, self._loop).result()
 
     def _run(self) -> None:
-        # Not asyncio.run: a uvloop policy of the host program must not reach here.
+        # Not asyncio.run(), because a uvloop policy of the host program must have no effect here.
         with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
             try:
                 runner.run(self._serve())

@@ -26,7 +26,7 @@ class Recorder:
         self._answer = answer
         self._host = host
         self._tls = tls
-        self._changed = threading.Condition()  # guards the two below
+        self._changed = threading.Condition()  # guards the next two attributes
         self._requests: list[bytes] = []
         self._connections = 0
         self._server: asyncio.Server | None = None
@@ -90,12 +90,12 @@ class Recorder:
             await writer.drain()
             writer.close()
         except (ConnectionError, asyncio.CancelledError):
-            # Cancelled when the thread stops: let out, asyncio's streams of Python 3.11 log it as an error.
+            # Cancelled when the thread stops. Python 3.11's asyncio would log it as an error.
             writer.transport.abort()
 
 
 async def _read_request(reader: asyncio.StreamReader) -> bytes:
-    """One request, or whatever came until the client stopped."""
+    """Read one request, or everything that arrives until the client stops sending."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as error:

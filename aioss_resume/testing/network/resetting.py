@@ -10,7 +10,7 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER on, for 0 seconds: closing sends R
 
 
 def reset(transport: asyncio.WriteTransport) -> None:
-    """End the connection with RST, now."""
+    """End the connection with RST at once."""
     sock = transport.get_extra_info("socket")
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -18,7 +18,7 @@ def reset(transport: asyncio.WriteTransport) -> None:
 
 
 async def flush(transport: asyncio.WriteTransport) -> None:
-    """Let the bytes written reach the peer, for a reset discards what is still on its way."""
+    """Wait until the written bytes have reached the peer, because a reset discards bytes on the way."""
     sock = transport.get_extra_info("socket")
     for _ in range(2000):
         if transport.is_closing() or not (transport.get_write_buffer_size() or _unsent(sock)):
@@ -27,7 +27,7 @@ async def flush(transport: asyncio.WriteTransport) -> None:
 
 
 def _unsent(sock: socket.socket) -> int:
-    """Bytes in the socket that the peer has not acknowledged; 0 where the system does not tell."""
+    """Number of bytes in the socket that the peer has not acknowledged; 0 if the system does not know."""
     if sys.platform != "linux":
         return 0
     import fcntl  # not on Windows

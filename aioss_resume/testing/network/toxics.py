@@ -11,17 +11,17 @@ _STEPS_PER_SECOND = 20
 
 @dataclass(slots=True)
 class Cut:
-    """What befalls a connection once it has had so many bytes. The network's lock guards it."""
+    """What happens to a connection after so many bytes. Guarded by the network's lock."""
 
     how: Literal["reset", "close", "swallow"]
     after: int
     left: int | None
-    """How many connections more; None: every one."""
+    """The number of further connections that it affects; None for all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Toxics:
-    """All that is wrong at one moment."""
+    """The faults of a network that are currently set."""
 
     latency: float = 0.0
     rate: float | None = None
@@ -32,20 +32,20 @@ class Toxics:
 
     @property
     def largest_step(self) -> int:
-        """Bytes to pass on at once, so that a rate is even and a slice is one."""
+        """Most bytes to pass on at once, so that the rate is even and slices have their size."""
         rates = [rate for rate in (self.rate, self.rate_in_sum) if rate is not None]
         steps = [max(1, int(rate / _STEPS_PER_SECOND)) for rate in rates]
         return min([*steps, self.slice or 1 << 16])
 
 
 class Pacer:
-    """When the next byte may go, at a rate that may change."""
+    """Computes when bytes may be sent, at a rate that may change."""
 
     def __init__(self) -> None:
         self._free = 0.0
 
     def reserve(self, count: int, rate: float | None, now: float) -> float:
-        """Seconds from now until so many bytes have gone."""
+        """Reserve so many bytes. Returns the seconds from now until they may have been sent."""
         if rate is None:
             return 0.0
         self._free = max(self._free, now) + count / rate
@@ -53,7 +53,7 @@ class Pacer:
 
 
 class Network:
-    """What the connections of one proxy share; the counts may be read from any thread."""
+    """What the connections of one proxy share. The counts may be read from any thread."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()  # guards the counts and the cut
@@ -66,7 +66,7 @@ class Network:
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
-        """Let those who wait look at the toxics again. On the loop only, like all that follows."""
+        """Let waiting tasks check the toxics again. Only for the loop's thread, like all methods below."""
         self._woken.set()
         self._woken = asyncio.Event()
 
@@ -79,7 +79,7 @@ class Network:
             self.changed.notify_all()
 
     def claim_cut(self, sent: int) -> Cut | None:
-        """The cut that befalls a connection that has had so many bytes; counts it."""
+        """The cut for a connection that has received so many bytes, or None. A cut is counted."""
         with self.changed:
             cut = self.toxics.cut
             if cut is None or cut.left == 0 or sent < cut.after:
@@ -89,7 +89,7 @@ class Network:
             return cut
 
     def room(self, sent: int) -> int:
-        """Bytes that a connection may be sent at once."""
+        """Most bytes that may be sent to a connection at once."""
         toxics = self.toxics
         step = toxics.largest_step
         if toxics.cut is not None and toxics.cut.left != 0:
@@ -97,7 +97,7 @@ class Network:
         return max(0, step)
 
     async def pace(self, pacer: Pacer, count: int) -> None:
-        """Wait as long as so many bytes take, on their own connection and among all."""
+        """Wait as long as so many bytes take at the rate of the connection and of all together."""
         now = asyncio.get_running_loop().time()
         toxics = self.toxics
         own = pacer.reserve(count, toxics.rate, now)
@@ -106,12 +106,12 @@ class Network:
             await self.idle(max(own, shared))
 
     async def age(self, arrived: float) -> None:
-        """Wait until what arrived then is as late as the latency says."""
+        """Wait until bytes that arrived at that time have been delayed by the latency."""
         loop = asyncio.get_running_loop()
         while (left := arrived + self.toxics.latency - loop.time()) > 0:
             await self.idle(left)
 
     async def idle(self, seconds: float) -> None:
-        """Wait that long, or until the toxics change."""
+        """Wait for so many seconds, or until the toxics change."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._woken.wait(), seconds)

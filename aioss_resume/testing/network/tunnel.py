@@ -7,14 +7,14 @@ from aioss_resume.testing.network.resetting import flush, reset
 from aioss_resume.testing.network.toxics import Cut, Network, Pacer
 
 _CHUNK = 1 << 16
-_QUEUED = 256  # chunks that may be on their way: 16 MiB, for a fast network with a long delay
+_QUEUED = 256  # most chunks on the way: 16 MiB, for a fast network with a long delay
 
 _Arrived = tuple[float, bytes | None]
-"""When a chunk came from the server; b"" is its end, None its reset."""
+"""The time at which a chunk arrived from the server, and the chunk: b"" for the end, None for a reset."""
 
 
 class Tunnel:
-    """A client's connection; it lives until the server ends, a toxic ends it or the client has left."""
+    """A client's connection. It ends with the server's connection, by a toxic, or when the client disconnects."""
 
     def __init__(self, network: Network, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._network = network
@@ -23,13 +23,13 @@ class Tunnel:
         self._sent = 0
         self._pacer = Pacer()
         self._cut: Cut | None = None  # the cut that ended this connection
-        self._left = asyncio.Event()  # set when the client has left
+        self._left = asyncio.Event()  # set when the client has disconnected
 
     async def run(self, host: str, port: int) -> None:
-        """Pass bytes on until the connection has ended."""
+        """Forward bytes until the connection has ended."""
         self._network.count(opened=1)
         try:
-            cut = self._befallen()
+            cut = self._current_cut()
             if cut is None:
                 await self._through(host, port)
             elif cut.how == "swallow":
@@ -105,10 +105,10 @@ class Tunnel:
             return
 
     async def _pass(self, chunk: bytes) -> Cut | None:
-        """Send a chunk on; the cut that came in between, of the rest nothing is sent."""
+        """Forward a chunk. Returns the cut that ended it early, if there was one; the rest is not sent."""
         view = memoryview(chunk)
         while view:
-            cut = self._befallen()
+            cut = self._current_cut()
             if cut is not None:
                 return cut
             step = min(len(view), self._network.room(self._sent))
@@ -121,15 +121,15 @@ class Tunnel:
             view = view[step:]
             if self._network.toxics.pause:
                 await self._network.idle(self._network.toxics.pause)
-        return self._befallen()
+        return self._current_cut()
 
-    def _befallen(self) -> Cut | None:
+    def _current_cut(self) -> Cut | None:
         if self._cut is None:
             self._cut = self._network.claim_cut(self._sent)
         return self._cut
 
     def _is_swallowed(self) -> bool:
-        cut = self._befallen()
+        cut = self._current_cut()
         return cut is not None and cut.how == "swallow"
 
     async def _swallow(self, arrived: asyncio.Queue[_Arrived]) -> None:

@@ -10,9 +10,9 @@ from multidict import CIMultiDict
 
 from aioss_resume.testing.server.contents import BytesContent, Content
 
-PIECE = 512 * 1024  # large enough that Python is not what limits the speed, small enough to count and cut finely
+PIECE = 512 * 1024  # large enough for full speed, small enough for exact counts and cuts
 
-# The ECs that OSS's documents and traces show. Other errors have none here, although those of OSS do.
+# The ECs that are known from OSS's documents and traces. Other errors have none here; those of OSS have one.
 _EC = {
     (403, "AccessDenied"): "0003-00000001",
     (403, "InvalidAccessKeyId"): "0002-00000902",
@@ -26,21 +26,21 @@ _EC = {
 
 @dataclass(slots=True)
 class Cut:
-    """Where an answer's body is left, and how."""
+    """Where and how the body of a response is cut off."""
 
     after: int
     how: Literal["reset", "truncate", "stall", "unsaid"]
-    """unsaid: the TCP connection ends in good order, TLS is not told."""
+    """unsaid: the TCP connection is closed normally, without TLS's close_notify."""
     seconds: float | None = None
 
 
 Then = Literal["close", "reset", "hang"]
-"""What becomes of a connection: FIN, RST, or nothing until the client leaves."""
+"""What happens to a connection: FIN, RST, or nothing until the client disconnects."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """One answer, still open to change by faults until it is sent."""
+    """A response, which faults may change until it is sent."""
 
     status: int
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
@@ -50,7 +50,7 @@ class Answer:
     error: str | None = None
     framing: Literal["length", "chunked", "close"] = "length"
     announced: int | None = None
-    """The Content-Length to send when it is not the body's."""
+    """The Content-Length to send instead of the body's."""
     flips: set[int] = field(default_factory=set)
     """Offsets in the object of bytes whose lowest bit is flipped."""
     tail: bytes = b""
@@ -61,15 +61,15 @@ class Answer:
     head_rate: float | None = None
     """Bytes of the headers per second."""
     before: Callable[[], Iterable[bytes]] | None = None
-    """What is sent ahead of the answer; may never end."""
+    """Returns what to send before the response. It may be endless."""
     rewrite_head: Callable[[bytes], bytes] | None = None
-    """Changes the headers as they go on the wire."""
+    """Changes the bytes of the headers before they are sent."""
     raw: bytes | None = None
     """Sent instead of headers and body."""
     then: Then | None = None
-    """What becomes of the connection after the answer, whatever the headers say; None: as they say."""
+    """What happens to the connection after the response; None: what the headers say."""
     is_foreign: bool = False
-    """It is not OSS who answers: no header of OSS is added."""
+    """Whether no headers of OSS are added, as if another server had responded."""
 
     @property
     def length(self) -> int:
@@ -105,14 +105,14 @@ def xml_elements(fields: Mapping[str, str]) -> list[str]:
 
 
 def xml_answer(root: str, fields: Mapping[str, str], lines: Iterable[str] = ()) -> Answer:
-    """A success whose body is XML: elements of text, and elements that are written already."""
+    """A successful response with an XML body, from elements with text and from elements that are already XML."""
     inside = "".join(f"  {element}\n" for element in (*xml_elements(fields), *lines))
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<{root}>\n{inside}</{root}>\n'
     return text_answer(200, text.encode("utf-8", "surrogateescape"))
 
 
 class RefusedError(Exception):
-    """OSS says no; becomes an error answer."""
+    """OSS refuses the request. Becomes an error response."""
 
     def __init__(
         self,
@@ -134,7 +134,7 @@ class RefusedError(Exception):
 
 
 def error_answer(refused: RefusedError, *, method: str, request_id: str, host: str) -> Answer:
-    """The error as XML, or, as the answer to a HEAD, in `x-oss-err`."""
+    """Make the error response: XML, or for a HEAD the header `x-oss-err`."""
     if refused.status == 304:
         return Answer(304, CIMultiDict(refused.headers), error=refused.code)
     fields = {
@@ -160,5 +160,5 @@ def error_answer(refused: RefusedError, *, method: str, request_id: str, host: s
 
 
 def xml_text(value: str) -> str:
-    """Text as XML 1.0 can say it; characters it has no way to write become question marks."""
+    """Escape text for XML 1.0. Characters that XML cannot contain become question marks."""
     return escape("".join(c if c >= " " or c in "\t\n\r" else "?" for c in value))

@@ -23,7 +23,7 @@ class _Known:
 
 
 class Authority:
-    """The credentials, by access key id; every method may be called from any thread."""
+    """The credentials, by access key id. Methods may be called from any thread."""
 
     def __init__(self, region: str) -> None:
         self.region = region
@@ -45,7 +45,7 @@ class Authority:
             del self._known[access_key_id]
 
     def expire_signer(self, call: Call) -> None:
-        """Expire the credentials that a call names, when they are known."""
+        """Expire the credentials that a request names, if they are known."""
         access_key_id = _named(call)
         with self._lock:
             if access_key_id in self._known:
@@ -234,7 +234,7 @@ class Authority:
 
 
 def _named(call: Call) -> str:
-    """The access key id that a call names, by any of the six ways to sign."""
+    """The access key id that a request names, in any of the six ways to sign."""
     scheme, _, rest = call.headers.get("Authorization", "").strip().partition(" ")
     if scheme == signature.ALGORITHM:
         return signature.parse_authorization(scheme + " " + rest).get("credential", "").partition("/")[0]

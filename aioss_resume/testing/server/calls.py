@@ -14,7 +14,7 @@ _ENDPOINT = re.compile(r"oss-[a-z0-9-]+|s3\.oss-[a-z0-9-]+")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request, taken apart; the key is the one on the wire, never normalised."""
+    """A parsed request. The key is exactly the one that was sent, without normalisation."""
 
     method: str
     host: str
@@ -37,16 +37,16 @@ class Call:
 
     @property
     def encoding(self) -> dict[str, str]:
-        """The element that says how names are encoded in the answer; none if the client asks for no encoding."""
+        """The EncodingType element of the response; none if the client did not ask for an encoding."""
         return {"EncodingType": self.query["encoding-type"]} if "encoding-type" in self.query else {}
 
     def encoded(self, name: str) -> str:
-        """A name as the client wants to read it in XML."""
+        """A name for the XML of the response, in the encoding that the client asked for."""
         return quote(name) if self.query.get("encoding-type") == "url" else name
 
 
 def parse_range(header: str) -> tuple[int, int | None] | None:
-    """A single range of bytes as asked, or None for anything else."""
+    """Parse a Range header with a single range of bytes. Returns None for anything else."""
     found = _RANGE.fullmatch(header.replace(" ", ""))
     if found is None:
         return None
@@ -64,7 +64,7 @@ def parse_query(raw_query: str) -> dict[str, str]:
 
 
 def address(host: str, raw_path: str, cnames: Mapping[str, str]) -> tuple[str, str]:
-    """Bucket and key, each may be empty, that a Host header and a raw path (without its query) speak of."""
+    """The bucket and the key in a Host header and a raw path without its query. Either may be empty."""
     name = _host_name(host)
     path = raw_path.removeprefix("/")
     if name in cnames:

@@ -1,4 +1,4 @@
-"""The conditions and the range of a GET, and which bytes they select."""
+"""The conditions and the range of a GET."""
 
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -10,7 +10,7 @@ from aioss_resume.testing.server.store import StoredObject
 
 
 class Selected(NamedTuple):
-    """The stretch `[start, stop)` of the object; not partial means that it is answered with 200."""
+    """The selected range `[start, stop)` of the object. If it is not partial, the status is 200."""
 
     start: int
     stop: int
@@ -18,7 +18,7 @@ class Selected(NamedTuple):
 
 
 def check_conditions(stored: StoredObject, headers: Mapping[str, str]) -> None:
-    """Raise 412 or 304 when a condition does not hold."""
+    """Raise RefusedError with 412 or 304 if a condition does not hold."""
     if "If-Match" in headers and not _matches(headers["If-Match"], stored.etag):
         raise _failed("If-Match")
     unmodified = _date(headers.get("If-Unmodified-Since"))
@@ -34,7 +34,7 @@ def check_conditions(stored: StoredObject, headers: Mapping[str, str]) -> None:
 
 
 def select(stored: StoredObject, headers: Mapping[str, str]) -> Selected:
-    """What the Range header gets: by OSS's own rules, or by HTTP's with `x-oss-range-behavior: standard`."""
+    """Apply the Range header: by OSS's own rules, or with `x-oss-range-behavior: standard` by HTTP's."""
     size = stored.content.size
     whole = Selected(0, size, is_partial=False)
     asked = parse_range(headers.get("Range", ""))
@@ -63,7 +63,7 @@ def _matches(header: str, etag: str) -> bool:
 
 
 def _date(text: str | None) -> float | None:
-    """An HTTP date in seconds; a date that makes no sense counts as none."""
+    """Parse an HTTP date, in seconds since 1970. A malformed one counts as none."""
     try:
         return parsedate_to_datetime(text).timestamp() if text else None
     except ValueError:

@@ -70,7 +70,7 @@ class FileContent:
         self.md5: bytes | None = None
         self._view = memoryview(b"")
         if self.size:
-            # Mapped, so that serving it makes no file call on the server's event loop.
+            # Mapped into memory, so that the server's event loop makes no file calls.
             with path.open("rb") as file:
                 self._view = memoryview(mmap.mmap(file.fileno(), self.size, access=mmap.ACCESS_READ))
 
@@ -89,7 +89,7 @@ class JoinedContent:
 
     def __init__(self, parts: Sequence[Content], etag: str) -> None:
         self._parts: list[Content] = []
-        for part in parts:  # flat, so that a thousand appends are not a thousand calls deep
+        for part in parts:  # flat: otherwise a thousand appends would need a recursion of a thousand calls
             self._parts.extend(part._parts if isinstance(part, JoinedContent) else [part])
         self._stops = [*accumulate(part.size for part in self._parts)]
         self.etag = etag
@@ -132,7 +132,7 @@ class GeneratedContent:
         self.md5: bytes | None = None
 
     def read(self, start: int, stop: int) -> bytes:
-        """The bytes of `[start, stop)`, without those past the end."""
+        """The bytes of `[start, stop)`, as far as they exist."""
         stop = min(stop, self.size)
         pieces: list[bytes | memoryview] = []
         base = memoryview(_base_block(self.seed, _base_length(self.size)))
@@ -165,13 +165,13 @@ def _opaque_etag(text: str) -> str:
 
 
 def _base_length(size: int) -> int:
-    """The length of the first block of an object of that size: whole words of the generator, and room for a stamp."""
+    """The length of the first block of an object of that size: a multiple of 4, with space for the block's index."""
     return max(_STAMP, min(_BLOCK, -(-size // 4) * 4))
 
 
 @lru_cache(maxsize=16)
 def _base_block(seed: int, length: int = _BLOCK) -> bytes:
-    """The block that all blocks are made from, or its beginning."""
+    """The pseudo-random block from which all blocks are made, or its beginning."""
     return random.Random(seed).randbytes(length)  # noqa: S311 - repeatable, not secret
 
 
@@ -204,7 +204,7 @@ def _first_run_crc(seed: int, level: int) -> int:
 
 @lru_cache(maxsize=65536)
 def _bit_crc(seed: int, level: int, bit: int) -> int:
-    """What bit `bit` of the first block's index adds to the CRC-64 of a run of 2**level blocks."""
+    """The change of the CRC-64 of a run of 2**level blocks if bit `bit` of the first block's index is set."""
     if level == 0:
         base = _base_block(seed)
         return crc64.crc64(_stamp(memoryview(base), 1 << bit) + base[_STAMP:]) ^ crc64.crc64(base)

@@ -1,4 +1,4 @@
-"""The operations: all of them in one table, and those that read an object."""
+"""The table of all operations, and the operations that read an object."""
 
 import base64
 import gzip
@@ -34,12 +34,12 @@ from aioss_resume.testing.server.store import Store, StoredObject
 from aioss_resume.testing.server.writing import append, copy, delete, delete_many, put, put_symlink, version_header
 
 _COMPRESSIBLE = {"text/plain", "text/html", "text/css", "text/xml", "application/json", "application/javascript"}
-_MOST_COMPRESSED = 64 << 20  # larger ones are sent as they are: nobody tests with them
+_MOST_COMPRESSED = 64 << 20  # larger ones are not compressed
 _TRAFFIC_LIMITS = range(819_200, 838_860_801)  # bits per second
 
 
 def answer_call(store: Store, call: Call, access_key_id: str | None, now: float) -> Answer:
-    """Do what a signed or anonymous call asks for; raises `RefusedError` when OSS would say no."""
+    """Execute a signed or anonymous request. Raises RefusedError if OSS would refuse it."""
     if access_key_id is None and not call.bucket:
         raise RefusedError(403, "AccessDenied", "Anonymous access is forbidden for this operation.")
     operation = operation_of(call, _OPERATIONS)
@@ -91,7 +91,7 @@ def _get(store: Store, call: Call, _now: float) -> Answer:
 
 
 def object_headers(stored: StoredObject, selected: Selected, *, has_versions: bool) -> CIMultiDict[str]:
-    """The headers of a success, in OSS's order."""
+    """The headers of a successful response, in OSS's order."""
     headers = CIMultiDict({"Content-Type": stored.headers.get("Content-Type", "application/octet-stream")})
     if selected.is_partial:
         headers["Content-Range"] = f"bytes {selected.start}-{selected.stop - 1}/{stored.content.size}"
@@ -114,7 +114,7 @@ def object_headers(stored: StoredObject, selected: Selected, *, has_versions: bo
 
 
 def _followed(store: Store, call: Call) -> StoredObject:
-    """The object that is asked for; of a symbolic link, what it leads to, under the link's name."""
+    """The requested object; for a symbolic link its target, under the link's name."""
     stored = store.find(call.bucket, call.key, call.version_id)
     if stored.symlink_target is None:
         return stored
@@ -132,7 +132,7 @@ def _followed(store: Store, call: Call) -> StoredObject:
 
 
 def _meta(store: Store, call: Call, _now: float) -> Answer:
-    """GetObjectMeta: Content-Length, ETag and Last-Modified, without the headers as stored."""
+    """GetObjectMeta: Content-Length, ETag and Last-Modified, without the stored headers."""
     stored = store.find(call.bucket, call.key, call.version_id)
     check_conditions(stored, call.headers)
     whole = Selected(0, stored.content.size, is_partial=False)
@@ -161,7 +161,7 @@ def _get_tagging(store: Store, call: Call, _now: float) -> Answer:
 
 
 def _processed(stored: StoredObject) -> Answer:
-    """What `x-oss-process` makes of an object: here the same bytes, but of a length that is not told."""
+    """The result of `x-oss-process`: here the same bytes, but without a Content-Length."""
     headers = CIMultiDict({"Content-Type": "application/octet-stream", "x-oss-process-status": "0"})
     return Answer(200, headers, stored.content, 0, stored.content.size, framing="chunked")
 
@@ -176,7 +176,7 @@ def _is_compressed(stored: StoredObject, call: Call) -> bool:
 
 
 def _compressed(stored: StoredObject) -> Answer:
-    """What OSS makes of text for those who take gzip: no Content-Length, no ETag, no CRC-64."""
+    """The response for text if the client accepts gzip: without Content-Length, ETag and CRC-64, as OSS sends it."""
     body = BytesContent(gzip.compress(stored.content.read(0, stored.content.size), mtime=0))
     headers = CIMultiDict({"Content-Type": stored.headers["Content-Type"], "Content-Encoding": "gzip"})
     headers["Last-Modified"] = formatdate(stored.last_modified, usegmt=True)
@@ -216,4 +216,4 @@ _OPERATIONS: Final = (
     Operation(complete_upload, "POST", "object", "uploadId"),
     Operation(abort_upload, "DELETE", "object", "uploadId"),
 )
-"""What the server does. All else is answered with 501, by name."""
+"""The implemented operations. All others are refused with 501 and their name."""

@@ -16,24 +16,24 @@ class RequestRecord:
     key: str
     version_id: str | None
     range: tuple[int, int | None] | None
-    """Half-open, as asked: `(5, None)` is `bytes=5-` and `(-5, None)` is `bytes=-5`."""
+    """The requested range, half-open: `(5, None)` is `bytes=5-` and `(-5, None)` is `bytes=-5`."""
     query: Mapping[str, str] = field(repr=False)
     headers: CIMultiDictProxy[str] = field(repr=False)
     raw_path: str = field(repr=False)
     connection: int
-    """The same number for requests on the same TCP connection."""
+    """The number of the TCP connection, which several requests may share."""
     request_id: str
     status: int | None = None
-    """None until the answer's headers are sent."""
+    """None until the response's headers are sent."""
     bytes_sent: int = 0
-    """Bytes of the body handed to the socket so far."""
+    """Bytes of the body that were written to the socket so far."""
     error: str | None = None
     faults: tuple[str, ...] = ()
     is_finished: bool = False
 
 
 class Entry:
-    """A request in the ledger. Only the ledger changes it, under its lock."""
+    """A request in the ledger. Only the ledger changes it, while it holds its lock."""
 
     __slots__ = ("bytes_sent", "error", "faults", "finished", "record", "status")
 
@@ -70,7 +70,7 @@ class Ledger:
     """All requests since the start or the last `clear`. Methods may be called from any thread."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()  # guards everything below, entries included
+        self._changed = threading.Condition()  # guards the attributes below and the entries
         self._entries: list[Entry] = []
         self._under_way: set[str] = set()  # request ids
         self._gets = 0

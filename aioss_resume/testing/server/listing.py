@@ -39,7 +39,7 @@ def list_buckets(store: Store, call: Call, _now: float) -> Answer:
 
 
 def bucket_elements(store: Store, name: str) -> list[str]:
-    """What OSS says of a bucket. The endpoints are OSS's: a client that was given another one keeps it."""
+    """The elements that describe a bucket. The endpoints are OSS's own: clients keep the one they were given."""
     location = f"oss-{store.region}"
     fields = {
         "CreationDate": iso_time(store.created(name)),
@@ -143,7 +143,7 @@ def list_uploads(store: Store, call: Call, _now: float) -> Answer:
 
 
 def _by_name(items: Iterable[N], prefix: str, delimiter: str) -> Iterator[tuple[str, N | None]]:
-    """The items, which are in order, with their keys; common prefixes with None."""
+    """Pair sorted items with their keys. Common prefixes are paired with None."""
     seen = ""
     for item in items:
         key = item.key
@@ -175,7 +175,7 @@ def _page_after(
 def _page(
     entries: list[tuple[str, N | None]], most: int
 ) -> tuple[list[tuple[str, N | None]], tuple[str, N | None] | None]:
-    """The first entries, and the last of them if there are more."""
+    """The first entries, and the last one of them if more follow."""
     page = entries[:most]
     return page, page[-1] if page and len(entries) > most else None
 
@@ -220,7 +220,7 @@ def _upload(upload: Upload, name: str) -> str:
 
 
 def _position(query: Mapping[str, str], *, is_v2: bool) -> str:
-    """The last name that the client has."""
+    """The last name that the client has already received."""
     if not is_v2:
         return query.get("marker", "")
     token = query.get("continuation-token", "")

@@ -76,7 +76,7 @@ def list_parts(store: Store, call: Call, _now: float) -> Answer:
 
 
 def complete_upload(store: Store, call: Call, now: float) -> Answer:
-    """CompleteMultipartUpload: of the parts that the body names, or of all."""
+    """CompleteMultipartUpload, from the parts that the body names, or from all parts."""
     upload = _upload(store, call)
     refuse_overwrite(store, call)
     if call.headers.get("x-oss-complete-all", "").lower() == "yes":
@@ -120,7 +120,7 @@ def _add_part(store: Store, call: Call, content: BytesContent, now: float) -> No
 
 
 def _asked_parts(call: Call, upload: Upload) -> list[int]:
-    """The numbers that the body of the request names, in order and with the ETags of parts that are there."""
+    """The part numbers in the body of the request. Raises RefusedError unless they are sorted and their ETags match."""
     numbers: list[int] = []
     for element in parsed_body(call, "CompleteMultipartUpload").iter("Part"):
         text, etag = element.findtext("PartNumber") or "", (element.findtext("ETag") or "").strip('"')
@@ -144,7 +144,7 @@ def _number(call: Call, name: str, default: int) -> int:
 
 
 def _named(call: Call) -> dict[str, str]:
-    """What every answer about an upload begins with; with the key as the client can read it."""
+    """The elements with which every response about an upload begins. The key is encoded as the client asked for."""
     return {**call.encoding, "Bucket": call.bucket, "Key": call.encoded(call.key)}
 
 

@@ -1,4 +1,4 @@
-"""Which operation a request asks for. What OSS does and this server does not is refused by name.
+"""Which operation a request asks for. Operations of OSS that are not implemented are refused by name.
 
 Source: the API reference of OSS, and the sub-resources that oss2 signs.
 """
@@ -31,13 +31,13 @@ SUB_RESOURCES: Final = frozenset(
         "regionList",
     }
 )  # fmt: skip
-"""Query parameters that ask for an operation of their own, or for a part of one. All others are options or ignored."""
+"""Query parameters that select an operation, or belong to one. All others are options, or ignored."""
 
 _REFUSED_HEADERS: Final = (
     "x-oss-object-acl", "x-oss-callback", "x-oss-callback-var", "x-oss-server-side-encryption",
     "x-oss-server-side-data-encryption", "x-oss-object-worm-mode",
 )  # fmt: skip
-"""Headers that would store an object in another way, or do something else besides."""
+"""Headers that would change how an object is stored, or have another effect."""
 
 _METHODS: Final = frozenset({"GET", "HEAD", "PUT", "DELETE", "POST", "OPTIONS"})
 
@@ -45,15 +45,15 @@ _MOST_KEY_BYTES: Final = 1023
 
 
 class Operation(NamedTuple):
-    """One operation of OSS that the server does.
+    """One implemented operation of OSS.
 
     Args:
-        do: Answers a call.
-        method, level: Of which requests; the level is "object", "bucket" or "service".
-        name: The sub-resource that asks for it; "": none does.
-        companions: Sub-resources that may come with it.
-        header: The header that asks for it; "": none does.
-        is_public: Whether anybody may ask for it in a public bucket.
+        do: Executes a request.
+        method, level: The requests that it is for. The level is "object", "bucket" or "service".
+        name: The sub-resource that selects it; "" for none.
+        companions: Other sub-resources that are allowed.
+        header: The header that selects it; "" for none.
+        is_public: Whether it is allowed without a signature in a public bucket.
     """
 
     do: Callable[[Store, Call, float], Answer]
@@ -66,11 +66,11 @@ class Operation(NamedTuple):
 
 
 def operation_of(call: Call, operations: Iterable[Operation]) -> Operation:
-    """The operation that the call asks for.
+    """The operation that a request selects.
 
     Raises:
-        RefusedError: 501 NotImplemented, with its name, if it is none of these; 405 MethodNotAllowed for a method that
-            OSS does not know either; 400 InvalidObjectName for a key that OSS does not take.
+        RefusedError: 501 NotImplemented with its name, if it is not implemented; 405 MethodNotAllowed for a method
+            that OSS does not have either; 400 InvalidObjectName for a key that OSS does not allow.
     """
     if reason := key_refusal(call.key):
         raise RefusedError(400, "InvalidObjectName", reason)
@@ -97,7 +97,7 @@ def operation_of(call: Call, operations: Iterable[Operation]) -> Operation:
 
 
 def key_refusal(key: str) -> str | None:
-    """Why OSS takes no object of that name; None when it does, or when there is no key."""
+    """Why OSS does not allow that key; None if it does, or if there is no key."""
     if key.startswith(("/", "\\")):
         return "The specified object name must not begin with a slash or a backslash."
     if len(key.encode("utf-8", "surrogateescape")) > _MOST_KEY_BYTES:

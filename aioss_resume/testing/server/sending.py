@@ -1,4 +1,4 @@
-"""Sending a response byte by byte, or cutting it off as a fault says."""
+"""Sending a response, possibly slowly, or cut off by a fault."""
 
 import asyncio
 import contextlib
@@ -17,9 +17,9 @@ _NO_BODY = (204, 304)
 
 
 class Sent(web.StreamResponse):
-    """An answer that is already on the wire, so that aiohttp adds nothing of its own.
+    """A response that was already written to the connection, so that aiohttp adds nothing.
 
-    aiohttp's own responses cannot be cut, lie about their length or leave out headers: what we are here for.
+    aiohttp's own responses cannot be cut off, announce a wrong length or omit headers.
     """
 
     def __init__(self, *, keep_alive: bool) -> None:
@@ -34,11 +34,11 @@ class Sent(web.StreamResponse):
         return request.writer
 
     async def write_eof(self, data: object = b"") -> None:
-        """Nothing: all is written."""
+        """Do nothing: everything was written already."""
 
 
 class Sender:
-    """The way of one answer to one client."""
+    """Sends one response to one client."""
 
     def __init__(
         self,
@@ -51,13 +51,13 @@ class Sender:
     ) -> None:
         """Prepare to answer a request.
 
-        What is about to be written is told first: a client that has all its bytes finds them in the ledger.
+        The callbacks are called before the bytes are written, so the ledger has them before the client does.
 
         Args:
             request: The request.
-            head_sent: Told when the status is sent.
-            body_sent: Told how many bytes of the body are sent.
-            finished: Told when the client will get nothing more; may be told again.
+            head_sent: Called when the status is sent.
+            body_sent: Called with the number of body bytes that are sent.
+            finished: Called when nothing more will be sent to the client, possibly more than once.
             closing: Set when the server stops.
         """
         self._request = request
@@ -68,10 +68,10 @@ class Sender:
         self._left = 0  # bytes of the body still to be sent
 
     async def send(self, answer: Answer) -> Sent:
-        """Send an answer with all its faults.
+        """Send a response with all its faults.
 
         Raises:
-            ConnectionError: The client is gone.
+            ConnectionError: The client has disconnected.
         """
         if answer.delay:
             await self._idle(answer.delay)
@@ -120,7 +120,7 @@ class Sender:
         for piece in pieces:
             self._write(piece)
             await self._request.writer.drain()
-            await asyncio.sleep(0)  # a client that reads fast enough must not keep the loop from all others
+            await asyncio.sleep(0)  # otherwise a fast client would block the loop for all others
 
     async def _raw(self, data: bytes, then: Then) -> Sent:
         self._body_sent(len(data))
@@ -174,7 +174,7 @@ class Sender:
         await self._request.writer.drain()
 
     async def _cut(self, cut: Cut) -> bool:
-        """Do it; True when the answer then goes on."""
+        """Cut the response off. Returns whether it continues afterwards."""
         if cut.how == "stall":
             await self._idle(cut.seconds)
             return cut.seconds is not None
@@ -195,7 +195,7 @@ class Sender:
         return False
 
     async def _idle(self, seconds: float | None) -> None:
-        """Wait, but not for longer than the server lives; a client that leaves cancels the handler."""
+        """Wait for so many seconds, or until the server stops. If the client disconnects, the handler is cancelled."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._closing.wait(), seconds)
         if self._closing.is_set():

@@ -27,7 +27,7 @@ _LONGEST_LINE = 64 * 1024
 
 
 class Service:
-    """Everything the server knows, and how it answers with it."""
+    """The state of the server, and the handler for requests."""
 
     def __init__(self, authority: Authority, now: Callable[[], float]) -> None:
         self.authority = authority
@@ -40,7 +40,7 @@ class Service:
         self._connection_count = 0
 
     async def handle(self, request: web.BaseRequest, world: World, closing: asyncio.Event) -> web.StreamResponse:
-        """Answer one request; the answer that aiohttp gets is already sent."""
+        """Handle one request. The response that aiohttp gets was already sent."""
         call = await self._read(request)
         entry = self._arrive(call, self._connection(request))
         sender = Sender(
@@ -65,8 +65,8 @@ class Service:
         try:
             answer = self.faults.act_early(met, call, world, fired)
             if not isinstance(answer, Answer):
-                # The signature is checked on the request as it came; the answer is for what a fault has made of it.
-                now = self.now()  # after the early faults, which may change the clock
+                # The signature is that of the received request; the response is for the request as changed by faults.
+                now = self.now()  # after the early faults, because they may change the clock
                 access_key_id = self.authority.check(call, now)
                 answer = answer_call(self.store, answer, access_key_id, now)
         except RefusedError as refused:
@@ -127,7 +127,7 @@ class Service:
 
 
 class ServerThread:
-    """A thread with an event loop of its own, in which a service serves."""
+    """A thread with its own event loop, in which the service handles requests."""
 
     def __init__(self, service: Service, world: World, host: str, port: int, tls: ssl.SSLContext | None) -> None:
         self._service = service
@@ -141,7 +141,7 @@ class ServerThread:
         self.port = 0
 
     def start(self) -> None:
-        """Listen; returns when clients may connect.
+        """Start to listen. Returns when clients can connect.
 
         Raises:
             OSError: The port is taken.
@@ -149,11 +149,11 @@ class ServerThread:
         self._thread.start()
 
     def stop(self) -> None:
-        """Close the port and every connection, also those with a request under way; may be called again."""
+        """Close the port and all connections, including those with a running request. May be called again."""
         self._thread.stop()
 
     def drop_connections(self) -> None:
-        """Close every connection, as if the network were gone for a moment."""
+        """Close all connections, like a short network failure."""
         self._thread.tell(self._abort_connections)
 
     def _abort_connections(self) -> None:

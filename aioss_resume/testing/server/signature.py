@@ -17,7 +17,7 @@ _ALWAYS_SIGNED = {"content-type", "content-md5"}
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """`key id/date/region/product/aliyun_v4_request`, taken apart."""
+    """The parts of `key id/date/region/product/aliyun_v4_request`."""
 
     access_key_id: str
     date: str
@@ -37,7 +37,7 @@ def parse_credential(text: str) -> Credential | None:
 
 
 def parse_authorization(header: str) -> dict[str, str]:
-    """The fields after the algorithm's name, lower-case, whatever their order and spacing."""
+    """Parse the fields after the algorithm's name, in any order and spacing. Names become lower case."""
     _, _, rest = header.strip().partition(" ")
     pairs = (field.partition("=") for field in rest.split(","))
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
@@ -53,7 +53,7 @@ def canonical_request(
     additional: Collection[str] = (),
     payload: str = UNSIGNED_PAYLOAD,
 ) -> str:
-    """The text whose digest is signed. `query` comes without `x-oss-signature`; header names in any case."""
+    """The text whose digest is signed. `query` must not contain `x-oss-signature`; header names may be in any case."""
     path = f"/{bucket}/{key}" if bucket else "/"
     lowered = {name.lower(): value for name, value in headers.items()}
     additional = sorted({name for name in additional if name in lowered and not _is_always_signed(name)})

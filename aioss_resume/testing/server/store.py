@@ -1,4 +1,4 @@
-"""The stored buckets, their objects and the versions of these."""
+"""The stored buckets, their objects, and the versions of objects."""
 
 import threading
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ Storing = Literal["Standard", "IA", "Archive", "ColdArchive", "DeepColdArchive"]
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """One version of an object, or the mark that it was deleted; never changes."""
+    """One version of an object, or a delete marker. Immutable."""
 
     key: str
     content: Content
@@ -22,16 +22,16 @@ class StoredObject:
     last_modified: int
     version_id: str = "null"
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Headers as stored, `Content-Type` and `x-oss-meta-*` among them."""
+    """The stored headers, including `Content-Type` and `x-oss-meta-*`."""
     storage_class: str = "Standard"
     object_type: str = "Normal"
     crc64: int | None = None
-    """The CRC-64 to tell instead of the content's."""
+    """The CRC-64 to send instead of the content's."""
     no_crc: bool = False
     is_delete_marker: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
     symlink_target: str | None = None
-    """The key that GETs of this object answer with the bytes of."""
+    """The key of the object whose bytes are sent instead; None unless this is a symbolic link."""
 
     @property
     def told_crc64(self) -> int | None:
@@ -42,17 +42,17 @@ class StoredObject:
 
 @dataclass(slots=True)
 class Upload:
-    """A multipart upload that has begun."""
+    """A multipart upload that was begun."""
 
     upload_id: str
     key: str
     initiated: int
     template: StoredObject
-    """The object as it will be, but for its bytes."""
+    """The future object, without its bytes."""
     parts: dict[int, "Part"] = field(default_factory=dict)
 
     def finished(self, content: Content, now: int) -> StoredObject:
-        """The object that the upload makes."""
+        """The object that results from the upload."""
         return replace(self.template, content=content, etag=content.etag, last_modified=now, object_type="Multipart")
 
 
@@ -65,7 +65,7 @@ class Part:
 
 
 class _Bucket:
-    """The versions of each key, the newest last; without versioning there is one."""
+    """The versions of each key, with the newest one last. Without versioning, there is one."""
 
     def __init__(self, created: int) -> None:
         self.created = created
@@ -76,26 +76,26 @@ class _Bucket:
 
 
 class Store:
-    """All buckets, which are in one region; every method may be called from any thread."""
+    """All buckets, which are in one region. Methods may be called from any thread."""
 
     def __init__(self, region: str) -> None:
         self.region = region
-        self._lock = threading.Lock()  # guards everything below
+        self._lock = threading.Lock()  # guards the attributes below
         self._buckets: dict[str, _Bucket] = {}
         self._versions = 0
 
     def create_bucket(self, name: str, now: int) -> None:
-        """Make the bucket, unless it is there."""
+        """Create the bucket, unless it exists."""
         with self._lock:
             self._buckets.setdefault(name, _Bucket(now))
 
     def bucket_names(self) -> list[str]:
-        """The names of all buckets, in order."""
+        """The sorted names of all buckets."""
         with self._lock:
             return sorted(self._buckets)
 
     def created(self, name: str) -> float:
-        """When the bucket was made, in seconds since 1970."""
+        """When the bucket was created, in seconds since 1970."""
         with self._lock:
             return self._bucket(name).created
 
@@ -116,7 +116,7 @@ class Store:
             return self._bucket(name).has_versions
 
     def put(self, bucket: str, stored: StoredObject) -> StoredObject:
-        """Store an object as the newest version; hands back what was stored, with its version id."""
+        """Store an object as the newest version. Returns the stored object, with its version id."""
         with self._lock:
             return self._put(self._bucket(bucket), stored)
 
@@ -131,13 +131,13 @@ class Store:
         return stored
 
     def update(self, bucket: str, stored: StoredObject) -> None:
-        """Put an object in place of the same version of it."""
+        """Replace the same version of an object."""
         with self._lock:
             versions = self._bucket(bucket).objects[stored.key]
             versions[:] = [stored if old.version_id == stored.version_id else old for old in versions]
 
     def find(self, bucket: str, key: str, version_id: str | None = None) -> StoredObject:
-        """The newest version or the one asked for; raises OSS's error when there is none."""
+        """The requested version, or the newest one. Raises OSS's error if it does not exist."""
         with self._lock:
             versions = self._bucket(bucket).objects.get(key, [])
             if version_id is None:
@@ -161,7 +161,7 @@ class Store:
             return version
 
     def delete(self, bucket: str, key: str, version_id: str | None, now: int) -> StoredObject | None:
-        """Delete; hands back the version that went, or the delete marker that was put where versions are kept."""
+        """Delete an object or a version. Returns the deleted version, or with versioning the new delete marker."""
         with self._lock:
             home = self._bucket(bucket)
             versions = home.objects.get(key, [])
@@ -177,14 +177,14 @@ class Store:
             return gone[0] if gone else None
 
     def newest(self, bucket: str) -> list[StoredObject]:
-        """The newest version of each object that is not deleted, in the order of the keys' UTF-8 bytes."""
+        """The newest version of each existing object, sorted by the UTF-8 bytes of the keys."""
         with self._lock:
             found = [versions[-1] for versions in self._bucket(bucket).objects.values() if versions]
         kept = [stored for stored in found if not stored.is_delete_marker]
         return sorted(kept, key=lambda stored: order(stored.key))
 
     def every_version(self, bucket: str) -> list[StoredObject]:
-        """Every version of each object, delete markers too: by key, and the newest of a key first."""
+        """All versions and delete markers, sorted by key, with the newest version of each key first."""
         with self._lock:
             found = [list(reversed(versions)) for versions in self._bucket(bucket).objects.values()]
         return sorted(chain.from_iterable(found), key=lambda stored: order(stored.key))
@@ -194,7 +194,7 @@ class Store:
             self._bucket(bucket).uploads[upload.upload_id] = upload
 
     def upload(self, bucket: str, key: str, upload_id: str) -> Upload:
-        """The multipart upload of that id; raises OSS's error when there is none."""
+        """The multipart upload with that id. Raises OSS's error if it does not exist."""
         with self._lock:
             found = self._bucket(bucket).uploads.get(upload_id)
         if found is None or found.key != key:
@@ -207,7 +207,7 @@ class Store:
             self._bucket(bucket).uploads.pop(upload.upload_id, None)
 
     def uploads(self, bucket: str) -> list[Upload]:
-        """The multipart uploads that have begun, by key."""
+        """The unfinished multipart uploads, sorted by key."""
         with self._lock:
             found = list(self._bucket(bucket).uploads.values())
         return sorted(found, key=lambda upload: (order(upload.key), upload.upload_id))
@@ -221,7 +221,7 @@ class Store:
 
 
 def order(name: str) -> bytes:
-    """What OSS sorts names by: their UTF-8 bytes."""
+    """The sort key of a name: its UTF-8 bytes, as in OSS."""
     return name.encode("utf-8", "surrogateescape")
 
 

@@ -22,7 +22,7 @@ _STORED = {
     "cache-control",
     "expires",
 }
-_MOST_DELETED = 1000  # objects of one DeleteMultipleObjects
+_MOST_DELETED = 1000  # objects in one DeleteMultipleObjects
 
 
 def put(store: Store, call: Call, now: float) -> Answer:
@@ -39,7 +39,7 @@ def put(store: Store, call: Call, now: float) -> Answer:
 
 
 def copy(store: Store, call: Call, now: float) -> Answer:
-    """CopyObject. What was appended or uploaded in parts is a normal object then; of a link, the link is copied."""
+    """CopyObject. The copy is a normal object, however the source was written. A symbolic link is copied as a link."""
     refuse_overwrite(store, call)
     source = copy_source(store, call)
     described_anew = described(call, now)
@@ -71,7 +71,7 @@ def copy(store: Store, call: Call, now: float) -> Answer:
 
 
 def append(store: Store, call: Call, now: float) -> Answer:
-    """AppendObject: to an object that was made by it, at its very end, or to none at 0."""
+    """AppendObject: at the end of an appendable object, or at 0 if the object does not exist."""
     text = call.query.get("position", "")
     if not text.isdigit():
         raise RefusedError(400, "InvalidArgument", "The position must be a whole number of at least 0.")
@@ -107,7 +107,7 @@ def append(store: Store, call: Call, now: float) -> Answer:
 
 
 def put_symlink(store: Store, call: Call, now: float) -> Answer:
-    """PutSymlink: whether its target is there is seen when it is followed."""
+    """PutSymlink. Whether the target exists is only checked when the link is followed."""
     refuse_overwrite(store, call)
     target = unquote(call.headers.get("x-oss-symlink-target", ""))
     if not target:
@@ -155,7 +155,7 @@ def delete_many(store: Store, call: Call, now: float) -> Answer:
 
 
 def described(call: Call, now: float) -> StoredObject:
-    """An object without bytes, with what the headers of a request say of it."""
+    """An object without bytes, described by the headers of a request."""
     headers = {
         name.title() if name.lower() in _STORED else name.lower(): value
         for name, value in call.headers.items()
@@ -173,7 +173,7 @@ def described(call: Call, now: float) -> StoredObject:
 
 
 def checked_body(call: Call) -> BytesContent:
-    """The body of a request, whose MD5 is the one that its headers say."""
+    """The body of a request. Raises RefusedError unless its MD5 matches the Content-MD5 header."""
     content = BytesContent(call.body)
     told_md5 = call.headers.get("Content-MD5")
     if told_md5 is not None and told_md5 != base64.b64encode(content.md5 or b"").decode():
@@ -182,7 +182,7 @@ def checked_body(call: Call) -> BytesContent:
 
 
 def parsed_body(call: Call, root: str) -> ElementTree.Element:
-    """The XML of a request's body."""
+    """Parse the XML of a request's body."""
     try:
         request = ElementTree.fromstring(call.body)  # noqa: S314 - what a test's own client sends
     except ElementTree.ParseError:
@@ -198,7 +198,7 @@ def malformed_xml() -> RefusedError:
 
 
 def refuse_overwrite(store: Store, call: Call) -> None:
-    """Raise 409 when there is such an object, and the request forbids to overwrite it."""
+    """Raise RefusedError with 409 if the object exists and the request forbids overwriting it."""
     if call.headers.get("x-oss-forbid-overwrite", "").lower() != "true" or store.has_versions(call.bucket):
         return
     try:
@@ -210,7 +210,7 @@ def refuse_overwrite(store: Store, call: Call) -> None:
 
 
 def copy_source(store: Store, call: Call) -> StoredObject:
-    """The object that the header x-oss-copy-source names, under its conditions."""
+    """The object that the header x-oss-copy-source names, if the conditions of the request hold."""
     path, _, query = call.headers["x-oss-copy-source"].partition("?")
     bucket, _, key = unquote(path, errors="surrogateescape").removeprefix("/").partition("/")
     if not bucket or not key:
@@ -235,7 +235,7 @@ _CONDITIONS: Mapping[str, str] = {
 
 
 def version_header(store: Store, call: Call, stored: StoredObject) -> dict[str, str]:
-    """Which version was stored or is meant, where a bucket keeps versions."""
+    """The header with the version id, if the bucket has versioning."""
     return {"x-oss-version-id": stored.version_id} if store.has_versions(call.bucket) else {}
 
 
