@@ -23,6 +23,8 @@ from aioss_resume._io.storage import (
     permissions,
     remove,
     remove_made,
+    set_mode,
+    state_of_new_file,
     sync_directory,
 )
 from aioss_resume._io.write import written_parts
@@ -87,7 +89,7 @@ def commit(
         _check_is(storage.fstat(descriptor), identity, size, part)
         replaced = _replaced(storage, destination)
         if replaced is None:
-            storage.fchmod(descriptor, _mode_of_new_files(storage, part))
+            set_mode(storage, descriptor, _mode_of_new_files(storage, part))
         else:
             remove(storage, _mode_probe(part))  # an earlier run may have failed to
             _take_permissions(storage, descriptor, replaced)
@@ -195,21 +197,12 @@ def _take_permissions(storage: Storage, descriptor: int, replaced: os.stat_resul
             storage.fchgrp(descriptor, replaced.st_gid)
         except OSError:
             mode &= ~0o070 | (mode & 0o007) << 3
-    storage.fchmod(descriptor, mode)
+    set_mode(storage, descriptor, mode)
 
 
 def _mode_of_new_files(storage: Storage, beside: Path) -> int:
     """0666 minus the umask, found by creating a file, because reading the umask would change it for all threads."""
-    probe = _mode_probe(beside)
-    remove(storage, probe)  # left by a killed run, or planted: a FIFO would hang, and a file would have another mode
-    descriptor = storage.open(probe, CREATE, 0o666)
-    try:
-        return permissions(storage.fstat(descriptor))
-    finally:
-        with suppress(OSError):  # nothing was written
-            storage.close(descriptor)
-        with suppress(OSError):
-            storage.unlink(probe)
+    return permissions(state_of_new_file(storage, _mode_probe(beside)))
 
 
 def _mode_probe(part: Path) -> Path:

@@ -32,6 +32,7 @@ from aioss_resume._io.storage import (
     exists,
     home_directory,
     is_own_file,
+    is_own_file_of,
     is_same_file,
     read_start,
 )
@@ -163,10 +164,11 @@ def take_temporary_file(storage: Storage, temporary: str, part: str, size: int) 
         raise
     try:
         found = storage.fstat(descriptor)
-        is_usable = is_own_file(found) and found.st_nlink == 1
+        is_usable = found.st_nlink <= 1 and is_own_file_of(storage, found, f"{part}.mode")
         if not is_usable or found.st_size > size or exists(storage, part, follow_symlinks=False):
             return False
-        storage.fchmod(descriptor, 0o600)
+        with suppress(OSError):  # some file systems refuse it; its bytes were as readable before
+            storage.fchmod(descriptor, 0o600)
     finally:
         storage.close(descriptor)
     if not is_same_file(storage.stat(temporary, follow_symlinks=False), found):

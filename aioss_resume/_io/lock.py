@@ -18,6 +18,7 @@ POLL_FIRST: Final = 0.02
 POLL_MOST: Final = 0.5
 """Seconds between two tries to hold a lock: flock() cannot be awaited, and half a second is little for a download."""
 
+_ATTEMPTS_MOST: Final = 100  # to lock a file that others remove at the same time
 _NOT_HERE: Final = frozenset({errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK})
 
 
@@ -58,13 +59,15 @@ class PathLock:
                 self._unreserve()
 
     def _try_file(self) -> bool:
-        storage = self._storage
+        storage, attempts = self._storage, 0
         while True:
+            attempts += 1
             descriptor = storage.open(self._path, UPDATE_OR_CREATE)
             try:
                 is_ours = self._lock(descriptor)
-                # 0 links: its last holder removed it between our open() and our lock, so this file locks nothing.
-                is_there = storage.fstat(descriptor).st_nlink > 0
+                # 0 links: its last holder removed it between our open() and our lock, so this file locks nothing. Some
+                # file systems always say 0.
+                is_there = storage.fstat(descriptor).st_nlink > 0 or attempts == _ATTEMPTS_MOST
             except OSError:
                 storage.close(descriptor)
                 raise

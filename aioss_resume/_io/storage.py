@@ -41,6 +41,7 @@ CREATE: Final = UPDATE | os.O_CREAT | os.O_EXCL
 
 _NAME_SURROGATE: Final = 0x2000_0000  # a bit of reparse tags: links have it, placeholders of cloud files have not
 _CANNOT_SYNC: Final = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
+_CANNOT_CHMOD: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 _CANNOT_LOOK: Final = frozenset({errno.EACCES, errno.EPERM})
 _ENVIRONMENT: Final = "AIOSS_RESUME_STORAGE"
 
@@ -337,6 +338,52 @@ def is_link(found: os.stat_result) -> bool:
 def is_own_file(found: os.stat_result) -> bool:
     """Whether it is a regular file that belongs to this user, as far as the system tells."""
     return is_regular(found) and (_user() is None or found.st_uid == _user())
+
+
+def is_own_file_of(storage: Storage, found: os.stat_result, probe: StrPath) -> bool:
+    """Like is_own_file(), also where the file system chooses the owner of each file.
+
+    NFS with root_squash, SMB and many FUSE file systems show another owner for a file as soon as it was created.
+
+    Args:
+        probe: The path of a file in the same directory, which is created and removed if the owner is another user.
+    """
+    if is_own_file(found) or not is_regular(found):
+        return is_regular(found)
+    try:
+        return state_of_new_file(storage, probe).st_uid == found.st_uid
+    except OSError:
+        return False
+
+
+def state_of_new_file(storage: Storage, probe: StrPath) -> os.stat_result:
+    """Create a file with the mode 0666 minus the umask, and remove it. Returns its owner and mode, among others.
+
+    Raises:
+        OSError: The file cannot be created.
+    """
+    remove(storage, probe)  # left by a killed run, or planted: a FIFO would hang, and a file would have another mode
+    descriptor = storage.open(probe, CREATE, 0o666)
+    try:
+        return storage.fstat(descriptor)
+    finally:
+        with suppress(OSError):  # nothing was written
+            storage.close(descriptor)
+        with suppress(OSError):
+            storage.unlink(probe)
+
+
+def set_mode(storage: Storage, descriptor: int, mode: int) -> None:
+    """Set the permission bits of an open file.
+
+    Some file systems, such as SMB and FUSE ones, have modes of their own and refuse this. That is not an error if
+    nobody gets more permissions than wanted.
+    """
+    try:
+        storage.fchmod(descriptor, mode)
+    except OSError as error:
+        if error.errno not in _CANNOT_CHMOD or permissions(storage.fstat(descriptor)) & ~mode:
+            raise
 
 
 def is_same_file(one: os.stat_result, other: os.stat_result) -> bool:

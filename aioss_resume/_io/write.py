@@ -24,7 +24,7 @@ from aioss_resume._io.storage import (
     Storage,
     allocated,
     is_file_of,
-    is_own_file,
+    is_own_file_of,
     is_regular,
     lasting_identity_of,
     remove,
@@ -261,7 +261,7 @@ def _reopen(storage: Storage, path: Path) -> int:
         storage.close(descriptor)
         raise
     # The second name may be the destination: after a power cut, a rename can leave both names.
-    if is_own_file(found) and found.st_nlink == 1:
+    if found.st_nlink <= 1 and is_own_file_of(storage, found, f"{path}.mode"):
         return descriptor
     storage.close(descriptor)
     return -1
