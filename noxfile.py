@@ -241,7 +241,7 @@ def bench(session: nox.Session) -> None:
 _OLDEST = ["oss2==2.18.4", "aiohttp==3.11.0", "aiofiles==23.2.1", "anyio==4.4.0", "fastcrc==0.4.0", "filelock==3.30.0"]
 
 
-_WHEEL_MOST = 375_000  # bytes; raise it only for a good reason
+_WHEEL_MOST = 378_000  # bytes; raise it only for a good reason
 
 _WITHOUT_EXTRAS = """
 from aioss_resume import *

@@ -1,4 +1,4 @@
-"""Mapping of keys below a prefix to relative paths, and back.
+"""Mapping of keys below a prefix to relative paths.
 
 Each segment of a key becomes a name in a directory. What a file system cannot represent is escaped, so that different
 keys have different paths, and the key can be derived from the path:
@@ -52,12 +52,6 @@ def path_of_key(below: str, *, windows: bool = False) -> str:
     return "/".join(names)
 
 
-def key_of_path(path: str, *, windows: bool = False) -> str:
-    """The key below its prefix, without a slash at its end, of a path that path_of_key() made."""
-    unescaped = windows_names.unescaped if windows else _unescaped
-    return "/".join(map(unescaped, path.split("/"))) if path else ""
-
-
 def folded(path: str, *, case: bool, form: bool) -> str:
     """Fold a path, so that paths which the file system cannot tell apart become equal.
 
@@ -102,11 +96,3 @@ def _escaped(segment: str) -> str:
     if segment in (_EMPTY, _DOT):
         return "%25" + segment[1:]
     return _READ_AS_ESCAPE.sub("%25", segment)
-
-
-def _unescaped(name: str) -> str:
-    if name == _EMPTY:
-        return ""
-    if name == _DOT:
-        return "."
-    return name.replace("%25", "%")

@@ -14,7 +14,6 @@ _FORBIDDEN: Final = re.compile(r'[\0-\x1f<>:"/\\|?*]')
 _DROPPED_END: Final = re.compile(r"[. ]$")
 _DEVICE: Final = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|CLOCK\$|(COM|LPT)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
 _READ_AS_ESCAPE: Final = re.compile(r"%(?=[0-9A-F]{2})")
-_ESCAPE: Final = re.compile(r"%([0-9A-F]{2})")
 
 
 def problem_of_path(path: str) -> str | None:
@@ -68,11 +67,6 @@ def escaped(segment: str) -> str:
     name = _FORBIDDEN.sub(_hexadecimal, name)
     name = _DROPPED_END.sub(_hexadecimal, name)
     return f"%{ord(name[0]):02X}{name[1:]}" if _DEVICE.match(name) else name
-
-
-def unescaped(name: str) -> str:
-    """The segment from which escaped() made a name."""
-    return "" if name == "%" else _ESCAPE.sub(lambda found: chr(int(found[1], 16)), name)
 
 
 def _hexadecimal(found: re.Match[str]) -> str:

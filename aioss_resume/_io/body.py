@@ -6,6 +6,8 @@ body, which costs two more copies.
 
 The first way relies on attributes that are not part of aiohttp's public interface. If a release lacks one of them, all
 bodies are received in the second way.
+
+This module has more than 300 lines because both ways must behave alike.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 Every effect on files goes through a Storage, with one method for each system call. A test double can record the calls
 and compute what a power cut would leave (tests/crash_model), or let any call fail.
 
-No other module knows which system it runs on.
+No other module knows which system it runs on. That is why this one has more than 300 lines.
 """
 
 import errno

@@ -1,4 +1,7 @@
-"""The command `aioss-resume` and its options. Each command imports what it needs when it runs, so --help is fast."""
+"""The command `aioss-resume` and its options. Each command imports what it needs when it runs, so --help is fast.
+
+This module has more than 300 lines because it is the one place where commands and options are declared.
+"""
 
 import difflib
 import os

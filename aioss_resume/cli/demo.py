@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from aioss_resume.cli.process import DownloadProcess
-from aioss_resume.cli.progress import Progress, progress_on_stderr
 from aioss_resume.cli.reports import Ended, Failed, Progressed, Warned
+from aioss_resume.cli.showing import Shown, State, is_animated, showing
 from aioss_resume.cli.signals import end_signals
 from aioss_resume.cli.sizes import in_words
 from aioss_resume.testing import KiB, LocalOSS, MiB, RequestRecord, StoredObject
@@ -74,9 +74,9 @@ class Demo:
             _say(f"{in_words(self._size)} in oss://{BUCKET}/{KEY} on {oss.endpoint}")
             _say(f"parts of {in_words(self._part_size)}, {CONCURRENCY} at once, signed with OSS4-HMAC-SHA256")
             runs = _Runs()
-            with progress_on_stderr() as progress:
+            with showing("bar" if is_animated() else "plain", as_json=False, quiet=False) as shown:
                 for number in range(1, self._kills + 2):
-                    self._run_once(oss, destination, number, runs, progress)
+                    self._run_once(oss, destination, number, runs, shown)
                     if runs.failure is not None or runs.result is not None:
                         break
             return self._account(oss.requests, runs, stored, destination)
@@ -87,7 +87,7 @@ class Demo:
         for spared in _RESETS:
             oss.faults.reset_after(self._part_size // 2, after_requests=spared)
 
-    def _run_once(self, oss: LocalOSS, destination: Path, number: int, runs: _Runs, progress: Progress) -> None:
+    def _run_once(self, oss: LocalOSS, destination: Path, number: int, runs: _Runs, shown: Shown) -> None:
         """Run one process, and kill it after its share of the object unless it is the last."""
         kill_at = self._size * number // (self._kills + 1) if number <= self._kills else None
         with DownloadProcess(
@@ -99,7 +99,7 @@ class Demo:
             multiget_threshold=self._part_size,
             concurrency=CONCURRENCY,
         ) as process:
-            progress.begin(f"run {number}", self._size)
+            state = State(f"run {number}", total=self._size)
             is_first = True
             for report in process.reports():
                 match report:
@@ -107,8 +107,9 @@ class Demo:
                         if is_first:
                             runs.resumed_from.append(consumed)
                             _say(f"run {number}: process {process.pid} {_beginning(consumed)}")
-                            is_first = False
-                        progress.show(consumed)
+                            is_first, state.kept = False, consumed
+                        state.consumed = consumed
+                        shown.show(state)
                         if kill_at is not None and consumed >= kill_at:
                             process.kill()
                             _say(f"run {number}: killed with SIGKILL when {in_words(consumed)} were written")

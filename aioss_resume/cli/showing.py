@@ -209,5 +209,7 @@ def _bar() -> Iterator[_Bar]:
         rich.TransferSpeedColumn(table_column=fixed(10)),
         rich.TimeRemainingColumn(compact=is_narrow, table_column=fixed(5 if is_narrow else 7)),
     )
-    with Bars(*columns, console=console, expand=True) as progress:
+    # Other output is printed above the bar, unless standard output is redirected.
+    is_redirected = sys.stdout is None or not sys.stdout.isatty()
+    with Bars(*columns, console=console, expand=True, redirect_stdout=not is_redirected) as progress:
         yield _Bar(progress)

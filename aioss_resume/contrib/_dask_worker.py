@@ -7,6 +7,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import CancelledError as FutureCancelledError
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -281,18 +282,12 @@ def _process() -> _Process:
         return _processes[pid]
 
 
-def _worker_name() -> str:
-    try:
+def _named(error: AiossError) -> AiossError:
+    """Add the name of the worker to an error, if this runs on one."""
+    with suppress(ImportError, ValueError):
         from distributed import get_worker
 
-        return str(get_worker().address)
-    except (ImportError, ValueError):
-        return "an unknown worker"
-
-
-def _named(error: AiossError) -> AiossError:
-    """Add the name of the worker to an error."""
-    error.add_note(f"on worker {_worker_name()}")
+        error.add_note(f"on worker {get_worker().address}")
     return error
 
 

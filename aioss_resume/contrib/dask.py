@@ -7,6 +7,8 @@
                 print(outcome.key, outcome.action)
 
 Keys are never sent: a worker takes them from its own environment, or from the provider that the BucketConfig names.
+
+This module has more than 300 lines because it is all that runs beside the client; `_dask_worker` runs on the workers.
 """
 
 import asyncio

@@ -1,6 +1,8 @@
 """A file system for fsspec, with which pandas, pyarrow, dask and torch read from OSS. Extra: `fsspec`.
 
 It is read-only. `oss-resume://bucket/key` works without an import, `oss://` only after `use_for_oss()`.
+
+This module has more than 300 lines because fsspec asks for a file system, two kinds of files and a cache.
 """
 
 import asyncio

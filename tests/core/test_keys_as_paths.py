@@ -6,10 +6,11 @@ import re
 from pathlib import PurePosixPath, PureWindowsPath
 
 import pytest
+from core.unescaping import key_of_path
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from aioss_resume._core.keys import KeyOrder, UnusableKeyError, folded, key_of_path, path_of_key
+from aioss_resume._core.keys import KeyOrder, UnusableKeyError, folded, path_of_key
 
 keys = st.lists(st.sampled_from(["a", "b", "/", ".", "%", "2", "5", "E", "\\", ":", "é", " "]), min_size=1).map("".join)
 

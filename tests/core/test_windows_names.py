@@ -7,12 +7,13 @@ import sys
 from pathlib import PureWindowsPath
 
 import pytest
+from core.unescaping import key_of_path, segment_of_windows_name
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from aioss_resume._core.keys import UnusableKeyError, key_of_path, path_of_key
+from aioss_resume._core.keys import UnusableKeyError, path_of_key
 from aioss_resume._core.paths import checkpoint_name
-from aioss_resume._core.windows_names import escaped, problem_of_name, problem_of_path, unescaped
+from aioss_resume._core.windows_names import escaped, problem_of_name, problem_of_path
 from aioss_resume.errors import ObjectName
 
 DEVICES = ["CON", "con", "Prn", "AUX", "NUL", "COM1", "lpt9", "COM\u00b9", "CONIN$", "conout$", "CLOCK$", "COM0"]
@@ -111,7 +112,7 @@ def test_usual_path_has_no_problem(path):
 )
 def test_segment_maps_to_the_expected_name(segment, name):
     assert escaped(segment) == name
-    assert unescaped(name) == segment
+    assert segment_of_windows_name(name) == segment
 
 
 @settings(max_examples=HOSTILE_NAMES, deadline=None)
