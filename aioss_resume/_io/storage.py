@@ -348,10 +348,10 @@ def is_own_file_of(storage: Storage, found: os.stat_result, probe: StrPath) -> b
     Args:
         probe: The path of a file in the same directory, which is created and removed if the owner is another user.
     """
-    if is_own_file(found) or not is_regular(found):
-        return is_regular(found)
+    if is_own_file(found):
+        return True
     try:
-        return state_of_new_file(storage, probe).st_uid == found.st_uid
+        return is_regular(found) and state_of_new_file(storage, probe).st_uid == found.st_uid
     except OSError:
         return False
 
