@@ -118,12 +118,9 @@ class PrefixBatch(Batch[PrefixOutcome]):
             self._directory = os.path.abspath(self._directory)  # noqa: PTH100  # a Path costs more, here and below
             self._manifest_path = os.path.abspath(self._manifest_path)  # noqa: PTH100
         except OSError as error:
-            problem = local_file_error(
+            raise local_file_error(
                 "use the directory", error, self._directory, name=self._name, hint=NO_WORKING_DIRECTORY
-            )
-        else:
-            return
-        raise problem
+            ) from None
 
     def _open_tree(self, dry_run: bool) -> Tree:
         try:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from aioss_resume._io.cancellation import wait_for_event
 from aioss_resume._io.clock import Clock
 from aioss_resume._transfer.scheduler import SpanScheduler
 from aioss_resume.errors import LocalFileError
@@ -63,8 +64,4 @@ class Flusher:
         self._flush_at = length
         if self._unflushed < length:
             self._is_due.clear()
-            timer = asyncio.get_running_loop().call_later(seconds, self._is_due.set)
-            try:
-                await self._is_due.wait()
-            finally:
-                timer.cancel()
+            await wait_for_event(self._is_due, seconds)

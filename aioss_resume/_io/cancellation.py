@@ -29,6 +29,19 @@ async def wait_uncancelled(
     return cancelled
 
 
+async def wait_for_event(event: asyncio.Event, seconds: float | None) -> None:
+    """Wait until an event is set. After so many seconds, it is set here; None is no limit.
+
+    A timer sets it, because a deadline of anyio before 4.16 would lose a cancellation that arrives together with it.
+    """
+    timer = asyncio.get_running_loop().call_later(seconds, event.set) if seconds is not None else None
+    try:
+        await event.wait()
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
 async def run_in_time(
     work: Callable[[], Awaitable[T]], seconds: float | None, late_error: Callable[[float], BaseException]
 ) -> T:
@@ -40,7 +53,7 @@ async def run_in_time(
     if seconds is None:
         return await work()
     try:
-        # Not anyio.move_on_after(), which loses a task.cancel() of the same iteration of the loop before anyio 4.16.
+        # Not anyio.move_on_after(), for the same reason.
         async with asyncio.timeout(seconds) as timeout:
             return await work()
     except TimeoutError:

@@ -21,6 +21,7 @@ from aioss_resume._io.storage import (
     is_too_long,
     make_missing,
     permissions,
+    probe_of,
     remove,
     remove_made,
     set_mode,
@@ -89,9 +90,9 @@ def commit(
         _check_is(storage.fstat(descriptor), identity, size, part)
         replaced = _replaced(storage, destination)
         if replaced is None:
-            set_mode(storage, descriptor, _mode_of_new_files(storage, part))
+            set_mode(storage, descriptor, permissions(state_of_new_file(storage, probe_of(part))))
         else:
-            remove(storage, _mode_probe(part))  # an earlier run may have failed to
+            remove(storage, probe_of(part))  # an earlier run may have failed to
             _take_permissions(storage, descriptor, replaced)
         if fsync:
             # Before the rename: names and bytes reach the disk in any order, and the name might come without the bytes.
@@ -198,13 +199,3 @@ def _take_permissions(storage: Storage, descriptor: int, replaced: os.stat_resul
         except OSError:
             mode &= ~0o070 | (mode & 0o007) << 3
     set_mode(storage, descriptor, mode)
-
-
-def _mode_of_new_files(storage: Storage, beside: Path) -> int:
-    """0666 minus the umask, found by creating a file, because reading the umask would change it for all threads."""
-    return permissions(state_of_new_file(storage, _mode_probe(beside)))
-
-
-def _mode_probe(part: Path) -> Path:
-    """Create and remove a file to find the mode of new files."""
-    return part.with_name(part.name + ".mode")

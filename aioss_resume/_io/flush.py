@@ -16,7 +16,7 @@ from aioss_resume._io.storage import (
     Storage,
     StrPath,
     exists,
-    is_own_file_of,
+    is_own_or_mapped_file,
     is_regular,
     make_missing,
     read_start,
@@ -105,7 +105,7 @@ def _read(storage: Storage, path: str) -> bytes | None:
         found = storage.fstat(descriptor)
         if not is_regular(found):
             raise Unusable("it is no regular file")
-        if not is_own_file_of(storage, found, path + _NEW):
+        if not is_own_or_mapped_file(storage, found, path + _NEW):
             raise Unusable("it belongs to another user")
         return read_start(storage, descriptor, min(found.st_size, MOST_BYTES) + 1)
     finally:

@@ -32,8 +32,9 @@ from aioss_resume._io.storage import (
     exists,
     home_directory,
     is_own_file,
-    is_own_file_of,
+    is_own_or_mapped_file,
     is_same_file,
+    probe_of,
     read_start,
 )
 from aioss_resume._io.threads import Threads
@@ -164,7 +165,7 @@ def take_temporary_file(storage: Storage, temporary: str, part: str, size: int) 
         raise
     try:
         found = storage.fstat(descriptor)
-        is_usable = found.st_nlink <= 1 and is_own_file_of(storage, found, f"{part}.mode")
+        is_usable = found.st_nlink <= 1 and is_own_or_mapped_file(storage, found, probe_of(part))
         if not is_usable or found.st_size > size or exists(storage, part, follow_symlinks=False):
             return False
         with suppress(OSError):  # some file systems refuse it; its bytes were as readable before

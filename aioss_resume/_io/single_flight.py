@@ -12,11 +12,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class _Flight(Generic[T]):
-    """One call, the number of tasks that wait for it, and whether it was cancelled because none did."""
+    """One call, and the number of tasks that wait for it. Without any, it is being cancelled."""
 
     task: asyncio.Task[T]
     waiting: int = 0
-    is_abandoned: bool = False
 
 
 class SingleFlight(Generic[T]):
@@ -39,9 +38,10 @@ class SingleFlight(Generic[T]):
 
     async def join(self) -> T:
         """Return the result of the call that is running, or else of a new one."""
-        while (flight := self._flight) is not None and flight.is_abandoned and not flight.task.done():
+        while (flight := self._flight) is not None and not flight.waiting and not flight.task.done():
             await asyncio.wait([flight.task])  # its end is not that of this task, and there is one call at a time
         if flight is None or flight.task.done():
+            # Not in a task group: it belongs to all tasks that wait for it, and the last one ends it.
             flight = self._flight = _Flight(asyncio.create_task(self._call(), name="aioss_resume: single flight"))
         flight.waiting += 1
         try:
@@ -49,7 +49,6 @@ class SingleFlight(Generic[T]):
         finally:
             flight.waiting -= 1
             if not flight.waiting and not flight.task.done():
-                flight.is_abandoned = True
                 flight.task.cancel()
                 await wait_uncancelled(flight.task.done, lambda: asyncio.wait([flight.task]))
         return flight.task.result()

@@ -340,7 +340,7 @@ def is_own_file(found: os.stat_result) -> bool:
     return is_regular(found) and (_user() is None or found.st_uid == _user())
 
 
-def is_own_file_of(storage: Storage, found: os.stat_result, probe: StrPath) -> bool:
+def is_own_or_mapped_file(storage: Storage, found: os.stat_result, probe: StrPath) -> bool:
     """Like is_own_file(), also where the file system chooses the owner of each file.
 
     NFS with root_squash, SMB and many FUSE file systems show another owner for a file as soon as it was created.
@@ -356,8 +356,15 @@ def is_own_file_of(storage: Storage, found: os.stat_result, probe: StrPath) -> b
         return False
 
 
+def probe_of(part: StrPath) -> str:
+    """The path of the file beside a part file that is created to find the owner and mode of new files."""
+    return f"{os.fspath(part)}.mode"
+
+
 def state_of_new_file(storage: Storage, probe: StrPath) -> os.stat_result:
     """Create a file with the mode 0666 minus the umask, and remove it. Returns its owner and mode, among others.
+
+    Reading the umask itself would change it for all threads.
 
     Raises:
         OSError: The file cannot be created.

@@ -24,9 +24,10 @@ from aioss_resume._io.storage import (
     Storage,
     allocated,
     is_file_of,
-    is_own_file_of,
+    is_own_or_mapped_file,
     is_regular,
     lasting_identity_of,
+    probe_of,
     remove,
 )
 from aioss_resume._io.threads import FileExecutor, SerialQueue, Threads
@@ -261,7 +262,7 @@ def _reopen(storage: Storage, path: Path) -> int:
         storage.close(descriptor)
         raise
     # The second name may be the destination: after a power cut, a rename can leave both names.
-    if found.st_nlink <= 1 and is_own_file_of(storage, found, f"{path}.mode"):
+    if found.st_nlink <= 1 and is_own_or_mapped_file(storage, found, probe_of(path)):
         return descriptor
     storage.close(descriptor)
     return -1

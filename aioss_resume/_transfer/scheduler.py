@@ -17,6 +17,7 @@ from aioss_resume._core.retry import SCARCE
 from aioss_resume._core.slots import Slot
 from aioss_resume._core.transfer import Transfer
 from aioss_resume._core.window import Window
+from aioss_resume._io.cancellation import wait_for_event
 from aioss_resume._io.response import AcceptedResponse
 from aioss_resume._transfer.span import SpanContext, SpanFetch
 from aioss_resume.errors import LocalFileError, RequestError, plain
@@ -98,17 +99,8 @@ class SpanScheduler:
         self._changed.set()
 
     async def wait_for_change(self, seconds: float | None = None) -> None:
-        """Wait until a flight has ended, or notify() was called, or so many seconds have passed.
-
-        A timer sets the event. With a deadline of anyio, before 4.16, a cancellation of this task would be lost if it
-        arrived together with the deadline: the transfer would go on, or wait for ever.
-        """
-        timer = asyncio.get_running_loop().call_later(seconds, self._changed.set) if seconds is not None else None
-        try:
-            await self._changed.wait()
-        finally:
-            if timer is not None:
-                timer.cancel()
+        """Wait until a flight has ended, or notify() was called, or so many seconds have passed."""
+        await wait_for_event(self._changed, seconds)
 
     def reduce_concurrency(self, error: LocalFileError | RequestError) -> bool:
         """If descriptors or memory ran out, continue with fewer flights. Returns False if that cannot help.

@@ -16,7 +16,7 @@ from oss2.credentials import EnvironmentVariableCredentialsProvider
 
 import aioss_resume
 from aioss_resume.cli.reports import Ended, Failed, Progressed, Report, Warned, encode
-from aioss_resume.cli.signals import on_end_signals
+from aioss_resume.cli.signals import cancel_on_end_signals
 
 
 class _WarningsAsReports(logging.Handler):
@@ -41,7 +41,7 @@ def _arguments() -> argparse.Namespace:
 
 
 async def _download(arguments: argparse.Namespace) -> int:
-    received = _cancel_on_signals()
+    received = cancel_on_end_signals()
     auth = oss2.ProviderAuthV4(EnvironmentVariableCredentialsProvider())
     bucket = oss2.Bucket(auth, arguments.endpoint, arguments.bucket, region=arguments.region)
     try:
@@ -74,20 +74,6 @@ async def _download(arguments: argparse.Namespace) -> int:
         )
     )
     return 0
-
-
-def _cancel_on_signals() -> list[int]:
-    """Cancel the running task on a signal. Returns the list of received signals."""
-    received: list[int] = []
-    task = asyncio.current_task()
-    assert task is not None
-
-    def end(number: int) -> None:
-        received.append(number)
-        task.cancel()
-
-    on_end_signals(end)
-    return received
 
 
 def _tell(report: Report) -> None:

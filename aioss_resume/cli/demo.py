@@ -25,7 +25,7 @@ LOST_AT_MOST: Final = 64 * MiB + CONCURRENCY * 2 * MiB
 """Bytes that a kill may cost: those written since the last checkpoint, and those in memory for each connection."""
 
 _BLOCK: Final = 4 * MiB
-_RESETS: Final = (3, 9, 15)  # requests between resets; the next one that is long enough is reset
+_RESETS: Final = (3, 9, 15)  # after so many requests, the next one that is long enough is reset
 _RUN_SECONDS: Final = 1.8
 # For the share of the object that one run fetches. Checkpoints are flushed once a second, or after 32 MiB: a run
 # that is killed sooner has kept nothing.

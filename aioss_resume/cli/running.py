@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
@@ -11,7 +10,7 @@ from typing import Any, Final
 import click
 
 from aioss_resume.cli.exits import discard_output, fail
-from aioss_resume.cli.signals import on_end_signals
+from aioss_resume.cli.signals import cancel_on_end_signals
 from aioss_resume.errors import AiossError
 
 _PIPE: Final = 141  # as a shell says that SIGPIPE has ended a program
@@ -43,15 +42,7 @@ def run(
 
 
 async def _main(main: Callable[[], Coroutine[Any, Any, int]], *, resumes: bool) -> int:
-    task = asyncio.current_task()
-    assert task is not None
-    caught: list[signal.Signals] = []
-
-    def end(number: signal.Signals) -> None:
-        caught.append(number)
-        task.cancel()
-
-    on_end_signals(end)
+    caught = cancel_on_end_signals()
     try:
         return await main()
     except asyncio.CancelledError:

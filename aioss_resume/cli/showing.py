@@ -210,6 +210,6 @@ def _bar() -> Iterator[_Bar]:
         rich.TimeRemainingColumn(compact=is_narrow, table_column=fixed(5 if is_narrow else 7)),
     )
     # Other output is printed above the bar, unless standard output is redirected.
-    is_redirected = sys.stdout is None or not sys.stdout.isatty()
-    with Bars(*columns, console=console, expand=True, redirect_stdout=not is_redirected) as progress:
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    with Bars(*columns, console=console, expand=True, redirect_stdout=is_terminal) as progress:
         yield _Bar(progress)

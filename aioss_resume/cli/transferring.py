@@ -11,7 +11,7 @@ from typing import Any, Final
 from aioss_resume._core.checkpoint import Unusable
 from aioss_resume._core.paths import checkpoint_name
 from aioss_resume._io.flush import CheckpointFile
-from aioss_resume._io.resolve import follow_links
+from aioss_resume._io.resolve import LeadsElsewhere, check_destination
 from aioss_resume._io.storage import STORAGE
 from aioss_resume._io.threads import Threads
 from aioss_resume.cli.exits import DONE, SOME_FAILED, explain
@@ -170,6 +170,8 @@ def _final_path(path: str) -> Path:
     """The absolute path of the file that a download to `path` replaces: a link is followed."""
     with suppress(OSError):  # then the download says what is wrong with the path
         path = os.path.abspath(path)  # noqa: PTH100  # Path.absolute() keeps dots
-        if os.path.islink(path):  # noqa: PTH114
-            path = follow_links(STORAGE, path)
+        try:
+            check_destination(STORAGE, path)
+        except LeadsElsewhere as link:
+            return Path(link.target)
     return Path(path)

@@ -35,7 +35,7 @@ def test_demo_kills_resumes_and_verifies(tmp_path: Path) -> None:
     ):
         assert fact in run.stdout
     assert "Traceback" not in run.stderr
-    assert "run 2: " in run.stderr
+    assert re.search(r"^run 2: [\d.]+ [KM]iB of 8\.0 MiB$", run.stderr, re.MULTILINE)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["demo.bin"]
     assert (tmp_path / "new" / "demo.bin").stat().st_size == 8 * 2**20
 

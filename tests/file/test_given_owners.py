@@ -8,43 +8,30 @@ from typing import Any
 
 import pytest
 from crash_model.runs import downloader_onto
+from file.changed_stats import ChangedStats
 from flow.ranged import PART, RANGED, SIZE, whole
 
 from aioss_resume import LocalFileError, ServerFaultError
 from aioss_resume._io.lock import PathLock
-from aioss_resume._io.storage import Storage, StrPath
 from aioss_resume.testing import LocalOSS
 
 pytestmark = pytest.mark.anyio
 
-_BY_NAME = ("st_atime", "st_mtime", "st_ctime", "st_atime_ns", "st_mtime_ns", "st_ctime_ns", "st_blocks")
-# The fields that a stat_result has by name only.
 
+class GivenOwners(ChangedStats):
+    """Says that all files belong to another user, have no links, and have one mode, which cannot be changed."""
 
-class GivenOwners(Storage):
-    """Says that all files belong to another user, have no links, and, if `mode` is not None, have that mode.
+    mode = 0o755
 
-    It refuses every change of a mode.
-    """
-
-    def __init__(self, refuses_with: int = errno.EPERM, mode: int | None = 0o755) -> None:
+    def __init__(self, refuses_with: int = errno.EPERM) -> None:
         super().__init__()
         self._refuses_with = refuses_with
-        self._mode = mode
-
-    def stat(self, path: StrPath, *, follow_symlinks: bool = True) -> os.stat_result:
-        return self._changed(super().stat(path, follow_symlinks=follow_symlinks))
-
-    def fstat(self, descriptor: int) -> os.stat_result:
-        return self._changed(super().fstat(descriptor))
 
     def fchmod(self, descriptor: int, mode: int) -> None:
         raise OSError(self._refuses_with, os.strerror(self._refuses_with))
 
-    def _changed(self, found: os.stat_result) -> os.stat_result:
-        mode = found.st_mode if self._mode is None else stat.S_IFMT(found.st_mode) | self._mode
-        fields = (mode, *found[1:3], 0, os.geteuid() + 1, *found[5:])
-        return os.stat_result(fields, {name: getattr(found, name) for name in _BY_NAME})
+    def fields(self, found: os.stat_result) -> tuple[int, ...]:
+        return (stat.S_IFMT(found.st_mode) | self.mode, *found[1:3], 0, os.geteuid() + 1, *found[5:])
 
 
 @pytest.fixture
@@ -84,10 +71,10 @@ async def test_file_that_nobody_else_could_read_is_not_replaced_by_one_that_othe
     oss: LocalOSS, bucket: Any, path: Path
 ) -> None:
     class OpenToAll(GivenOwners):
-        def _changed(self, found: os.stat_result) -> os.stat_result:
+        def fields(self, found: os.stat_result) -> tuple[int, ...]:
             is_old = found.st_size == len(b"old file")
-            self._mode = 0o600 if is_old else 0o644
-            return super()._changed(found)
+            self.mode = 0o600 if is_old else 0o644
+            return super().fields(found)
 
     path.write_bytes(b"old file")
     oss.put("examplebucket", "key", b"new")
@@ -99,7 +86,7 @@ async def test_file_that_nobody_else_could_read_is_not_replaced_by_one_that_othe
     assert os.listdir(path.parent) == ["file"]
 
 
-async def test_another_error_of_a_change_of_mode_is_raised(oss: LocalOSS, bucket: Any, path: Path) -> None:
+async def test_error_other_than_a_refused_chmod_is_raised(oss: LocalOSS, bucket: Any, path: Path) -> None:
     path.write_bytes(b"old")
     oss.put("examplebucket", "key", b"new")
     async with downloader_onto(bucket, GivenOwners(errno.EIO)) as downloader:

@@ -35,6 +35,16 @@ async def waiting(flight: SingleFlight[int], count: int) -> list[asyncio.Task[in
     return tasks
 
 
+async def abandoning(flight: SingleFlight[int], call: Counted) -> asyncio.Task[int]:
+    """Begin a call, and cancel the only task that waits for it. The call has not ended yet."""
+    (leaving,) = await waiting(flight, 1)
+    await asyncio.sleep(0)  # the call has begun
+    leaving.cancel()
+    while not call.cancelled:  # noqa: ASYNC110  # it is within a few iterations of the loop
+        await asyncio.sleep(0)
+    return leaving
+
+
 async def test_waiting_tasks_share_the_result_of_one_call() -> None:
     call = Counted()
     flight = SingleFlight(call)
@@ -75,11 +85,7 @@ async def test_call_is_cancelled_and_ends_when_no_task_waits() -> None:
 async def test_task_that_comes_while_an_abandoned_call_ends_gets_the_result_of_a_new_one() -> None:
     call = Counted()
     flight = SingleFlight(call)
-    (leaving,) = await waiting(flight, 1)
-    await asyncio.sleep(0)  # the call has begun
-    leaving.cancel()
-    while not call.cancelled:  # noqa: ASYNC110  # it is within a few iterations of the loop
-        await asyncio.sleep(0)
+    leaving = await abandoning(flight, call)
     assert flight.is_running
     coming = await waiting(flight, 2)
     call.may_end.set()
@@ -90,11 +96,7 @@ async def test_task_that_comes_while_an_abandoned_call_ends_gets_the_result_of_a
 async def test_task_that_is_cancelled_while_it_waits_for_an_abandoned_call_starts_none() -> None:
     call = Counted()
     flight = SingleFlight(call)
-    (leaving,) = await waiting(flight, 1)
-    await asyncio.sleep(0)  # the call has begun
-    leaving.cancel()
-    while not call.cancelled:  # noqa: ASYNC110  # it is within a few iterations of the loop
-        await asyncio.sleep(0)
+    leaving = await abandoning(flight, call)
     (coming,) = await waiting(flight, 1)
     coming.cancel()
     await asyncio.wait([leaving, coming])
