@@ -58,6 +58,16 @@ def quick(session: nox.Session) -> None:
 @nox.session
 def uvloop(session: nox.Session) -> None:
     """The tests of downloads, reads, streams and batches on uvloop."""
+    _run_on_loop(session, "uvloop")
+
+
+@nox.session(python=PYTHONS[1:])
+def eager(session: nox.Session) -> None:
+    """The same tests with asyncio.eager_task_factory, which is new in Python 3.12."""
+    _run_on_loop(session, "eager")
+
+
+def _run_on_loop(session: nox.Session, loop: str) -> None:
     session.install("-e", ".[test]")
     rooms = [
         "tests/flow",
@@ -68,7 +78,7 @@ def uvloop(session: nox.Session) -> None:
         "tests/file",
         "tests/batch",
     ]
-    session.run("pytest", "-n", "auto", "-q", *(session.posargs or rooms), env={"TEST_LOOP": "uvloop"})
+    session.run("pytest", "-n", "auto", "-q", *(session.posargs or rooms), env={"TEST_LOOP": loop})
 
 
 @nox.session

@@ -126,6 +126,8 @@ class Batch(Generic[O]):
                         task.add_done_callback(self._note_end)
                     else:
                         self._add(work)
+                    if self._error is not None:
+                        return  # without waiting for the cancellation, before which more work would be started
                     while len(self._running) >= self._most or len(self._outcomes) >= self._most:
                         self._has_room.clear()
                         await self._has_room.wait()

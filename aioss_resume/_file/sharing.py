@@ -8,7 +8,7 @@ import asyncio
 import copy
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -59,7 +59,7 @@ class _Shared:
 
     request: DownloadRequest
     download: Download
-    task: asyncio.Task[DownloadResult]
+    task: asyncio.Task[DownloadResult] = field(init=False)
     callers: int = 0
     is_leaving: bool = False
     is_error_taken: bool = False
@@ -143,16 +143,17 @@ async def _join_or_begin(request: DownloadRequest, make: Callable[[], Download])
         await asyncio.wait([shared.task])
     download = make()
     request.client.lease()
+    shared = running[request.path] = _Shared(request, download, callers=1)
     # Not in a task group, because its callers come and go independently. It cannot leak: the last caller that leaves
-    # cancels it and waits for its end.
-    task = asyncio.create_task(_run(request, download, running), name=f"aioss_resume: {request.name}")
-    shared = running[request.path] = _Shared(request, download, task, callers=1)
+    # cancels it and waits for its end. With an eager task factory it may have ended before it is assigned.
+    shared.task = asyncio.create_task(_run(shared, running), name=f"aioss_resume: {request.name}")
     return shared
 
 
-async def _run(request: DownloadRequest, download: Download, running: dict[str, _Shared]) -> DownloadResult:
+async def _run(shared: _Shared, running: dict[str, _Shared]) -> DownloadResult:
+    request = shared.request
     try:
-        return await download.run()
+        return await shared.download.run()
     finally:
         del running[request.path]
         await request.client.end_lease()

@@ -54,6 +54,7 @@ class Deliveries:
             await asyncio.wait([task])
 
     async def _deliver(self) -> None:
+        await asyncio.sleep(0)  # an eager task factory would call the hook in the data path, and lose later events
         try:
             while self._queue and self._hook is not None:
                 event, context, dropped = self._queue.take()

@@ -100,6 +100,18 @@ async def test_failures_do_not_stop_the_others(oss: LocalOSS, bucket: Any, keys:
     assert len(outcomes) == len(items)
 
 
+@pytest.mark.parametrize("invalid", ["no pair", ("key000", 1)])
+async def test_stop_on_error_at_the_first_item_requests_nothing_after_it(
+    oss: LocalOSS, bucket: Any, keys: list[str], tmp_path: Path, invalid: Any
+) -> None:
+    items = [invalid, *((key, tmp_path / key) for key in keys)]
+    with pytest.raises(ConfigError):
+        async with Downloader(bucket) as downloader:
+            await outcomes_of(downloader.download_many(items, stop_on_error=True, **FAST))
+    assert gets(oss) == []
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_stop_on_error_cancels_the_others_and_raises(oss: LocalOSS, bucket: Any, tmp_path: Path) -> None:
     oss.put("examplebucket", "large", size=4 * MiB)
     oss.faults.stall(2 * MiB, key="large", times=None)

@@ -21,8 +21,18 @@ _UNWATCHED = ("fsync", "fdatasync", "pwrite", "pwritev", "pread", "preadv", "ope
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """The event loop of asyncio, or uvloop if `TEST_LOOP=uvloop` is in the environment."""
-    return "asyncio", {"use_uvloop": os.environ.get("TEST_LOOP") == "uvloop"}
+    """The event loop of asyncio, or the one that `TEST_LOOP` in the environment says: uvloop, or eager.
+
+    On the eager one each task begins where it is created, as in programs that set asyncio.eager_task_factory.
+    """
+    wanted = os.environ.get("TEST_LOOP")
+    return "asyncio", {"loop_factory": _eager_loop} if wanted == "eager" else {"use_uvloop": wanted == "uvloop"}
+
+
+def _eager_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]  # new in Python 3.12
+    return loop
 
 
 @pytest.fixture
