@@ -47,6 +47,10 @@ class UnusableManifestError(Exception):
         self.is_mistake = is_mistake
 
 
+class DamagedManifestError(sqlite3.DatabaseError):
+    """The tables or rows are not as this module makes them."""
+
+
 class Manifest:
     """An open manifest.
 
@@ -189,6 +193,10 @@ class Manifest:
 
     def _entry(self, row: tuple[bytes, str, bytes, str, bytes | None, int, int, bytes, str | None]) -> Entry:
         path, bucket, key, etag, crc64, size, modified, inode, boot = row
+        if not all(
+            isinstance(each, bytes) for each in (path, key, inode, b"" if crc64 is None else crc64)
+        ):  # SQLite does not check types
+            raise DamagedManifestError("a row has values of wrong types")
         file = FileState(size, modified, int.from_bytes(inode, "big"))
         crc = None if crc64 is None else int.from_bytes(crc64, "big")
         # After a power cut, a file that was not synced may have lost its content, although its size and time are right.
@@ -196,17 +204,24 @@ class Manifest:
 
 
 def shows_damage(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    """Whether the file is damaged, and not just in use or unreadable."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return isinstance(error, DamagedManifestError) or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 def _connect(address: str, *, is_new: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         address, uri=True, timeout=_LOCK_SECONDS, check_same_thread=False, isolation_level="IMMEDIATE"
     )
+    connection.text_factory = _text  # damaged text must not be an error of each run; it equals nothing
     try:
         _prepare(connection, is_new=is_new, is_writable=not address.endswith("mode=ro"))
-    except BaseException:
+    except BaseException as error:
         connection.close()
+        if isinstance(error, UnicodeDecodeError):  # in SQLite's message, which quotes the damaged definition of a table
+            raise DamagedManifestError("the definition of its table is damaged") from None
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:  # a statement does not suit its tables
+            raise DamagedManifestError(str(error)) from None
         raise
     return connection
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aioss_resume._core.manifest import Entry, FileState, too_many_to_delete
 from aioss_resume._core.objects import ObjectMeta
-from aioss_resume._io.manifest import NAME, Manifest, UnusableManifestError
+from aioss_resume._io.manifest import NAME, Manifest, UnusableManifestError, shows_damage
 
 FILE = FileState(10, 1_700_000_000_123_456_789, (1 << 64) - 1)
 ENTRY = Entry("dir/é\udcff", "bucket", "p/dir/é\udcff", "A1", (1 << 64) - 1, FILE, is_synced=True)
@@ -125,6 +125,48 @@ def test_damaged_manifest_is_replaced_or_misses_entries(path: str, how: str) -> 
     except sqlite3.DatabaseError:  # then the batch goes on without a manifest
         assert how in ("torn", "cut")
     assert not wrong
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"etag TEXT", b"eTUg TEXT"),
+        (b"bucket TEXT NOT NULL", b"bucket TEXT NOT NU\xd0L"),  # SQLite's message quotes it, and is not UTF-8 then
+    ],
+)
+def test_manifest_whose_table_has_a_damaged_definition_is_replaced(path: str, old: bytes, new: bytes) -> None:
+    saved(path, ENTRY)
+    data = Path(path).read_bytes()
+    assert data.count(old) == 1
+    Path(path).write_bytes(data.replace(old, new))
+    assert found(path, ENTRY.path) == {}
+    saved(path, ENTRY)
+    assert found(path, ENTRY.path) == {ENTRY.path: ENTRY}
+
+
+def test_entry_with_damaged_text_equals_no_object(path: str) -> None:
+    saved(path, replace(ENTRY, etag="ETAG"), replace(ENTRY, path="other"))
+    data = Path(path).read_bytes()
+    assert data.count(b"ETAG") == 1
+    Path(path).write_bytes(data.replace(b"ETAG", b"E\xffAG"))
+    entries = found(path, ENTRY.path, "other")
+    assert entries[ENTRY.path].etag not in ("ETAG", ENTRY.etag)
+    assert entries["other"] == replace(ENTRY, path="other")
+
+
+@pytest.mark.parametrize("column", ["inode", "key", "crc64"])
+@pytest.mark.parametrize("value", ["", "text", 5, 0.5])
+def test_entry_with_a_value_of_another_type_is_damage(path: str, column: str, value: object) -> None:
+    saved(path, ENTRY)
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE files SET {column} = ?", (value,))
+    connection.close()
+    manifest = Manifest(path, "bucket")
+    with pytest.raises(sqlite3.DatabaseError) as caught:
+        manifest.entries([ENTRY.path])
+    assert shows_damage(caught.value)
+    manifest.close(is_damaged=True)
+    assert found(path, ENTRY.path) == {}
 
 
 def test_manifest_of_a_newer_format_is_left_alone(path: str) -> None:
