@@ -174,7 +174,9 @@ class _ReaderBody:
 class _DirectBody(asyncio.BufferedProtocol):
     """A body that is read directly from the socket.
 
-    The socket is only read while a call of fill() waits, because otherwise there is no buffer.
+    The socket is only read while a call of fill() waits, because otherwise there is no buffer. Bytes that come at other
+    times are kept for the next call: aiohttp resumes reading when the last bytes of an earlier response over this
+    connection are read, however late, and transports on Windows deliver more than the buffer takes.
     """
 
     def __init__(
@@ -191,7 +193,8 @@ class _DirectBody(asyncio.BufferedProtocol):
         self._owner = owner
         self._stall = stall
         self._clock = clock
-        self._early = _what_came(response, transport)
+        self._early = _what_came(response, transport)  # bytes for the next call of fill()
+        self._spare = _NOWHERE  # where bytes go that come while no call waits
         self._left = length - len(self._early)  # bytes still to be received
         self._problem: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -234,10 +237,16 @@ class _DirectBody(asyncio.BufferedProtocol):
         self._response.close()
 
     def get_buffer(self, _sizehint: int) -> memoryview:
+        if self._waiter is None:
+            self._spare = memoryview(bytearray(min(READ_LEAST, self._left) or 1))
+            return self._spare
         most = max(READ_LEAST, min(READ_MOST, READ_TURN // max(1, len(_being_read))))
         return self._buffer[self._filled : self._filled + min(most, self._left)]
 
     def buffer_updated(self, nbytes: int) -> None:
+        if self._waiter is None:
+            self._keep(nbytes)
+            return
         now = self._clock.now()
         self._filled += nbytes
         self._left -= nbytes
@@ -245,6 +254,16 @@ class _DirectBody(asyncio.BufferedProtocol):
         wants_more = self._on_received(nbytes, now)
         if not (wants_more and self._left and self._filled < len(self._buffer)) or now >= self._write_at:
             self._end_fill()
+
+    def _keep(self, nbytes: int) -> None:
+        """Keep what came while no call waits, and stop reading again."""
+        assert self._transport is not None
+        if self._left:
+            self._early = memoryview(bytes(self._early) + self._spare[:nbytes])
+            self._left -= nbytes
+            self._transport.pause_reading()
+        else:
+            self._transport.abort()  # the server sends more than it announced: the connection is of no use
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

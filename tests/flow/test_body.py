@@ -128,6 +128,51 @@ async def test_any_other_body_is_read_by_aiohttp_and_its_connection_kept(
     assert await received_twice(oss, session, url, None) == [_ReaderBody, _ReaderBody]
 
 
+async def test_reading_of_an_earlier_response_of_the_connection_does_not_disturb(
+    oss: LocalOSS, bucket: Any, session: aiohttp.ClientSession, url: str
+) -> None:
+    oss.put("examplebucket", "small", size=100 * KiB, seed=2)
+    small = await opened(session, bucket.sign_url("GET", "small", 600))
+    while small.connection is not None:  # noqa: ASYNC110  # once all of it came, aiohttp uses its connection again
+        await asyncio.sleep(0.001)
+    response = await opened(session, url)
+    body, found = body_of(response, SIZE, 30, Clock()), Filled(SIZE)
+    await Filled(100 * KiB).fill(body_of(small, 100 * KiB, 30, Clock()), 100 * KiB)  # makes aiohttp resume reading
+    for _ in range(20):
+        await asyncio.sleep(0.001)
+    while found.length < SIZE:
+        await found.fill(body, 100 * KiB)
+    body.close()
+    assert isinstance(body, _DirectBody)
+    assert len({request.connection for request in oss.requests}) == 1
+    assert bytes(found.buffer) == oss.find("examplebucket", "key").content.read(0, SIZE)
+    assert await (await opened(session, url)).read() == bytes(found.buffer)
+    assert len({request.connection for request in oss.requests}) == 1
+
+
+async def test_bytes_for_which_the_buffer_has_no_room_are_kept_for_the_next_call(
+    oss: LocalOSS, session: aiohttp.ClientSession, url: str
+) -> None:
+    oss.faults.stall(MiB)
+    response = await opened(session, url)
+    body, found = body_of(response, SIZE, 30, Clock()), Filled(SIZE)
+    while found.length < MiB:
+        await found.fill(body, MiB - found.length)
+    content = oss.find("examplebucket", "key").content.read(0, SIZE)
+    assert isinstance(body, _DirectBody)
+    came = [content[MiB : MiB + 30 * KiB], content[MiB + 30 * KiB : MiB + 50 * KiB]]
+    for most, total in ((10, 10), (15, 25), (10, 35), (15, 50)):  # KiB
+        filling = asyncio.create_task(found.fill(body, most * KiB))
+        await asyncio.sleep(0)
+        if not filling.done():  # it was not satisfied by what was kept
+            asyncio.protocols._feed_data_to_buffered_proto(body, came.pop(0))  # type: ignore[attr-defined]  # as Windows does
+        await filling
+        assert found.length == MiB + total * KiB
+    assert came == []
+    assert found.buffer[: found.length] == content[: found.length]
+    body.close()
+
+
 async def test_no_byte_is_received_when_no_more_are_wanted(session: aiohttp.ClientSession, url: str) -> None:
     response = await opened(session, url)
     body, found = body_of(response, SIZE, 30, Clock()), Filled(SIZE)
