@@ -1,69 +1,69 @@
-"""Event loops as Windows has them: no signal handlers, and a transport that hands received bytes over by copying."""
+"""Downloads and streams on the event loop that asyncio has on Windows."""
 
 import asyncio
-from asyncio import protocols, selector_events
+import ssl
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
-from flow.ranged import PART, RANGED, SIZE, whole
+import trustme
+from flow.proactor import ProactorLoop
+from flow.ranged import PART, RANGED, whole
 
 import aioss_resume
-from aioss_resume.testing import LocalOSS
+from aioss_resume.testing import KiB, LocalOSS, MiB
+
+SIZE = 20 * MiB + 17
+SMALL = 100 * KiB
 
 
-class CopyingTransport(selector_events._SelectorSocketTransport):  # type: ignore[misc,name-defined]  # private
-    """Feeds a BufferedProtocol as the Proactor's transport does: what was received is copied into its buffers."""
-
-    copied = 0
-
-    def _read_ready__get_buffer(self) -> None:
-        try:
-            data = self._sock.recv(256 * 1024)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as error:
-            self._fatal_error(error, "Fatal read error on socket transport")
-            return
-        if not data:
-            self._read_ready__on_eof()
-            return
-        CopyingTransport.copied += len(data)
-        protocols._feed_data_to_buffered_proto(self._protocol, data)  # type: ignore[attr-defined]
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
 
 
-class OtherLoop(asyncio.SelectorEventLoop):
-    def _make_socket_transport(  # Any: asyncio's own
-        self, sock: Any, protocol: Any, waiter: Any = None, *, extra: Any = None, server: Any = None
-    ) -> CopyingTransport:
-        return CopyingTransport(self, sock, protocol, waiter, extra, server)
-
-    def add_signal_handler(self, *_: Any) -> None:
-        raise NotImplementedError
-
-    def remove_signal_handler(self, *_: Any) -> bool:
-        raise NotImplementedError
+@pytest.fixture(params=["http", "https"])
+def oss(request: pytest.FixtureRequest, authority: trustme.CA) -> Iterator[LocalOSS]:
+    context = None
+    if request.param == "https":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+    with LocalOSS(tls=context) as server:
+        yield server
 
 
 @pytest.mark.parametrize("fault", ["nothing", "reset", "slow"])
-def test_download_and_stream_are_right(oss: LocalOSS, bucket: Any, tmp_path: Path, fault: str) -> None:
+def test_downloads_and_streams_are_right(
+    oss: LocalOSS, bucket: Any, authority: trustme.CA, tmp_path: Path, fault: str
+) -> None:
     oss.put("examplebucket", "key", size=SIZE, seed=1)
+    oss.put("examplebucket", "small", size=SMALL, seed=2)
     if fault == "reset":
         oss.faults.reset_after(PART // 3, times=3)
     elif fault == "slow":
         oss.faults.slow(PART, times=1, range=lambda asked: asked is not None and asked[0] == 3 * PART)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
 
     async def main() -> bytes:
-        async with aioss_resume.Downloader(bucket) as downloader:
-            result = await downloader.download("key", tmp_path / "file", **RANGED)
-            assert result.verified
-            async with downloader.stream("key", part_size=PART) as stream:
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session,
+            aioss_resume.Downloader(bucket, session=session) as downloader,
+        ):
+            large, small = await asyncio.gather(
+                downloader.download("key", tmp_path / "file", **{**RANGED, "part_size": 3 * MiB}),
+                downloader.download("small", tmp_path / "small"),
+            )
+            assert large.verified
+            assert small.verified
+            async with downloader.stream("key") as stream:
                 chunks = [chunk async for chunk in stream]
             assert stream.verified
             return b"".join(chunks)
 
-    before = CopyingTransport.copied
-    with asyncio.Runner(loop_factory=OtherLoop) as runner:
+    with asyncio.Runner(loop_factory=ProactorLoop) as runner:
         assert runner.run(main()) == whole(SIZE)
     assert (tmp_path / "file").read_bytes() == whole(SIZE)
-    assert CopyingTransport.copied > before + SIZE // 2  # so the body was received through this transport
+    assert (tmp_path / "small").read_bytes() == whole(SMALL, 2)
