@@ -238,7 +238,7 @@ class _DirectBody(asyncio.BufferedProtocol):
 
     def get_buffer(self, _sizehint: int) -> memoryview:
         if self._waiter is None:
-            self._spare = memoryview(bytearray(min(READ_LEAST, self._left) or 1))
+            self._spare = memoryview(bytearray(min(READ_LEAST, self._left or READ_LEAST)))
             return self._spare
         most = max(READ_LEAST, min(READ_MOST, READ_TURN // max(1, len(_being_read))))
         return self._buffer[self._filled : self._filled + min(most, self._left)]

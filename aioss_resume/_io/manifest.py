@@ -193,9 +193,8 @@ class Manifest:
 
     def _entry(self, row: tuple[bytes, str, bytes, str, bytes | None, int, int, bytes, str | None]) -> Entry:
         path, bucket, key, etag, crc64, size, modified, inode, boot = row
-        if not all(
-            isinstance(each, bytes) for each in (path, key, inode, b"" if crc64 is None else crc64)
-        ):  # SQLite does not check types
+        blobs = (path, key, inode, b"" if crc64 is None else crc64)
+        if not all(isinstance(blob, bytes) for blob in blobs):  # SQLite does not check types
             raise DamagedManifestError("a row has values of wrong types")
         file = FileState(size, modified, int.from_bytes(inode, "big"))
         crc = None if crc64 is None else int.from_bytes(crc64, "big")

@@ -173,6 +173,19 @@ async def test_bytes_for_which_the_buffer_has_no_room_are_kept_for_the_next_call
     body.close()
 
 
+async def test_connection_with_bytes_after_the_announced_ones_is_not_used_again(
+    oss: LocalOSS, session: aiohttp.ClientSession, url: str
+) -> None:
+    response = await opened(session, url)
+    body, found = body_of(response, SIZE, 30, Clock()), Filled(SIZE)
+    while found.length < SIZE:
+        await found.fill(body, MiB)
+    asyncio.protocols._feed_data_to_buffered_proto(body, bytes(40 * KiB))  # type: ignore[attr-defined]  # as Windows does
+    body.close()
+    assert await (await opened(session, url)).read() == found.buffer
+    assert len({request.connection for request in oss.requests}) == 2
+
+
 async def test_no_byte_is_received_when_no_more_are_wanted(session: aiohttp.ClientSession, url: str) -> None:
     response = await opened(session, url)
     body, found = body_of(response, SIZE, 30, Clock()), Filled(SIZE)
