@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
@@ -10,6 +11,7 @@ from typing import Any
 
 import anyio.to_thread
 import pytest
+import trustme
 from blockbuster import BlockBuster, BlockBusterFunction
 from flow.ranged import SIZE, whole
 
@@ -38,6 +40,21 @@ def _eager_loop() -> asyncio.AbstractEventLoop:
 @pytest.fixture
 def oss() -> Iterator[LocalOSS]:
     with LocalOSS() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(params=["http", "https"])
+def oss_of_both_schemes(request: pytest.FixtureRequest, authority: trustme.CA) -> Iterator[LocalOSS]:
+    context = None
+    if request.param == "https":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+    with LocalOSS(tls=context) as server:
         yield server
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -32,19 +32,9 @@ def nothing_is_left_behind() -> None:
     """Not asked here: uvloop opens descriptors of its own when it pleases."""
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(params=["http", "https"])
-def oss(request: pytest.FixtureRequest, authority: trustme.CA) -> Iterator[LocalOSS]:
-    context = None
-    if request.param == "https":
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1").configure_cert(context)
-    with LocalOSS(tls=context) as server:
-        yield server
+@pytest.fixture
+def oss(oss_of_both_schemes: LocalOSS) -> LocalOSS:
+    return oss_of_both_schemes
 
 
 @pytest.fixture

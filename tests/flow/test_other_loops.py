@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,9 @@ SIZE = 20 * MiB + 17
 SMALL = 100 * KiB
 
 
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(params=["http", "https"])
-def oss(request: pytest.FixtureRequest, authority: trustme.CA) -> Iterator[LocalOSS]:
-    context = None
-    if request.param == "https":
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1").configure_cert(context)
-    with LocalOSS(tls=context) as server:
-        yield server
+@pytest.fixture
+def oss(oss_of_both_schemes: LocalOSS) -> LocalOSS:
+    return oss_of_both_schemes
 
 
 @pytest.mark.parametrize("fault", ["nothing", "reset", "slow"])
