@@ -127,7 +127,7 @@ class Batch(Generic[O]):
                     else:
                         self._add(work)
                     if self._error is not None:
-                        return  # without waiting for the cancellation, before which more work would be started
+                        return  # at once: more work would be started before the cancellation arrives
                     while len(self._running) >= self._most or len(self._outcomes) >= self._most:
                         self._has_room.clear()
                         await self._has_room.wait()

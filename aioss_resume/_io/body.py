@@ -174,9 +174,9 @@ class _ReaderBody:
 class _DirectBody(asyncio.BufferedProtocol):
     """A body that is read directly from the socket.
 
-    The socket is only read while a call of fill() waits, because otherwise there is no buffer. Bytes that come at other
-    times are kept for the next call: aiohttp resumes reading when the last bytes of an earlier response over this
-    connection are read, however late, and transports on Windows deliver more than the buffer takes.
+    The socket is read into the buffer of fill() while that waits. Bytes that arrive at other times are kept for the
+    next call: aiohttp resumes reading when the last bytes of an earlier response over this connection are read, however
+    late, and transports on Windows deliver more than the buffer takes.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class _DirectBody(asyncio.BufferedProtocol):
         self._stall = stall
         self._clock = clock
         self._early = _what_came(response, transport)  # bytes for the next call of fill()
-        self._spare = _NOWHERE  # where bytes go that come while no call waits
+        self._spare = _NOWHERE  # the buffer for bytes that arrive while no call waits
         self._left = length - len(self._early)  # bytes still to be received
         self._problem: BaseException | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -256,7 +256,7 @@ class _DirectBody(asyncio.BufferedProtocol):
             self._end_fill()
 
     def _keep(self, nbytes: int) -> None:
-        """Keep what came while no call waits, and stop reading again."""
+        """Keep bytes that arrived while no call waits, and stop reading again."""
         assert self._transport is not None
         if self._left:
             self._early = memoryview(bytes(self._early) + self._spare[:nbytes])
@@ -308,7 +308,7 @@ class _DirectBody(asyncio.BufferedProtocol):
             self._set_alarm()
 
     def _end_fill(self) -> None:
-        """Stop reading: no byte may come while there is no buffer for it."""
+        """End the waiting of fill(), and stop reading until its next call."""
         waiter, self._waiter = self._waiter, None
         if waiter is None:
             return

@@ -54,7 +54,8 @@ class Deliveries:
             await asyncio.wait([task])
 
     async def _deliver(self) -> None:
-        await asyncio.sleep(0)  # an eager task factory would call the hook in the data path, and lose later events
+        # Otherwise an eager task factory calls the hook in the data path, and later events are lost.
+        await asyncio.sleep(0)
         try:
             while self._queue and self._hook is not None:
                 event, context, dropped = self._queue.take()

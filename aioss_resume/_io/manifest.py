@@ -31,6 +31,8 @@ _TABLES: Final = """
     ) WITHOUT ROWID
 """
 _COLUMNS: Final = "path, bucket, key, etag, crc64, size, modified, inode, boot"
+_DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
+# SQLITE_ERROR: the tables do not fit our statements.
 BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
 """Its content differs after each start of the machine."""
 
@@ -204,23 +206,20 @@ class Manifest:
 
 def shows_damage(error: sqlite3.Error) -> bool:
     """Whether the file is damaged, and not just in use or unreadable."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(error, DamagedManifestError) or code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+    return isinstance(error, DamagedManifestError) or getattr(error, "sqlite_errorcode", None) in _DAMAGE
 
 
 def _connect(address: str, *, is_new: bool) -> sqlite3.Connection:
     connection = sqlite3.connect(
         address, uri=True, timeout=_LOCK_SECONDS, check_same_thread=False, isolation_level="IMMEDIATE"
     )
-    connection.text_factory = _text  # damaged text must not be an error of each run; it equals nothing
+    connection.text_factory = _text  # text that is not UTF-8 is no error in every run: its entry matches no object
     try:
         _prepare(connection, is_new=is_new, is_writable=not address.endswith("mode=ro"))
     except BaseException as error:
         connection.close()
         if isinstance(error, UnicodeDecodeError):  # in SQLite's message, which quotes the damaged definition of a table
             raise DamagedManifestError("the definition of its table is damaged") from None
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:  # a statement does not suit its tables
-            raise DamagedManifestError(str(error)) from None
         raise
     return connection
 

@@ -48,6 +48,14 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
+@pytest.fixture
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    """TLS settings of a client that trusts the authority."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
+
+
 @pytest.fixture(params=["http", "https"])
 def oss_of_both_schemes(request: pytest.FixtureRequest, authority: trustme.CA) -> Iterator[LocalOSS]:
     context = None

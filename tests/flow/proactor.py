@@ -110,6 +110,11 @@ class SelectorProactor:
 
 
 class _Transport(proactor_events._ProactorSocketTransport):  # type: ignore[misc]  # private
+    def _data_received(self, data: Any, length: int) -> None:
+        if isinstance(self._protocol, asyncio.BufferedProtocol):
+            self._loop.copied += length
+        super()._data_received(data, length)
+
     def _call_connection_lost(self, error: Any) -> None:
         if not self._called_connection_lost:
             try:
@@ -121,7 +126,13 @@ class _Transport(proactor_events._ProactorSocketTransport):  # type: ignore[misc
 
 
 class ProactorLoop(proactor_events.BaseProactorEventLoop):
-    """asyncio.ProactorEventLoop without completion ports, pipes and subprocesses. It has no signal handlers either."""
+    """asyncio.ProactorEventLoop without completion ports, pipes and subprocesses. It has no signal handlers either.
+
+    Attributes:
+        copied: Bytes that transports received and copied into the buffers of a BufferedProtocol.
+    """
+
+    copied = 0
 
     def __init__(self) -> None:
         super().__init__(SelectorProactor())

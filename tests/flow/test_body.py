@@ -9,7 +9,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-import trustme
 
 from aioss_resume import Downloader
 from aioss_resume._io.body import _DirectBody, _ReaderBody, body_of
@@ -38,11 +37,9 @@ def oss(oss_of_both_schemes: LocalOSS) -> LocalOSS:
 
 
 @pytest.fixture
-async def session(authority: trustme.CA) -> AsyncIterator[aiohttp.ClientSession]:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
+async def session(trusting: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
     before = _sockets()
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as opened:
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trusting)) as opened:
         yield opened
     for _ in range(100):  # aiohttp 3.11 leaves the ends of TLS connections to the loop
         if len(_sockets()) <= len(before):
@@ -88,6 +85,11 @@ async def opened(session: aiohttp.ClientSession, url: str) -> aiohttp.ClientResp
     return await session.get(url, auto_decompress=False)
 
 
+async def begun(session: aiohttp.ClientSession, url: str) -> tuple[Any, Filled]:
+    """The body of a response, of which nothing has been received, and the buffer for it."""
+    return body_of(await opened(session, url), SIZE, 30, Clock()), Filled(SIZE)
+
+
 async def received_twice(oss: LocalOSS, session: aiohttp.ClientSession, url: str, length: int | None) -> list[type]:
     """The ways on which all bytes of two bodies came, one behind the other over one connection."""
     ways = []
@@ -118,15 +120,14 @@ async def test_any_other_body_is_read_by_aiohttp_and_its_connection_kept(
     assert await received_twice(oss, session, url, None) == [_ReaderBody, _ReaderBody]
 
 
-async def test_reading_of_an_earlier_response_of_the_connection_does_not_disturb(
+async def test_no_byte_is_lost_when_an_earlier_response_of_the_connection_is_read_late(
     oss: LocalOSS, bucket: Any, session: aiohttp.ClientSession, url: str
 ) -> None:
     oss.put("examplebucket", "small", size=100 * KiB, seed=2)
     small = await opened(session, bucket.sign_url("GET", "small", 600))
     while small.connection is not None:  # noqa: ASYNC110  # once all of it came, aiohttp uses its connection again
         await asyncio.sleep(0.001)
-    response = await opened(session, url)
-    body, found = body_of(response, SIZE, 30, Clock()), Filled(SIZE)
+    body, found = await begun(session, url)
     await Filled(100 * KiB).fill(body_of(small, 100 * KiB, 30, Clock()), 100 * KiB)  # makes aiohttp resume reading
     for _ in range(20):
         await asyncio.sleep(0.001)
@@ -144,8 +145,7 @@ async def test_bytes_for_which_the_buffer_has_no_room_are_kept_for_the_next_call
     oss: LocalOSS, session: aiohttp.ClientSession, url: str
 ) -> None:
     oss.faults.stall(MiB)
-    response = await opened(session, url)
-    body, found = body_of(response, SIZE, 30, Clock()), Filled(SIZE)
+    body, found = await begun(session, url)
     while found.length < MiB:
         await found.fill(body, MiB - found.length)
     content = oss.find("examplebucket", "key").content.read(0, SIZE)
@@ -155,7 +155,7 @@ async def test_bytes_for_which_the_buffer_has_no_room_are_kept_for_the_next_call
         filling = asyncio.create_task(found.fill(body, most * KiB))
         await asyncio.sleep(0)
         if not filling.done():  # it was not satisfied by what was kept
-            asyncio.protocols._feed_data_to_buffered_proto(body, came.pop(0))  # type: ignore[attr-defined]  # as Windows does
+            asyncio.protocols._feed_data_to_buffered_proto(body, came.pop(0))  # type: ignore[attr-defined]  # as on Windows
         await filling
         assert found.length == MiB + total * KiB
     assert came == []
@@ -166,11 +166,10 @@ async def test_bytes_for_which_the_buffer_has_no_room_are_kept_for_the_next_call
 async def test_connection_with_bytes_after_the_announced_ones_is_not_used_again(
     oss: LocalOSS, session: aiohttp.ClientSession, url: str
 ) -> None:
-    response = await opened(session, url)
-    body, found = body_of(response, SIZE, 30, Clock()), Filled(SIZE)
+    body, found = await begun(session, url)
     while found.length < SIZE:
         await found.fill(body, MiB)
-    asyncio.protocols._feed_data_to_buffered_proto(body, bytes(40 * KiB))  # type: ignore[attr-defined]  # as Windows does
+    asyncio.protocols._feed_data_to_buffered_proto(body, bytes(40 * KiB))  # type: ignore[attr-defined]  # as on Windows
     body.close()
     assert await (await opened(session, url)).read() == found.buffer
     assert len({request.connection for request in oss.requests}) == 2
@@ -194,8 +193,7 @@ async def test_cancelled_download_continues_when_called_again(
     oss: LocalOSS, session: aiohttp.ClientSession, url: str
 ) -> None:
     fault = oss.faults.stall(MiB, range=None)
-    response = await opened(session, url)
-    body, found = body_of(response, SIZE, 30, Clock()), Filled(SIZE)
+    body, found = await begun(session, url)
     while found.length < MiB:
         await found.fill(body, MiB - found.length)
     waiting = asyncio.create_task(found.fill(body, SIZE))

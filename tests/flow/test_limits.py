@@ -91,7 +91,7 @@ async def test_no_more_tasks_exist_than_requests_may_fly_however_many_parts(
 ) -> None:
     oss.put("examplebucket", "key", size=300 * PART)
     most = 0
-    around = len(asyncio.all_tasks()) + 1
+    around = len(asyncio.all_tasks()) + 1  # with the next one
     task = asyncio.create_task(download(bucket, "key", path, concurrency=3, **SMALL))
     while not task.done():
         most = max(most, len(asyncio.all_tasks()) - around)

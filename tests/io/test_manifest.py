@@ -144,6 +144,20 @@ def test_manifest_whose_table_has_a_damaged_definition_is_replaced(path: str, ol
     assert found(path, ENTRY.path) == {ENTRY.path: ENTRY}
 
 
+def test_manifest_whose_table_has_another_column_is_damaged(path: str) -> None:
+    saved(path, ENTRY)
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE files ADD COLUMN more")
+    connection.close()
+    manifest = Manifest(path, "bucket")
+    with pytest.raises(sqlite3.DatabaseError) as caught:
+        manifest.record([ENTRY])
+    assert shows_damage(caught.value)
+    manifest.close(is_damaged=True)
+    saved(path, ENTRY)
+    assert found(path, ENTRY.path) == {ENTRY.path: ENTRY}
+
+
 def test_entry_with_damaged_text_equals_no_object(path: str) -> None:
     saved(path, replace(ENTRY, etag="ETAG"), replace(ENTRY, path="other"))
     data = Path(path).read_bytes()
